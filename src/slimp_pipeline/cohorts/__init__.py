@@ -1,0 +1,1 @@
+"""Cohorts: their specification, their raw files, and cohorts fabricated for demonstrations."""

@@ -1,0 +1,8 @@
+"""Kedro datasets: how artifacts are stored. Every write is atomic."""
+
+from slimp_pipeline.datasets.arrays import ArraysDataset
+from slimp_pipeline.datasets.atomic import AtomicDataset
+from slimp_pipeline.datasets.checkpoints import CheckpointsDataset
+from slimp_pipeline.datasets.image_store import ImageStoreDataset
+
+__all__ = ["ArraysDataset", "AtomicDataset", "CheckpointsDataset", "ImageStoreDataset"]

@@ -1,0 +1,120 @@
+"""Frozen embeddings of a target cohort, by method and partition."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from slimp_pipeline.images.decode import DecodedImages, keep_freed_memory
+from slimp_pipeline.images.store import ImageStore
+from slimp_pipeline.models.pretrained import Checkpoint, PretrainedSLIMP
+from slimp_pipeline.models.slimp import SLIMP
+from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.training.device import pick_device
+
+BLOCKS = ("image", "lesion", "patient")
+SHARED = "all"  # partition name of an embedding that is the same for all partitions
+
+
+def evaluation_rows(lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """Rows that are embedded: those split and with an image, sorted by image_id.
+
+    Patient-level fields come from the patients table, where a patient's differing rows are settled.
+    """
+    rows = lesions[lesions["image_id"].isin(splits["image_id"]) & lesions["store_index"].notna()]
+    settled = patients.drop(columns="num_images")
+    rows = rows.drop(columns=[column for column in settled if column in rows and column != "patient_id"])
+    return rows.merge(settled, on="patient_id", how="left").sort_values("image_id", ignore_index=True)
+
+
+def embed_methods(
+    rows: pd.DataFrame, store: ImageStore, checkpoints: Mapping[str, Checkpoint], settings: EvaluationParams
+) -> dict[str, np.ndarray]:
+    """Embed the target's rows with the pre-trained encoders and with what they started from.
+
+    Methods: `slimp` (pre-trained), `initial_weights` (the same model before pre-training, where its image
+    weights weren't random), `random_init` (the same with a random image encoder). The metadata encoders of
+    the latter two are untrained.
+
+    Args:
+        rows: Target rows with image, in the order of the result: store_index and the target's fields.
+        store: The target's image store.
+        checkpoints: Partition -> checkpoint; the one partition `all` where the source is another cohort.
+        settings: Device, batch size, workers.
+
+    Returns:
+        `<method>.<partition>.<block>` -> float32 (N, D) for the blocks image, lesion, patient. A block that
+        doesn't depend on the partition stands under `all`. A level of which the target has no field of
+        the encoder's is left out.
+    """
+    keep_freed_memory()
+    device = pick_device(settings.device)
+    embeddings: dict[str, np.ndarray] = {}
+    for partition, checkpoint in checkpoints.items():
+        starts = {"random_init": initial(checkpoint, random_image_encoder=True)}
+        if checkpoint.model.image_encoder.weights != "random":
+            starts["initial_weights"] = initial(checkpoint, random_image_encoder=False)
+        for method, start in {"slimp": checkpoint, **starts}.items():
+            encoder = PretrainedSLIMP(start, device, settings.batch_size)
+            image_key = f"{method}.{partition if method == 'slimp' else SHARED}.image"
+            if image_key not in embeddings:
+                embeddings[image_key] = _embed_images(encoder, rows, store, settings, f"{method} {partition}")
+            embeddings |= {
+                f"{method}.{partition}.{block}": values for block, values in _embed_metadata(encoder, rows).items()
+            }
+    return embeddings
+
+
+def initial(checkpoint: Checkpoint, *, random_image_encoder: bool) -> Checkpoint:
+    """Rebuild the model that a checkpoint's training started from: same seed, settings and encoding."""
+    settings = checkpoint.model
+    if random_image_encoder:
+        encoder = settings.image_encoder.model_copy(update={"weights": "random"})
+        settings = settings.model_copy(update={"image_encoder": encoder})
+    torch.manual_seed(checkpoint.facts["training"]["seed"])
+    model = SLIMP(settings, checkpoint.loss, checkpoint.encoding)
+    return Checkpoint(model.state_dict(), settings, checkpoint.loss, checkpoint.encoding, checkpoint.facts)
+
+
+def block(embeddings: Mapping[str, np.ndarray], method: str, partition: str, name: str) -> np.ndarray | None:
+    """Look up a block of a method for a partition; None where there is none."""
+    for key in (f"{method}.{partition}.{name}", f"{method}.{SHARED}.{name}"):
+        if key in embeddings:
+            return embeddings[key]
+    return None
+
+
+def methods(embeddings: Mapping[str, np.ndarray]) -> list[str]:
+    """Methods that the embeddings hold, in order."""
+    return list(dict.fromkeys(key.split(".")[0] for key in embeddings))
+
+
+def _embed_images(
+    encoder: PretrainedSLIMP, rows: pd.DataFrame, store: ImageStore, settings: EvaluationParams, label: str
+) -> np.ndarray:
+    index = rows["store_index"].to_numpy(dtype=np.int64)
+    batches = [index[i : i + settings.batch_size].tolist() for i in range(0, len(index), settings.batch_size)]
+    images = DecodedImages(store, encoder.checkpoint.model.image_encoder.image_size)
+    loader = DataLoader(images, batch_sampler=batches, collate_fn=_as_is, num_workers=settings.num_workers)  # type: ignore[arg-type]
+    parts = []
+    with tqdm(total=len(index), desc=f"Embedding {label}", unit="img", leave=False, disable=None) as progress:
+        for canvas, side in loader:
+            parts.append(encoder.encode_canvases(canvas, side))
+            progress.update(len(side))
+    return np.concatenate(parts)
+
+
+def _as_is(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    return batch
+
+
+def _embed_metadata(encoder: PretrainedSLIMP, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    encoding, blocks = encoder.checkpoint.encoding, {}
+    if any(name in rows for name in encoding.lesion.fields):
+        blocks["lesion"] = encoder.encode_metadata(rows)
+    if any(name in rows for name in encoding.patient.fields):
+        blocks["patient"] = encoder.encode_patients(rows)
+    return blocks

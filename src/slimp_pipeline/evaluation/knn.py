@@ -1,0 +1,37 @@
+"""k nearest neighbours on frozen features, by cosine similarity."""
+
+import numpy as np
+
+
+def knn_scores(
+    feature_ND: np.ndarray,
+    label_N: np.ndarray,
+    train_N: np.ndarray,
+    test_N: np.ndarray,
+    num_classes: int,
+    num_neighbours: int,
+    *,
+    prior_weighted: bool,
+) -> np.ndarray:
+    """Share of votes per class among the nearest training rows.
+
+    Args:
+        feature_ND: Features, scaled by training rows.
+        label_N: Class numbers.
+        train_N: Which rows vote.
+        test_N: Which rows are scored.
+        num_classes: K.
+        num_neighbours: Voters per row; all training rows where they are fewer.
+        prior_weighted: A vote counts as one over its class's share of the training rows. Plain majority
+            collapses to the commonest class in imbalanced cohorts.
+
+    Returns:
+        float (num_test, K), rows sum to 1.
+    """
+    unit_ND = feature_ND / np.maximum(np.linalg.norm(feature_ND, axis=1, keepdims=True), 1e-12)
+    labels, similarity = label_N[train_N], unit_ND[test_N] @ unit_ND[train_N].T
+    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : min(num_neighbours, len(labels))]
+    votes = np.eye(num_classes)[labels[nearest]].sum(axis=1)
+    if prior_weighted:
+        votes = votes / np.maximum(np.bincount(labels, minlength=num_classes), 1)
+    return votes / votes.sum(axis=1, keepdims=True)

@@ -1,0 +1,118 @@
+"""Hooks: what surrounds the computation. Nodes know nothing of tracking, timing or the console."""
+
+import logging
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from kedro_mlflow.framework.hooks import MlflowHook
+
+from slimp_pipeline.tracking import run as tracking
+
+logger = logging.getLogger(__name__)
+
+
+class EnvironmentHooks:
+    """Quiet third-party warnings that a reader of the console can't act on."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Filter once, before anything heavy is imported."""
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+
+class TrackingHooks(MlflowHook):
+    """One MLflow run per `kedro run`: flattened parameters, live curves, results, artifacts, tags."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Set MLflow up by conf/<env>/mlflow.yml."""
+        super().after_context_created(context)
+        self._project = Path(context.project_path)
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog) -> None:
+        """Give long computations somewhere to report to."""
+        catalog["report"] = MemoryDataset(_report, copy_mode="assign")
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Refuse an evaluation without encoders before anything runs, then start the MLflow run."""
+        _require_encoders(run_params, pipeline, catalog)
+        super().before_pipeline_run(run_params, pipeline, catalog)
+        if self._is_mlflow_enabled:
+            mlflow.set_tags({"git_commit": tracking.git_commit(self._project), "env": run_params.get("env") or "base"})
+
+    @hook_impl
+    def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool) -> None:
+        """Log the node's parameters, flattened."""
+        parameters = {name: tracking.plain(value) for name, value in inputs.items() if name.startswith("params:")}
+        super().before_node_run(node, catalog, parameters, is_async)
+
+    @hook_impl
+    def after_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+        """Tag the run with what it rests on, and log results."""
+        if not self._is_mlflow_enabled:
+            return
+        for name, value in outputs.items():
+            if name.endswith("manifest"):
+                mlflow.set_tags({f"{name.split('.')[0]}_{key}": value[key] for key in ("cohort", "fingerprint")})
+            elif name == "encoders":
+                mlflow.set_tag("trained_encoders", tracking.encoders_digest(value))
+            elif name == "results":
+                tracking.log_results(value)
+        if "encoders" in inputs:
+            tracking.tag_pretraining(inputs["encoders"])
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Log artifacts and the encoder, then close the MLflow run."""
+        if self._is_mlflow_enabled:
+            tracking.log_artifacts(catalog, pipeline.outputs() | _written(pipeline))
+            if "encoders" in _written(pipeline):
+                tracking.log_encoder(catalog["encoders"].folder())
+        super().after_pipeline_run(run_params, pipeline, catalog)
+
+
+class ConsoleHooks:
+    """One line per finished node, with its time."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, float] = {}
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Note the time."""
+        self._started[node.name] = time.perf_counter()
+
+    @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        """Say what was done."""
+        logger.info("%-42s %6.1f s", node.name, time.perf_counter() - self._started[node.name])
+
+
+def _written(pipeline: Pipeline) -> set[str]:
+    return {name for node in pipeline.nodes for name in node.outputs}
+
+
+def _report(partition: str, step: int, values: dict[str, float]) -> None:
+    if mlflow.active_run():
+        mlflow.log_metrics({f"pretrain/{partition}/{name}": value for name, value in values.items()}, step=step)
+
+
+def _require_encoders(run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+    if "encoders" in pipeline.inputs() and not catalog["encoders"].exists():
+        options = f" --env={run_params['env']}" if run_params.get("env") else ""
+        chosen = ",".join(f"{key}={value}" for key, value in (run_params.get("runtime_params") or {}).items())
+        options += f" --params={chosen}" if chosen else ""
+        raise FileNotFoundError(
+            f"there is no pre-trained encoder to evaluate yet. Run `kedro run --pipeline=pretrain{options}` first."
+        )

@@ -1,0 +1,1 @@
+"""Images: checked, packed into one store, decoded and augmented."""

@@ -1,0 +1,1 @@
+"""Models: image encoder, metadata encoder, phenotype, and the nested whole."""

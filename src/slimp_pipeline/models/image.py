@@ -1,0 +1,113 @@
+"""Image encoders: any timm backbone, and where its first weights come from."""
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import load_file
+from timm.models import group_parameters
+from torch import Tensor, nn
+
+from slimp_pipeline.parameters import ImageEncoderParams
+
+_HEADS = ("classifier.", "head.", "fc.", "head_dist.")  # classifiers of other tasks, dropped on loading
+
+
+def build_image_encoder(settings: ImageEncoderParams, *, load_weights: bool = True) -> nn.Module:
+    """Build a timm backbone without classifier: (B, 3, H, W) float -> (B, D) float.
+
+    Args:
+        settings: Name, input size, weights (`random`, `hub`, or the path of a safetensors file).
+        load_weights: False leaves the weights random (they are overwritten by a checkpoint).
+
+    Raises:
+        ValueError: If timm has no such model, or it can't take these arguments.
+        FileNotFoundError: If the weights file isn't there.
+        ConnectionError: If the hub can't be reached.
+    """
+    from_hub = settings.weights == "hub" and load_weights
+    arguments: dict[str, Any] = {"num_classes": 0, **settings.arguments}
+    if _takes_image_size(settings.name):
+        arguments["img_size"] = settings.image_size
+    try:
+        encoder: nn.Module = timm.create_model(settings.name, pretrained=from_hub, **arguments)
+    except (OSError, ConnectionError) as error:
+        raise ConnectionError(
+            f"the weights of '{settings.name}' can't be fetched from the model hub: {str(error).splitlines()[0]}. "
+            "Without a network, download the model's safetensors file elsewhere and set "
+            "model.image_encoder.weights to its path, or to `random`."
+        ) from error
+    except (RuntimeError, TypeError) as error:
+        if not timm.is_model(settings.name):
+            near = ", ".join(timm.list_models(f"*{settings.name.split('_')[0]}*")[:6])
+            raise ValueError(f"timm has no model '{settings.name}'. Near ones: {near or 'none'}") from error
+        raise ValueError(f"timm can't build '{settings.name}' with {arguments}: {error}") from error
+    if load_weights and settings.weights not in ("random", "hub"):
+        _load_file(encoder, Path(settings.weights))
+    freeze_stages(encoder, settings.num_trained_stages)
+    return encoder
+
+
+def normalisation(encoder: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return the channel means and deviations that the backbone expects, each (3,)."""
+    config = timm.data.resolve_data_config({}, model=encoder)
+    return torch.tensor(config["mean"]), torch.tensor(config["std"])
+
+
+def freeze_stages(encoder: nn.Module, num_trained_stages: int | None) -> None:
+    """Freeze all but the last stages, as timm's own layer groups count them (block groups, stem first).
+
+    Raises:
+        ValueError: If the backbone has fewer stages.
+    """
+    if num_trained_stages is None:
+        return
+    groups = group_parameters(encoder, encoder.group_matcher(coarse=True), return_values=False)
+    layers = [groups[key] for key in sorted(groups)]
+    if num_trained_stages > len(layers):
+        raise ValueError(f"num_trained_stages {num_trained_stages}: the backbone has {len(layers)} stages")
+    parameters = dict(encoder.named_parameters())
+    for layer in layers[: len(layers) - num_trained_stages]:
+        for name in layer:
+            if name in parameters:
+                parameters[name].requires_grad_(False)
+
+
+def set_training_mode(encoder: nn.Module) -> None:
+    """Training mode, except for frozen normalisation layers: their statistics stay as they were."""
+    encoder.train()
+    for module in encoder.modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own):
+            module.eval()
+
+
+def is_convolutional(encoder: nn.Module) -> bool:
+    """Whether channels_last pays: more than the one convolution of a patch embedding."""
+    return sum(isinstance(module, nn.Conv2d) for module in encoder.modules()) > 1
+
+
+def _takes_image_size(name: str) -> bool:
+    return any(part in name for part in ("vit_", "deit", "swin", "beit", "eva", "mixer", "cait", "xcit"))
+
+
+def _load_file(encoder: nn.Module, path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"model.image_encoder.weights: no file {path.resolve()}. Put the safetensors file of the timm model "
+            "there, set SLIMP_WEIGHTS to the folder that holds it, or set weights to `hub` or `random`."
+        )
+    try:
+        state = load_file(path)
+    except Exception as error:  # safetensors raises its own untyped errors
+        raise ValueError(
+            f"{path} is no safetensors file: {error}. Convert the weights; pickles aren't read."
+        ) from error
+    state = {name: value for name, value in state.items() if not name.startswith(_HEADS)}
+    absent, unknown = encoder.load_state_dict(state, strict=False)
+    if absent or unknown:
+        raise ValueError(
+            f"{path} doesn't fit the model: {len(absent)} tensors absent {absent[:3]}, "
+            f"{len(unknown)} unknown {unknown[:3]}. Is model.image_encoder.name right?"
+        )

@@ -1,0 +1,44 @@
+"""Which pipelines there are."""
+
+import warnings
+
+from kedro.pipeline import Pipeline
+
+from slimp_pipeline.pipelines import evaluate, fabricate, features, ingest, pretrain, report
+
+ROLES = ("source", "target")
+_SHARED_PARAMETERS = {"params:raw_root", "params:fabricated_root", "params:ingest", "params:features"}
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Pipelines by name; `__default__` runs everything.
+
+    `fabricate`, `ingest` and `features` are the same pipeline in two roles, `source` and `target`. Each name
+    holds what its stage needs of the earlier ones, so that `--pipeline=pretrain` and `--pipeline=evaluate`
+    work alone.
+    """
+    with warnings.catch_warnings():
+        # The roles' datasets are named `<role>.<dataset>` in the stages that read both roles.
+        warnings.filterwarnings("ignore", message="One or more dataset names contain '.'")
+        raw = {role: _in_role(fabricate.create_pipeline(), role) for role in ROLES}
+        ingested = {role: raw[role] + _in_role(ingest.create_pipeline(), role) for role in ROLES}
+        featured = {role: ingested[role] + _in_role(features.create_pipeline(), role) for role in ROLES}
+        pretrained = featured["source"] + pretrain.create_pipeline()
+        evaluated = featured["target"] + evaluate.create_pipeline()
+        reported = report.create_pipeline()
+    return {
+        "fabricate": raw["source"] + raw["target"],
+        "ingest": ingested["source"] + ingested["target"],
+        "features": featured["source"] + featured["target"],
+        "pretrain": pretrained,
+        "evaluate": evaluated,
+        "report": reported,
+        "__default__": pretrained + evaluated + reported,
+    }
+
+
+def _in_role(stage: Pipeline, role: str) -> Pipeline:
+    shared = _SHARED_PARAMETERS & stage.inputs()
+    return Pipeline(
+        stage, namespace=role, parameters={name: name for name in shared}, prefix_datasets_with_namespace=True
+    )

@@ -1,0 +1,1 @@
+"""Kedro pipelines: nodes that call the domain, and how they are wired."""

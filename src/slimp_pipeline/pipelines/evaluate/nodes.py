@@ -1,0 +1,69 @@
+"""Evaluation on the target role."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.evaluation import protocol
+from slimp_pipeline.evaluation.embed import embed_methods, evaluation_rows
+from slimp_pipeline.evaluation.leaks import check_no_leak
+from slimp_pipeline.images.store import ImageStore
+from slimp_pipeline.models.pretrained import Checkpoint
+from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.reporting import figures
+from slimp_pipeline.tables.encoding import Encoding
+
+
+def select_rows(
+    source: CohortSpec,
+    target: CohortSpec,
+    lesions: pd.DataFrame,
+    patients: pd.DataFrame,
+    splits: pd.DataFrame,
+    training_rows: pd.DataFrame,
+) -> pd.DataFrame:
+    """Rows to evaluate on, after checking that pre-training never saw a test patient."""
+    check_no_leak(training_rows, splits, same_cohort=source.name == target.name)
+    return evaluation_rows(lesions, patients, splits)
+
+
+def embed(
+    rows: pd.DataFrame, image_store: ImageStore, encoders: dict[str, Checkpoint], settings: EvaluationParams
+) -> dict[str, np.ndarray]:
+    """Frozen embeddings by method and partition."""
+    return embed_methods(rows, image_store, encoders, settings)
+
+
+def evaluate(
+    target: CohortSpec,
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    embeddings: dict[str, np.ndarray],
+    encodings: dict[str, Any],
+    settings: EvaluationParams,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Probe, k-NN and baseline on every partition."""
+    task, labelled = protocol.make_task(rows, splits, settings)
+    fitted = {name: Encoding.model_validate(encoding) for name, encoding in encodings.items()}
+    return protocol.evaluate(task, labelled, embeddings, fitted, target.name, settings)
+
+
+def draw_results(
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    embeddings: dict[str, np.ndarray],
+    results: pd.DataFrame,
+    predictions: pd.DataFrame,
+    settings: EvaluationParams,
+) -> tuple[go.Figure, go.Figure, go.Figure, go.Figure]:
+    """Figures: results with intervals, ROC, confusion, embedding map."""
+    task, labelled = protocol.make_task(rows, splits, settings)
+    return (
+        figures.results_figure(results),
+        figures.roc_figure(predictions, task.classes, task.malignant_K),
+        figures.confusion_figure(predictions, task.classes),
+        figures.embedding_map(task, labelled, embeddings, settings.seed),
+    )

@@ -1,0 +1,60 @@
+"""Wiring of `evaluate`."""
+
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from slimp_pipeline.pipelines.evaluate.nodes import draw_results, embed, evaluate, select_rows
+
+
+def create_pipeline(**kwargs: Any) -> Pipeline:
+    """Encoders and the target role's features -> embeddings, results, predictions, figures."""
+    return Pipeline(
+        [
+            Node(
+                select_rows,
+                inputs=[
+                    "params:source.cohort",
+                    "params:target.cohort",
+                    "target.lesions",
+                    "target.patients",
+                    "target.splits",
+                    "training_rows",
+                ],
+                outputs="evaluation_rows",
+                name="select_evaluation_rows",
+            ),
+            Node(
+                embed,
+                inputs=["evaluation_rows", "target.image_store", "encoders", "params:evaluation"],
+                outputs="embeddings",
+                name="embed",
+            ),
+            Node(
+                evaluate,
+                inputs=[
+                    "params:target.cohort",
+                    "evaluation_rows",
+                    "target.splits",
+                    "embeddings",
+                    "target.encodings",
+                    "params:evaluation",
+                ],
+                outputs=["results", "differences", "predictions"],
+                name="evaluate",
+            ),
+            Node(
+                draw_results,
+                inputs=[
+                    "evaluation_rows",
+                    "target.splits",
+                    "embeddings",
+                    "results",
+                    "predictions",
+                    "params:evaluation",
+                ],
+                outputs=["results_figure", "roc_figure", "confusion_figure", "embedding_map"],
+                name="draw_results",
+            ),
+        ]
+    )

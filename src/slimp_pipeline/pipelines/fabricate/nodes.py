@@ -1,0 +1,13 @@
+"""Raw files: found, or fabricated."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from slimp_pipeline.cohorts.raw_files import find_raw_files
+from slimp_pipeline.cohorts.spec import CohortSpec
+
+
+def provide_raw_files(cohort: CohortSpec, raw_root: str, fabricated_root: str) -> pd.DataFrame:
+    """List a cohort's raw files; a fabricated cohort is made first if it isn't there."""
+    return find_raw_files(cohort, Path(raw_root), Path(fabricated_root))

@@ -1,0 +1,47 @@
+"""Lesions to patients, splits and encodings."""
+
+from typing import Any
+
+import pandas as pd
+
+from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.images.store import ImageStore
+from slimp_pipeline.parameters import FeatureParams
+from slimp_pipeline.tables.duplicates import find_duplicates
+from slimp_pipeline.tables.encoding import fit_encodings
+from slimp_pipeline.tables.patients import build_patients
+from slimp_pipeline.tables.splits import split_patients, usable_rows
+
+
+def group_patients(
+    cohort: CohortSpec, lesions: pd.DataFrame, settings: FeatureParams
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row per patient, and where a patient's rows differ."""
+    return build_patients(lesions, cohort.select_fields(settings.fields))
+
+
+def split(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFrame:
+    """Patient-disjoint folds and hold-out."""
+    return split_patients(usable_rows(lesions), settings)
+
+
+def encode(
+    cohort: CohortSpec,
+    lesions: pd.DataFrame,
+    patients: pd.DataFrame,
+    splits: pd.DataFrame,
+    settings: FeatureParams,
+) -> dict[str, Any]:
+    """One encoding per partition, fitted on its training patients."""
+    encodings = fit_encodings(lesions, patients, splits, cohort.select_fields(settings.fields))
+    return {name: encoding.model_dump(mode="json") for name, encoding in encodings.items()}
+
+
+def compare_photographs(
+    lesions: pd.DataFrame, splits: pd.DataFrame, image_store: ImageStore, settings: FeatureParams
+) -> pd.DataFrame:
+    """Pairs of images of different patients that show the same picture."""
+    images = splits.merge(lesions[["image_id", "store_index"]].dropna(), on="image_id")
+    hashes = image_store.table()[["sha256", "perceptual_hash"]]
+    images = images.merge(hashes, left_on="store_index", right_index=True)
+    return find_duplicates(images, settings.near_duplicate_bits)

@@ -1,0 +1,39 @@
+"""Pre-training of the source role."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.images.store import ImageStore
+from slimp_pipeline.models.pretrained import Checkpoint
+from slimp_pipeline.parameters import ModelParams, TrainingParams
+from slimp_pipeline.tables.encoding import Encoding
+from slimp_pipeline.training.pretrain import Cohort, pretrain_partitions, training_partitions
+
+
+def select_training_rows(source: CohortSpec, target: CohortSpec, splits: pd.DataFrame) -> pd.DataFrame:
+    """Rows that each pre-training sees; one per partition where source and target are one cohort."""
+    rows = training_partitions(splits, cross_fitted=source.name == target.name)
+    return pd.concat([frame.assign(partition=name) for name, frame in rows.items()], ignore_index=True)
+
+
+def pretrain(
+    source: CohortSpec,
+    lesions: pd.DataFrame,
+    patients: pd.DataFrame,
+    encodings: dict[str, Any],
+    manifest: dict[str, Any],
+    image_store: ImageStore,
+    training_rows: pd.DataFrame,
+    model: ModelParams,
+    training: TrainingParams,
+    running_root: str,
+    report: Callable[[str, int, dict[str, float]], None],
+) -> tuple[dict[str, Checkpoint], pd.DataFrame]:
+    """Pre-train one encoder per partition."""
+    fitted = {name: Encoding.model_validate(encoding) for name, encoding in encodings.items()}
+    cohort = Cohort(source.name, manifest["fingerprint"], lesions, patients, fitted)
+    return pretrain_partitions(cohort, image_store, training_rows, model, training, Path(running_root), report)

@@ -1,0 +1,51 @@
+"""The report page."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from slimp_pipeline.images.store import ImageStore
+from slimp_pipeline.parameters import ReportParams
+from slimp_pipeline.reporting import figures
+from slimp_pipeline.reporting.gallery import nearest_neighbours
+from slimp_pipeline.reporting.page import Role, render_page
+
+
+def draw_training(history: pd.DataFrame) -> tuple[go.Figure, go.Figure]:
+    """Loss curves and embedding health."""
+    return figures.history_figure(history), figures.health_figure(history)
+
+
+def pick_gallery(
+    manifest: dict[str, Any],
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    image_store: ImageStore,
+    embeddings: dict[str, np.ndarray],
+    settings: ReportParams,
+) -> list[list[dict[str, Any]]]:
+    """Nearest neighbours, where the licence lets pictures be shown."""
+    size = settings.gallery_size if manifest["open_licence"] else 0
+    return nearest_neighbours(rows, splits, image_store, embeddings, size, show_ids=settings.show_ids)
+
+
+def render(
+    gallery: list[list[dict[str, Any]]], training_rows: pd.DataFrame, history: pd.DataFrame, **parts: Any
+) -> str:
+    """One page from both roles' tables, the training's history, results and figures."""
+    roles = [
+        Role(
+            role,
+            parts[f"{role}_manifest"],
+            parts[f"{role}_splits"],
+            parts[f"{role}_duplicates"],
+            parts[f"{role}_conflicts"],
+        )
+        for role in ("source", "target")
+    ]
+    drawn = {
+        name: parts[f"{name}_figure"] for name in ("history", "health", "results", "roc", "confusion", "embedding_map")
+    }
+    return render_page(roles, training_rows, history, parts["results"], parts["differences"], drawn, gallery)

@@ -1,0 +1,45 @@
+"""Wiring of `report`."""
+
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from slimp_pipeline.pipelines.report.nodes import draw_training, pick_gallery, render
+
+_ROLE_TABLES = {
+    "manifest": "manifest",
+    "splits": "splits",
+    "duplicates": "duplicates",
+    "conflicts": "patient_conflicts",
+}
+_FIGURES = ("history_figure", "health_figure", "results_figure", "roc_figure", "confusion_figure")
+
+
+def create_pipeline(**kwargs: Any) -> Pipeline:
+    """History, results and figures -> report page."""
+    tables = {f"{role}_{key}": f"{role}.{name}" for role in ("source", "target") for key, name in _ROLE_TABLES.items()}
+    names = ("gallery", "training_rows", "history", "results", "differences", *_FIGURES)
+    return Pipeline(
+        [
+            Node(draw_training, inputs="history", outputs=["history_figure", "health_figure"], name="draw_training"),
+            Node(
+                pick_gallery,
+                inputs=[
+                    "target.manifest",
+                    "evaluation_rows",
+                    "target.splits",
+                    "target.image_store",
+                    "embeddings",
+                    "params:report",
+                ],
+                outputs="gallery",
+                name="pick_gallery",
+            ),
+            Node(
+                render,
+                inputs=tables | {name: name for name in names} | {"embedding_map_figure": "embedding_map"},
+                outputs="report_page",
+                name="render_report",
+            ),
+        ]
+    )

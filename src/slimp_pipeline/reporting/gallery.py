@@ -1,0 +1,58 @@
+"""Nearest-neighbour gallery: queries and what the embedding finds closest, as inline pictures."""
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from slimp_pipeline.evaluation.embed import block
+from slimp_pipeline.images.store import ImageStore
+from slimp_pipeline.tables.splits import partition, partition_names
+
+_SIDE_PX, _NUM_NEIGHBOURS = 112, 4
+
+
+def nearest_neighbours(
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    store: ImageStore,
+    embeddings: Mapping[str, np.ndarray],
+    size: int,
+    *,
+    show_ids: bool,
+) -> list[list[dict[str, Any]]]:
+    """Pick test images, one class after the other, and their nearest training images of other patients.
+
+    Returns:
+        One list per query, the query first: src (data URI), label, and the image id if it may be shown.
+    """
+    name = partition_names(splits)[0]
+    values = block(embeddings, "slimp", name, "image")
+    if values is None or size == 0:
+        return []
+    merged = rows.merge(splits[["image_id", "split", "fold"]], on="image_id", how="left")
+    train_N, test_N = partition(merged, name)
+    unit = values - values[train_N].mean(axis=0)
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    by_class = merged[test_N].groupby(merged["diagnosis"].fillna("unlabelled"), sort=True)
+    queries = [group.index[turn] for turn in range(size) for _, group in by_class if turn < len(group)][:size]
+    train_rows = np.flatnonzero(train_N)
+    gallery = []
+    for query in queries:
+        nearest = train_rows[np.argsort(-(unit[train_rows] @ unit[query]))[:_NUM_NEIGHBOURS]]
+        gallery.append([_picture(merged.loc[row], store, show_ids) for row in [query, *nearest]])
+    return gallery
+
+
+def _picture(row: pd.Series, store: ImageStore, show_ids: bool) -> dict[str, Any]:
+    picture = Image.open(io.BytesIO(store.encoded(int(row["store_index"])))).convert("RGB")
+    picture.thumbnail((_SIDE_PX, _SIDE_PX))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    source = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    label = "unlabelled" if pd.isna(row["diagnosis"]) else row["diagnosis"]
+    return {"src": source, "label": label, "image_id": row["image_id"] if show_ids else ""}

@@ -1,0 +1,1 @@
+"""Tables: lesions, patients, splits, and the encoding of metadata fields."""

@@ -1,0 +1,44 @@
+"""Duplicate photographs: the same bytes, or nearly the same picture by perceptual hash."""
+
+import numpy as np
+import pandas as pd
+
+_NUM_BANDS = 4  # 64 bits in 4 bands: pairs that differ in <= 3 bits agree in at least one band
+_MAX_BUCKET = 2000  # larger buckets hold blank pictures, not duplicates
+
+
+def find_duplicates(images: pd.DataFrame, max_bits: int) -> pd.DataFrame:
+    """Find pairs of images of different patients that show the same picture.
+
+    Args:
+        images: image_id, patient_id, fold, sha256, perceptual_hash (64-bit).
+        max_bits: Greatest Hamming distance of near duplicates, 0 to 3 (exact search up to 3).
+
+    Returns:
+        image_a, image_b, kind (`same bytes` or `near`), across_folds (bool); a pair stands once.
+    """
+    hashes = images["perceptual_hash"].to_numpy(dtype=np.uint64)
+    pairs = {(a, b) for band in range(_NUM_BANDS) for a, b in _candidates(hashes, band)}
+    rows = []
+    for a, b in sorted(pairs):
+        left, right = images.iloc[a], images.iloc[b]
+        same = left["sha256"] == right["sha256"]
+        bits = int(hashes[a] ^ hashes[b]).bit_count()
+        if left["patient_id"] != right["patient_id"] and (same or bits <= max_bits):
+            kind = "same bytes" if same else "near"
+            rows.append((left["image_id"], right["image_id"], kind, bool(left["fold"] != right["fold"])))
+    return pd.DataFrame(rows, columns=["image_a", "image_b", "kind", "across_folds"])
+
+
+def _candidates(hashes: np.ndarray, band: int) -> list[tuple[int, int]]:
+    keys = (hashes >> np.uint64(16 * band)) & np.uint64(0xFFFF)
+    order = np.argsort(keys, kind="stable")
+    bounds = np.flatnonzero(np.diff(keys[order])) + 1
+    pairs = []
+    for bucket in np.split(order, bounds):
+        if 1 < len(bucket) <= _MAX_BUCKET:
+            bucket = np.sort(bucket)
+            distance = np.bitwise_count(hashes[bucket, None] ^ hashes[None, bucket])
+            near = np.argwhere(np.triu(distance <= 3, k=1))
+            pairs += [(int(bucket[i]), int(bucket[j])) for i, j in near]
+    return pairs

@@ -1,0 +1,189 @@
+"""Encoding of metadata fields: fitted on training patients, saved as JSON, total on any later input."""
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from slimp_pipeline.cohorts.spec import FieldSpec
+from slimp_pipeline.parameters import Block
+from slimp_pipeline.tables.splits import partition, partition_names
+
+MISSING, UNSEEN = 0, 1  # codes of a categorical field; its categories follow
+MAX_DEVIATIONS = 8.0  # a number further from the training mean is taken as this far
+
+
+class NumericEncoding(Block):
+    """Standardisation of one numeric field."""
+
+    kind: Literal["numeric"] = "numeric"
+    mean: float
+    std: float = Field(gt=0)
+    minimum: float | None
+    maximum: float | None
+
+
+class CategoricalEncoding(Block):
+    """Categories of one field, in code order after MISSING and UNSEEN."""
+
+    kind: Literal["categorical"] = "categorical"
+    categories: list[str]
+
+
+class CheckboxEncoding(Block):
+    """Options of one checkbox group."""
+
+    kind: Literal["checkbox"] = "checkbox"
+    options: list[str]
+
+
+class LevelEncoding(Block):
+    """Encoding of the fields of one level, in token order."""
+
+    fields: dict[str, NumericEncoding | CategoricalEncoding | CheckboxEncoding]
+
+    def names(self, kind: str) -> list[str]:
+        """Names of the fields of one kind, in order."""
+        return [name for name, field in self.fields.items() if field.kind == kind]
+
+
+class Encoding(Block):
+    """How a cohort's metadata become numbers.
+
+    Attributes:
+        lesion: Lesion-level fields.
+        patient: Patient-level fields.
+        num_patients: Training patients that it was fitted on.
+    """
+
+    lesion: LevelEncoding
+    patient: LevelEncoding
+    num_patients: int
+
+
+EncodedFields = dict[str, np.ndarray]
+"""Fields of N rows: `numeric` float32 (N, n), NaN = missing; `categorical` int64 (N, c), codes;
+`checkbox` float32 (N, options of all groups), 1 = ticked; `checkbox_known` bool (N, groups)."""
+
+
+def fit_encoding(lesions: pd.DataFrame, patients: pd.DataFrame, fields: dict[str, FieldSpec]) -> Encoding:
+    """Fit the encoding on training rows alone.
+
+    Args:
+        lesions: Lesion rows of training patients.
+        patients: Their rows of the patients table.
+        fields: The chosen fields.
+    """
+    by_level = {
+        level: LevelEncoding(
+            fields={name: _fit_field(name, field, frame) for name, field in fields.items() if field.level == level}
+        )
+        for level, frame in (("lesion", lesions), ("patient", patients))
+    }
+    return Encoding(num_patients=len(patients), **by_level)
+
+
+def fit_encodings(
+    lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame, fields: dict[str, FieldSpec]
+) -> dict[str, Encoding]:
+    """Fit one encoding per partition on its training patients; `all` is fitted on every split row."""
+    training = {"all": np.ones(len(splits), dtype=bool)}
+    training |= {name: partition(splits, name)[0] for name in partition_names(splits)}
+    encodings = {}
+    for name, rows in training.items():
+        own_lesions = lesions[lesions["image_id"].isin(splits.loc[rows, "image_id"])]
+        own_patients = patients[patients["patient_id"].isin(splits.loc[rows, "patient_id"])]
+        encodings[name] = fit_encoding(own_lesions, own_patients, fields)
+    return encodings
+
+
+def _fit_field(
+    name: str, field: FieldSpec, frame: pd.DataFrame
+) -> NumericEncoding | CategoricalEncoding | CheckboxEncoding:
+    if field.kind == "checkbox":
+        return CheckboxEncoding(options=list(field.options))
+    if field.kind == "categorical":
+        return CategoricalEncoding(categories=sorted(frame[name].dropna().unique()))
+    values = frame[name].to_numpy(dtype=np.float64)
+    known = values[~np.isnan(values)]
+    mean = float(known.mean()) if known.size else 0.0
+    std = float(known.std()) if known.size else 0.0
+    if std <= 1e-12 * max(1.0, abs(mean)):  # a constant carries nothing; it maps to 0, others to their difference
+        std = 1.0
+    return NumericEncoding(mean=mean, std=std, minimum=field.minimum, maximum=field.maximum)
+
+
+def encode(level: LevelEncoding, frame: pd.DataFrame) -> EncodedFields:
+    """Encode rows of one level; total: a column that is absent counts as missing throughout.
+
+    A number that is missing, unreadable or outside the field's possible range becomes NaN; one that is
+    possible but far from the training data is held at MAX_DEVIATIONS standard deviations. A category
+    that training never had becomes UNSEEN.
+    """
+    numeric = [_encode_numbers(level.fields[name], frame, name) for name in level.names("numeric")]
+    categorical = [_encode_categories(level.fields[name], frame, name) for name in level.names("categorical")]
+    boxes = [_encode_boxes(level.fields[name], frame, name) for name in level.names("checkbox")]
+    rows = len(frame)
+    return {
+        "numeric": np.stack(numeric, axis=1) if numeric else np.empty((rows, 0), dtype=np.float32),
+        "categorical": np.stack(categorical, axis=1) if categorical else np.empty((rows, 0), dtype=np.int64),
+        "checkbox": np.concatenate([b for b, _ in boxes], axis=1) if boxes else np.empty((rows, 0), np.float32),
+        "checkbox_known": np.stack([k for _, k in boxes], axis=1) if boxes else np.empty((rows, 0), dtype=bool),
+    }
+
+
+def one_hot(level: LevelEncoding, frame: pd.DataFrame) -> np.ndarray:
+    """Encode rows for linear models: float32 (N, columns).
+
+    Numbers are standardised (0 where missing, with an indicator column); categories, their unseen and
+    missing codes, and checkbox options each have a column.
+    """
+    encoded = encode(level, frame)
+    missing = np.isnan(encoded["numeric"])
+    parts = [np.nan_to_num(encoded["numeric"], nan=0.0), missing.astype(np.float32)]
+    for column, name in enumerate(level.names("categorical")):
+        num_codes = len(level.fields[name].categories) + 2  # type: ignore[union-attr]
+        parts.append(np.eye(num_codes, dtype=np.float32)[encoded["categorical"][:, column]])
+    parts += [encoded["checkbox"], (~encoded["checkbox_known"]).astype(np.float32)]
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def row_groups(encoded: EncodedFields) -> np.ndarray:
+    """Number rows so that two rows have the same number exactly when their encoded fields are equal.
+
+    Returns:
+        int64 (N,), numbers from 0.
+    """
+    flat = np.concatenate([np.nan_to_num(part.astype(np.float64), nan=1e30) for part in encoded.values()], axis=1)
+    if flat.shape[1] == 0:
+        return np.zeros(len(flat), dtype=np.int64)
+    return np.unique(flat, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _encode_numbers(field: Any, frame: pd.DataFrame, name: str) -> np.ndarray:
+    if name not in frame:
+        return np.full(len(frame), np.nan, dtype=np.float32)
+    values = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    low = -np.inf if field.minimum is None else field.minimum
+    high = np.inf if field.maximum is None else field.maximum
+    values = np.where((values >= low) & (values <= high) & np.isfinite(values), values, np.nan)
+    return np.clip((values - field.mean) / field.std, -MAX_DEVIATIONS, MAX_DEVIATIONS).astype(np.float32)
+
+
+def _encode_categories(field: Any, frame: pd.DataFrame, name: str) -> np.ndarray:
+    if name not in frame:
+        return np.full(len(frame), MISSING, dtype=np.int64)
+    column = frame[name]
+    codes = pd.Index(field.categories, dtype=object).get_indexer(column.astype(object)).astype(np.int64) + 2
+    codes[codes < 2] = UNSEEN
+    codes[column.isna().to_numpy()] = MISSING
+    return codes
+
+
+def _encode_boxes(field: Any, frame: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A group is known where at least one of its options is."""
+    columns = [f"{name}.{option}" for option in field.options]
+    present = frame.reindex(columns=columns).astype("boolean")
+    ticked = present.fillna(False).to_numpy(dtype=np.float32)
+    return ticked, present.notna().any(axis=1).to_numpy()

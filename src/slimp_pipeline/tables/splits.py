@@ -1,0 +1,123 @@
+"""Patient-disjoint splits: stratified folds, a hold-out, or an official split file."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from slimp_pipeline.parameters import FeatureParams
+
+HOLDOUT = "holdout"
+_TEST_NAMES, _TRAIN_NAMES = (
+    {"test", "holdout", "hold-out"},
+    {"train", "training", "val", "valid", "validation"},
+)
+
+
+def split_patients(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFrame:
+    """Split a cohort by patient, stratified by diagnosis, seeded.
+
+    Args:
+        lesions: Rows to split: image_id, patient_id, diagnosis.
+        settings: Seed, number of folds, hold-out share or official split file.
+
+    Returns:
+        image_id, patient_id, split (`train` or `test`), fold (0..K-1, or -1 in the hold-out); sorted by
+        image_id. Each patient has one split and one fold.
+
+    Raises:
+        ValueError: If there are fewer patients than folds, or an official split breaks a patient apart.
+    """
+    splits = lesions[["image_id", "patient_id"]].copy()
+    labels = lesions["diagnosis"].fillna("(no label)").to_numpy()
+    patients = lesions["patient_id"].to_numpy()
+    in_test = _official_test(lesions, settings.split_file) if settings.split_file else None
+    if in_test is None:
+        in_test = _draw_holdout(labels, patients, settings)
+    splits["split"] = np.where(in_test, "test", "train")
+    splits["fold"] = -1
+    splits.loc[~in_test, "fold"] = _folds(labels[~in_test], patients[~in_test], settings.num_folds, settings.seed)
+    splits = splits.sort_values("image_id", ignore_index=True)
+    check_patient_disjoint(splits)
+    return splits
+
+
+def partition_names(splits: pd.DataFrame) -> list[str]:
+    """Names of the train/test partitions: one per fold, then the hold-out if there is one."""
+    folds = sorted(set(splits["fold"]) - {-1})
+    names = [f"fold_{fold}" for fold in folds]
+    return [*names, HOLDOUT] if splits["split"].eq("test").any() else names
+
+
+def partition(splits: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the training and test rows of a partition as boolean arrays over `splits`.
+
+    `fold_k` tests on fold k and trains on the other folds; `holdout` tests on the hold-out and trains on
+    all folds. The hold-out is in no fold's training rows.
+    """
+    in_folds = splits["split"].eq("train").to_numpy()
+    if name == HOLDOUT:
+        return in_folds, ~in_folds
+    in_fold = splits["fold"].eq(int(name.removeprefix("fold_"))).to_numpy()
+    return in_folds & ~in_fold, in_fold
+
+
+def check_patient_disjoint(splits: pd.DataFrame) -> None:
+    """Raise ValueError if a patient stands in two splits or two folds."""
+    counts = splits.groupby("patient_id")[["split", "fold"]].nunique().max(axis=1)
+    if (broken := counts[counts > 1]).size:
+        raise ValueError(
+            f"{broken.size} patients stand in several splits or folds, first: {broken.index[0]}. "
+            "Splits must be patient-disjoint."
+        )
+
+
+def _folds(labels: np.ndarray, patients: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+    num_patients = len(np.unique(patients))
+    if num_patients < num_folds:
+        raise ValueError(f"{num_patients} patients can't fill {num_folds} folds. Set features.num_folds lower.")
+    folds = np.empty(len(labels), dtype=np.int64)
+    splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds is spread as it can be
+        for fold, (_, test) in enumerate(splitter.split(labels, labels, patients)):
+            folds[test] = fold
+    return folds
+
+
+def _draw_holdout(labels: np.ndarray, patients: np.ndarray, settings: FeatureParams) -> np.ndarray:
+    if settings.holdout_share == 0:
+        return np.zeros(len(labels), dtype=bool)
+    num_parts = max(2, round(1 / settings.holdout_share))
+    return _folds(labels, patients, num_parts, settings.seed + 1) == 0
+
+
+def _official_test(lesions: pd.DataFrame, path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise ValueError(f"features.split_file: no file {path}")
+    table = pd.read_csv(path, dtype=str)
+    id_column = next((name for name in ("image_id", "isic_id", "image") if name in table), None)
+    if id_column is None or "split" not in table:
+        raise ValueError(f"{path}: needs the columns image_id and split, has {', '.join(table.columns)}")
+    split = lesions["image_id"].map(table.drop_duplicates(id_column).set_index(id_column)["split"])
+    if (absent := split.isna()).any():
+        raise ValueError(
+            f"{path}: {absent.sum()} of {len(lesions)} images have no split, first: "
+            f"{lesions['image_id'][absent].iloc[0]}"
+        )
+    names = split.str.lower()
+    if (unknown := ~names.isin(_TEST_NAMES | _TRAIN_NAMES)).any():
+        raise ValueError(f"{path}: unknown split '{split[unknown].iloc[0]}'; known are train, val, test")
+    in_test = names.isin(_TEST_NAMES)
+    sides = in_test.groupby(lesions["patient_id"]).nunique()
+    if (broken := sides[sides > 1]).size:
+        raise ValueError(f"{path}: patient {broken.index[0]} stands in both train and test")
+    return in_test.to_numpy()
+
+
+def usable_rows(lesions: pd.DataFrame) -> pd.DataFrame:
+    """Rows that are split: those with an image; in a cohort of tables alone, all."""
+    with_image = lesions["store_index"].notna()
+    return lesions[with_image].reset_index(drop=True) if with_image.any() else lesions

@@ -1,0 +1,1 @@
+"""Tracking: what goes from a run into MLflow."""

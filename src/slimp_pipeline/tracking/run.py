@@ -1,0 +1,90 @@
+"""What a Kedro run leaves in its MLflow run: tags, metrics, artifacts, the model."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from kedro.io import DataCatalog
+
+from slimp_pipeline.models.pretrained import Checkpoint
+
+METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "pauc_above_80_tpr", "ece")
+
+
+def git_commit(project: Path) -> str:
+    """Commit of the project's checkout, marked where files differ from it; `unknown` outside git."""
+    try:
+        commit = _git(project, "rev-parse", "HEAD")
+        return commit + ("-modified" if _git(project, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def encoders_digest(encoders: dict[str, Checkpoint]) -> str:
+    """Digest of the weights, by which an evaluation finds the pre-training it rests on."""
+    digest = hashlib.sha256()
+    for name in sorted(encoders):
+        for key in sorted(encoders[name].state):
+            digest.update(encoders[name].state[key].contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()[:20]
+
+
+def tag_pretraining(encoders: dict[str, Checkpoint]) -> None:
+    """Tag the active run with the pre-training run that made these encoders."""
+    digest = encoders_digest(encoders)
+    mlflow.set_tag("encoders", digest)
+    found = mlflow.search_runs(
+        filter_string=f"tags.trained_encoders = '{digest}'",
+        output_format="list",
+        max_results=1,
+        search_all_experiments=True,
+    )
+    if found:
+        mlflow.set_tag("pretraining_run_id", found[0].info.run_id)
+
+
+def log_results(results: pd.DataFrame) -> None:
+    """Log the results that stand for all folds (or the hold-out) as metrics."""
+    draw = "all" if (results["draw"] == "all").any() else "holdout"
+    rows = results[(results["draw"] == draw) & results["metric"].isin(METRICS)].dropna(subset=["value"])
+    keys = rows[["method", "features", "protocol", "metric"]].agg("/".join, axis=1).str.replace("+", "_", regex=False)
+    mlflow.log_metrics(dict(zip(keys, rows["value"], strict=True)))
+
+
+def log_artifacts(catalog: DataCatalog, names: set[str]) -> None:
+    """Log report, results table and figures of this run; no ids of patients or images are in them."""
+    for name in ("results", "differences"):
+        if name in names:
+            mlflow.log_text(catalog.load(name).to_csv(index=False), f"{name}.csv")
+    if "report_page" in names:
+        mlflow.log_text(catalog.load("report_page"), "report.html")
+    for name in sorted(names):
+        if name.endswith(("_figure", "_map")):
+            mlflow.log_figure(catalog.load(name), f"figures/{name}.html")
+
+
+def log_encoder(folder: Path) -> None:
+    """Log the checkpoint folders, the first of them as a pyfunc model."""
+    first = sorted(path for path in folder.iterdir() if path.is_dir())[0]
+    mlflow.pyfunc.log_model(
+        name="encoder",
+        python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+        artifacts={"checkpoint": str(first)},
+        pip_requirements=["slimp-pipeline"],
+        input_example=None,
+    )
+
+
+def plain(value: Any) -> Any:
+    """A typed parameter as plain values; a cohort by its name, since its YAML is in the repository."""
+    if hasattr(value, "fields") and hasattr(value, "leaks"):
+        return value.name
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+
+def _git(project: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(project), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

@@ -1,0 +1,1 @@
+"""Training: batches of patients, the loop, and checkpoints."""

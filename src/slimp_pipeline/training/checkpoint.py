@@ -1,0 +1,95 @@
+"""Running checkpoints: everything a killed run needs to go on as if it had never stopped."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import slimp_pipeline
+
+
+@dataclass(frozen=True)
+class RunningState:
+    """State after `step` optimiser steps."""
+
+    step: int
+    tensors: dict[str, Tensor]  # model.*, optimizer.<parameter>.<name>, best.*
+    progress: dict[str, Any]  # history, best loss: plain JSON
+
+
+def running_key(*parts: Any) -> str:
+    """Digest of what determines a run: settings, cohort fingerprint, and the code and libraries it runs on."""
+    digest = hashlib.sha256(json.dumps([_plain(part) for part in parts], sort_keys=True).encode())
+    digest.update(f"{torch.__version__}".encode())
+    package = Path(slimp_pipeline.__file__).parent
+    for folder in ("images", "losses", "models", "tables", "training"):
+        for file in sorted((package / folder).glob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def save_running(folder: Path, state: RunningState) -> None:
+    """Write a checkpoint beside the previous one, make it current, then drop the previous one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for unfinished in folder.glob("*.tmp"):
+        shutil.rmtree(unfinished)
+    target = folder / f"step_{state.step:09d}"
+    temporary = target.with_suffix(".tmp")
+    temporary.mkdir()
+    save_file({name: value.contiguous() for name, value in state.tensors.items()}, temporary / "state.safetensors")
+    (temporary / "progress.json").write_text(json.dumps(state.progress))
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(temporary, target)
+    for previous in folder.glob("step_*"):
+        if previous != target:
+            shutil.rmtree(previous)
+
+
+def load_running(folder: Path) -> RunningState | None:
+    """Return the last whole checkpoint of a run, or None where it never ran."""
+    steps = sorted(path for path in folder.glob("step_*") if path.suffix != ".tmp")
+    if not steps:
+        return None
+    latest = steps[-1]
+    progress = json.loads((latest / "progress.json").read_text())
+    return RunningState(int(latest.name.removeprefix("step_")), load_file(latest / "state.safetensors"), progress)
+
+
+def pack_state(
+    model: nn.Module, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor] | None
+) -> dict[str, Tensor]:
+    """Flatten model, optimiser and best weights into named tensors."""
+    tensors = {f"model.{name}": value.detach() for name, value in model.state_dict().items()}
+    for index, entry in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in entry.items()}
+    return tensors | {f"best.{name}": value for name, value in (best or {}).items()}
+
+
+def unpack_state(
+    tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor] | None:
+    """Put named tensors back into model and optimiser; return the best weights, if any."""
+    model.load_state_dict(_with_prefix(tensors, "model."))
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in _with_prefix(tensors, "optimizer.").items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return _with_prefix(tensors, "best.") or None
+
+
+def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _plain(part: Any) -> Any:
+    return part.model_dump(mode="json") if hasattr(part, "model_dump") else part

@@ -1,0 +1,70 @@
+"""Lesions of patients as the training loop reads them: encoded fields, groups, and where the pixels are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from slimp_pipeline.tables.encoding import EncodedFields, Encoding, encode, row_groups
+
+
+@dataclass(frozen=True)
+class PatientLesions:
+    """N lesions with images, of M patients, as tensors.
+
+    Attributes:
+        store_index_N: Row of each lesion's image in the image store.
+        patient_N: Position of each lesion's patient, 0..M-1.
+        malignant_N: Whether the lesion is known to be malignant.
+        lesion: Encoded lesion fields, N rows.
+        patient: Encoded patient fields, M rows.
+        lesion_group_N: Lesions of equal number have equal metadata.
+        patient_group_M: Likewise for patients.
+    """
+
+    store_index_N: np.ndarray
+    patient_N: np.ndarray
+    malignant_N: np.ndarray
+    lesion: dict[str, Tensor]
+    patient: dict[str, Tensor]
+    lesion_group_N: Tensor
+    patient_group_M: Tensor
+
+    @property
+    def num_patients(self) -> int:
+        """M."""
+        return len(self.patient_group_M)
+
+
+def patient_lesions(lesions: pd.DataFrame, patients: pd.DataFrame, encoding: Encoding) -> PatientLesions:
+    """Encode lesions and their patients.
+
+    Args:
+        lesions: Rows with an image: patient_id, store_index, malignant, lesion fields.
+        patients: Patients table; rows of patients without lesions here are left out.
+        encoding: Fitted on training patients.
+    """
+    own = patients[patients["patient_id"].isin(lesions["patient_id"])].reset_index(drop=True)
+    position = pd.Series(own.index, index=own["patient_id"])
+    lesion, patient = encode(encoding.lesion, lesions), encode(encoding.patient, own)
+    return PatientLesions(
+        store_index_N=lesions["store_index"].to_numpy(dtype=np.int64),
+        patient_N=position.loc[lesions["patient_id"]].to_numpy(dtype=np.int64),
+        malignant_N=lesions["malignant"].fillna(False).to_numpy(dtype=bool),
+        lesion=as_tensors(lesion),
+        patient=as_tensors(patient),
+        lesion_group_N=torch.from_numpy(row_groups(lesion)),
+        patient_group_M=torch.from_numpy(row_groups(patient)),
+    )
+
+
+def as_tensors(encoded: EncodedFields) -> dict[str, Tensor]:
+    """Encoded fields as tensors that share their memory."""
+    return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in encoded.items()}
+
+
+def select(fields: dict[str, Tensor], rows: Tensor, device: torch.device) -> dict[str, Tensor]:
+    """Rows of encoded fields, on a device."""
+    return {name: values[rows].to(device, non_blocking=True) for name, values in fields.items()}

@@ -1,0 +1,163 @@
+"""Pre-training of one partition: from tables to a checkpoint, test patients never touched."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.model_selection import GroupShuffleSplit
+
+from slimp_pipeline.images.store import ImageStore
+from slimp_pipeline.models.pretrained import Checkpoint
+from slimp_pipeline.models.slimp import SLIMP
+from slimp_pipeline.parameters import ModelParams, TrainingParams
+from slimp_pipeline.tables.encoding import Encoding
+from slimp_pipeline.tables.splits import partition, partition_names
+from slimp_pipeline.training.checkpoint import running_key
+from slimp_pipeline.training.data import patient_lesions
+from slimp_pipeline.training.loop import Report, train
+
+ALL = "all"  # the partition of a source cohort that isn't tested on: all its patients train
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Ingested and split tables of one cohort."""
+
+    name: str
+    fingerprint: str
+    lesions: pd.DataFrame
+    patients: pd.DataFrame
+    encodings: dict[str, Encoding]
+
+
+def training_partitions(splits: pd.DataFrame, *, cross_fitted: bool) -> dict[str, pd.DataFrame]:
+    """Rows that each pre-training may see.
+
+    Args:
+        splits: Of the source cohort.
+        cross_fitted: True where source and target are one cohort: one pre-training per partition, on its
+            training rows only. Else one pre-training on every row.
+
+    Returns:
+        Partition name -> image_id and patient_id of its training rows.
+    """
+    columns = ["image_id", "patient_id"]
+    if not cross_fitted:
+        return {ALL: splits[columns]}
+    return {name: splits.loc[partition(splits, name)[0], columns] for name in partition_names(splits)}
+
+
+def pretrain_partitions(
+    cohort: Cohort,
+    store: ImageStore,
+    training_rows: pd.DataFrame,
+    model_settings: ModelParams,
+    settings: TrainingParams,
+    running_root: Path | None,
+    report: Callable[[str, int, dict[str, float]], None],
+) -> tuple[dict[str, Checkpoint], pd.DataFrame]:
+    """Pre-train once per partition of the training rows.
+
+    Args:
+        cohort: The source cohort.
+        store: Its image store.
+        training_rows: partition, image_id, patient_id.
+        model_settings: The model.
+        settings: The training run.
+        running_root: Folder of running checkpoints; None keeps none.
+        report: Called with (partition, step, values) as the runs go.
+
+    Returns:
+        Checkpoints by partition; and the history: partition, step, epoch, name, value.
+    """
+    checkpoints, histories = {}, []
+    for name, rows in training_rows.groupby("partition", sort=False):
+        checkpoints[str(name)], history = pretrain_partition(
+            cohort, store, str(name), rows, model_settings, settings, running_root, partial(report, str(name))
+        )
+        histories.append(history)
+    return checkpoints, pd.concat(histories, ignore_index=True)
+
+
+def pretrain_partition(
+    cohort: Cohort,
+    store: ImageStore,
+    name: str,
+    training_rows: pd.DataFrame,
+    model_settings: ModelParams,
+    settings: TrainingParams,
+    running_root: Path | None,
+    report: Report,
+) -> tuple[Checkpoint, pd.DataFrame]:
+    """Pre-train on the training rows of one partition.
+
+    Returns:
+        The checkpoint, and the history: partition, step, epoch, name, value.
+
+    Raises:
+        ValueError: If no training row has an image.
+    """
+    lesions = cohort.lesions[cohort.lesions["image_id"].isin(training_rows["image_id"])]
+    lesions = lesions[lesions["store_index"].notna()].reset_index(drop=True)
+    if lesions.empty:
+        raise ValueError(
+            f"cohort {cohort.name} has no row with an image: pre-training needs images. Its raw folder "
+            "must hold one of the image sources that its YAML names."
+        )
+    encoding = cohort.encodings[name]
+    torch.manual_seed(settings.seed)  # evaluation rebuilds the first weights from this seed
+    model = SLIMP(model_settings, settings.loss, encoding)
+    held_out = _held_out_patients(lesions, settings)
+    parts = [
+        patient_lesions(part.reset_index(drop=True), cohort.patients, encoding)
+        for part in (lesions[~held_out], lesions[held_out])
+        if len(part)
+    ]
+    key = running_key(settings, model_settings, encoding, cohort.fingerprint, sorted(lesions["image_id"]), name)
+    state, progress = train(
+        model,
+        store,
+        parts[0],
+        parts[1] if len(parts) > 1 and parts[1].num_patients > 1 else None,
+        settings,
+        model_settings.image_encoder.image_size,
+        report,
+        running_root / key if running_root else None,
+        label=f"Pre-training {cohort.name} {name}",
+    )
+    facts = _facts(cohort, name, lesions, settings, progress.best_epoch, running=key)
+    history = pd.DataFrame(progress.history, columns=["step", "epoch", "name", "value"])
+    history.insert(0, "partition", name)
+    return Checkpoint(state, model_settings, settings.loss, encoding, facts), history
+
+
+def _held_out_patients(lesions: pd.DataFrame, settings: TrainingParams) -> np.ndarray:
+    """Validation patients, drawn from the training patients; at least two, or none."""
+    num_patients = lesions["patient_id"].nunique()
+    num_held_out = round(settings.validation_share * num_patients)
+    if num_held_out < 2 or num_patients - num_held_out < 2:
+        return np.zeros(len(lesions), dtype=bool)
+    splitter = GroupShuffleSplit(1, test_size=num_held_out, random_state=settings.seed)
+    _, held_out = next(splitter.split(lesions, groups=lesions["patient_id"]))
+    return np.isin(np.arange(len(lesions)), held_out)
+
+
+def _facts(
+    cohort: Cohort, name: str, lesions: pd.DataFrame, settings: TrainingParams, best_epoch: int, running: str
+) -> dict[str, Any]:
+    return {
+        "cohort": cohort.name,
+        "partition": name,
+        "cohort_fingerprint": cohort.fingerprint,
+        "num_training_images": len(lesions),
+        "num_training_patients": int(lesions["patient_id"].nunique()),
+        "positive_sampling": settings.sampler.malignant_first_share > 0,
+        "training": settings.model_dump(mode="json"),
+        "best_validation_epoch": best_epoch,
+        "run": running,
+    }

@@ -1,0 +1,118 @@
+"""One optimiser step on one batch of patients."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slimp_pipeline.images.augment import augment
+from slimp_pipeline.losses.nested import NestedLoss, nested_loss
+from slimp_pipeline.models.image import is_convolutional, set_training_mode
+from slimp_pipeline.models.slimp import SLIMP, NestedProjections
+from slimp_pipeline.parameters import TrainingParams
+from slimp_pipeline.training.data import PatientLesions, select
+
+
+def build_optimizer(model: SLIMP, settings: TrainingParams) -> torch.optim.AdamW:
+    """AdamW; biases, norms, embeddings and temperatures aren't decayed; the backbone has its own rate."""
+    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decayed = parameter.ndim >= 2 and not any(part in name for part in ("tokenizer", "_token", "pos_embed"))
+            groups.setdefault((name.startswith("image_encoder."), decayed), []).append(parameter)
+    rates = {True: settings.image_learning_rate or settings.learning_rate, False: settings.learning_rate}
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "peak_lr": rates[is_image],
+                "weight_decay": settings.weight_decay if decayed else 0.0,
+            }
+            for (is_image, decayed), parameters in groups.items()
+        ],
+        lr=settings.learning_rate,
+        fused=False,
+    )
+
+
+def learning_rate_factor(step: int, num_steps: int, warmup_share: float) -> float:
+    """Linear warm-up, then a cosine to zero; 0 <= step < num_steps."""
+    num_warmup = max(1, round(warmup_share * num_steps))
+    if step < num_warmup:
+        return (step + 1) / num_warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - num_warmup) / max(1, num_steps - num_warmup)))
+
+
+class TrainingStep:
+    """One optimiser step on one batch of patients."""
+
+    def __init__(
+        self,
+        model: SLIMP,
+        optimizer: torch.optim.Optimizer,
+        data: PatientLesions,
+        settings: TrainingParams,
+        image_size: int,
+        device: torch.device,
+        num_steps: int,
+    ) -> None:
+        self.model, self.optimizer, self.data = model, optimizer, data
+        self.settings, self.image_size, self.device, self.num_steps = settings, image_size, device, num_steps
+        self.amp = settings.mixed_precision and device.type == "cuda"
+        self.channels_last = is_convolutional(model.image_encoder)
+        set_training_mode(model)
+
+    def __call__(self, step: int, rows: np.ndarray, canvas: Tensor, side: Tensor) -> tuple[NestedLoss, float, float]:
+        factor = learning_rate_factor(step, self.num_steps, self.settings.warmup_share)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        # Seeded by step alone: a resumed run draws the same views and the same dropout.
+        torch.manual_seed(self.settings.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
+        views = augment(
+            canvas.to(self.device, non_blocking=True),
+            side.to(self.device, non_blocking=True),
+            self.image_size,
+            self.settings.augmentation,
+            generator,
+            self.model.image_mean,  # type: ignore[arg-type]
+            self.model.image_std,  # type: ignore[arg-type]
+        )
+        if self.channels_last:
+            views = views.contiguous(memory_format=torch.channels_last)
+        loss = forward_loss(self.model, self.data, rows, views, self.settings, self.amp)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
+        if not torch.isfinite(grad_norm):
+            raise FloatingPointError(
+                f"the gradient isn't finite at step {step} (loss {float(loss.total)}). Lower training.learning_rate."
+            )
+        self.optimizer.step()
+        return loss, float(grad_norm), self.optimizer.param_groups[-1]["lr"]
+
+
+def forward_loss(
+    model: SLIMP, data: PatientLesions, rows: np.ndarray, views: Tensor, settings: TrainingParams, amp: bool
+) -> NestedLoss:
+    """Nested loss of one batch: lesion rows and their views."""
+    projections, lesion_groups, patient_groups = project(model, data, rows, views, amp)
+    return nested_loss(projections, lesion_groups, patient_groups, settings.loss)
+
+
+def project(
+    model: SLIMP, data: PatientLesions, rows: np.ndarray, views: Tensor, amp: bool
+) -> tuple[NestedProjections, Tensor, Tensor]:
+    """Project a batch; returns the projections and the metadata groups of its lesions and patients."""
+    device = views.device
+    patients, patient_of_lesion = np.unique(data.patient_N[rows], return_inverse=True)
+    rows_B, patients_P = torch.from_numpy(rows), torch.from_numpy(patients)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=amp):
+        projections = model(
+            views,
+            select(data.lesion, rows_B, device),
+            select(data.patient, patients_P, device),
+            torch.from_numpy(patient_of_lesion).to(device),
+        )
+    return projections, data.lesion_group_N[rows_B].to(device), data.patient_group_M[patients_P].to(device)
