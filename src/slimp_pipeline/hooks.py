@@ -1,8 +1,9 @@
 """Hooks: what surrounds the computation. Nodes know nothing of tracking, timing or the console."""
 
 import logging
+import os
+import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,10 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks import MlflowHook
 
+from slimp_pipeline.reporting.summary import summary_lines
 from slimp_pipeline.tracking import run as tracking
 
 logger = logging.getLogger(__name__)
-
-
-class EnvironmentHooks:
-    """Quiet third-party warnings that a reader of the console can't act on."""
-
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Filter once, before anything heavy is imported."""
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 
 class TrackingHooks(MlflowHook):
@@ -83,7 +75,7 @@ class TrackingHooks(MlflowHook):
 
 
 class ConsoleHooks:
-    """One line per finished node, with its time."""
+    """One line per finished node, with its time; at the end what was found, and where it is."""
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
@@ -98,14 +90,34 @@ class ConsoleHooks:
         """Say what was done."""
         logger.info("%-42s %6.1f s", node.name, time.perf_counter() - self._started[node.name])
 
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Say what was found, and where to look."""
+        written = _written(pipeline)
+        if "results" not in written:
+            return
+        lines = ["", *summary_lines(catalog.load("results"), catalog.load("differences"))]
+        for title, name in (("Report", "report_page"), ("Results", "results"), ("Encoders", "encoders")):
+            if name in written:
+                lines.append(f"{title + ':':<10}{_path(catalog, name)}")
+        lines += ["Runs:     mlflow ui --backend-store-uri sqlite:///mlflow.db", "Pipeline: kedro viz run"]
+        logger.info("\n".join(lines))
+
 
 def _written(pipeline: Pipeline) -> set[str]:
     return {name for node in pipeline.nodes for name in node.outputs}
 
 
+def _path(catalog: DataCatalog, name: str) -> str:
+    path = Path(catalog[name]._get_load_path())  # type: ignore[attr-defined]
+    return os.path.relpath(path)
+
+
 def _report(partition: str, step: int, values: dict[str, float]) -> None:
     if mlflow.active_run():
         mlflow.log_metrics({f"pretrain/{partition}/{name}": value for name, value in values.items()}, step=step)
+    if "validation_loss" in values and not sys.stderr.isatty():  # a terminal has the progress bar
+        logger.info("pre-training %s, step %d: validation loss %.3f", partition, step, values["validation_loss"])
 
 
 def _require_encoders(run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:

@@ -45,7 +45,7 @@ class ImageEncoderParams(Block):
     name: str = "vit_small_patch16_224"
     image_size: int = Field(224, ge=16)
     weights: str = "random"  # random | hub | path of a safetensors file
-    arguments: dict[str, Any] = {}  # passed on to timm.create_model
+    arguments: dict[str, Any] | None = None  # passed on to timm.create_model
     num_trained_stages: int | None = Field(None, ge=0)  # the last N stages train; None: all
 
 

@@ -27,7 +27,7 @@ def build_image_encoder(settings: ImageEncoderParams, *, load_weights: bool = Tr
         ConnectionError: If the hub can't be reached.
     """
     from_hub = settings.weights == "hub" and load_weights
-    arguments: dict[str, Any] = {"num_classes": 0, **settings.arguments}
+    arguments: dict[str, Any] = {"num_classes": 0, **(settings.arguments or {})}
     if _takes_image_size(settings.name):
         arguments["img_size"] = settings.image_size
     try:

@@ -8,6 +8,8 @@ from typing import Any
 import mlflow
 import pandas as pd
 from kedro.io import DataCatalog
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
 
 from slimp_pipeline.models.pretrained import Checkpoint
 
@@ -74,7 +76,7 @@ def log_encoder(folder: Path) -> None:
         python_model=str(Path(__file__).with_name("pyfunc_model.py")),
         artifacts={"checkpoint": str(first)},
         pip_requirements=["slimp-pipeline"],
-        input_example=None,
+        signature=ModelSignature(inputs=Schema([ColSpec("string", "path")])),
     )
 
 

@@ -1,0 +1,46 @@
+# Every target sets itself up: a fresh clone needs Python 3.11 or newer and nothing else.
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+READY := $(VENV)/.ready
+export MPLBACKEND := Agg
+
+.PHONY: setup demo test lint bench browser docs clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $(READY)
+
+# Everything on the fabricated cohorts: about four minutes on two CPU cores.
+demo: $(READY)
+	@$(BIN)/kedro run
+
+test: $(READY) browser lint
+	@$(BIN)/python -m pytest --numprocesses 2
+
+lint: $(READY)
+	@$(BIN)/ruff format --check --quiet . || (echo "run: ruff format ." && false)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || (cat $(VENV)/lint-imports.log && false)
+	@echo "format, lint, types, layers: fine"
+
+# The page is tested in a real browser, where one can be installed.
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq >/dev/null && \
+	    apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null 2>&1; } || \
+	  echo "no Chromium: browser tests will be skipped"
+
+bench: $(READY)
+	@$(BIN)/python benchmarks/run.py
+
+docs: $(READY)
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]" && $(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,34 @@
+"""The console: errors that a person can act on are shown without a traceback."""
+
+import os
+import sys
+from types import TracebackType
+
+from kedro.framework.session.session import KedroSessionError
+from kedro.io import DatasetError
+from kedro.validation.exceptions import ParameterValidationError
+from omegaconf.errors import OmegaConfBaseException
+
+_FOR_PEOPLE = (
+    ValueError,
+    FileNotFoundError,
+    ConnectionError,
+    FloatingPointError,
+    DatasetError,
+    ParameterValidationError,
+    OmegaConfBaseException,
+    KedroSessionError,
+)
+
+
+def show_errors_plainly() -> None:
+    """Print what went wrong, not where in the code; `SLIMP_TRACEBACK=1` shows both."""
+    if not os.environ.get("SLIMP_TRACEBACK"):
+        sys.excepthook = _excepthook
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if isinstance(error, _FOR_PEOPLE):
+        print(f"\nerror: {error}\n(SLIMP_TRACEBACK=1 shows where in the code)", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, traceback)
