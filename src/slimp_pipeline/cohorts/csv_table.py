@@ -2,9 +2,17 @@
 
 import csv
 import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
+import pyarrow as pa
+
+_ROWS_PER_CHUNK = 20_000  # rows held as Python objects at a time
 
 
 def read_csv_table(path: Path, separator: str | None = None) -> pd.DataFrame:
@@ -12,54 +20,90 @@ def read_csv_table(path: Path, separator: str | None = None) -> pd.DataFrame:
 
     Args:
         path: CSV or CSV.gz in UTF-8; a BOM and CRLF line ends are accepted.
-        separator: Field separator; None finds it (comma, semicolon, tab) in the header line.
-            A separator of several characters may also open and close each line (as in PH2).
+        separator: Field separator; None finds it (comma, semicolon, tab) in the header line. A doubled
+            one (PH2's `||`) also frames each line, and may alternate with the single character; lines
+            outside the frame are no rows.
 
     Returns:
-        Columns of text; the index is the line number in the file (header = line 1).
+        Columns of text; columns without a name and blank rows are left out. The index is the number of
+        the line in the file on which a row starts (header = line 1).
 
     Raises:
-        ValueError: If the file is empty, isn't UTF-8, repeats a column, or has a row of the wrong length.
+        ValueError: If the file is empty, isn't UTF-8, is damaged, repeats a column, or has a row of the
+            wrong length; names the file and the line.
     """
-    header = _header(path)
-    separator = separator or max((",", ";", "\t"), key=header.count)
-    framed = len(separator) > 1
-    names = [name.strip() for name in next(csv.reader([header], delimiter=separator))] if not framed else None
-    if names is not None and (repeated := {name for name in names if names.count(name) > 1}):
-        raise ValueError(f"{path}: the header names {', '.join(sorted(repeated))} more than once. Rename one.")
     try:
-        table = pd.read_csv(
-            path,
-            sep=rf"\s*{separator.replace('|', chr(92) + '|')}\s*" if framed else separator,
-            engine="python" if framed else "c",
-            dtype=str,
-            keep_default_na=False,
-            na_filter=False,
-            encoding="utf-8-sig",
-            skip_blank_lines=False,
-            index_col=False,
-        )
-    except pd.errors.ParserError as error:
-        raise ValueError(f"{path}: {str(error).strip()}. Is a separator inside a field not quoted?") from error
-    if framed:  # the outer separators leave an empty column at either end
-        table = table.loc[:, [not str(name).startswith("Unnamed") for name in table.columns]]
-    table.columns = [str(name).strip() for name in table.columns]
-    table = table.fillna("").apply(lambda column: column.str.strip())
+        with _open(path) as file:
+            separator = separator or _find_separator(file)
+            records = _framed_records(file, separator) if len(separator) > 1 else _records(path, file, separator)
+            table = _table(path, records)
+    except UnicodeDecodeError as error:
+        line = _first_undecodable_line(path)
+        raise ValueError(f"{path}, line {line}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged ({error}). Fetch it again.") from error
     if separator == ";":  # the decimal comma comes with the semicolon
         table = table.apply(lambda column: column.str.replace(r"^(-?\d+),(\d+)$", r"\1.\2", regex=True))
-    table.index = pd.RangeIndex(2, len(table) + 2, name="line")
-    return table[(table != "").any(axis=1)]
+    return table
 
 
-def _header(path: Path) -> str:
-    opener = gzip.open if path.suffix == ".gz" else open
+def _open(path: Path) -> IO[str]:
+    return (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="")
+
+
+def _find_separator(file: IO[str]) -> str:
+    header = file.readline()
+    file.seek(0)
+    return max((",", ";", "\t"), key=header.count)
+
+
+def _records(path: Path, file: IO[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row's first line number and its cells."""
+    reader, line = csv.reader(file, delimiter=separator, strict=True), 1
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline=None) as file:
-            header = file.readline().rstrip("\n")
-            for _ in file:  # the whole file must be UTF-8; pandas names no line
-                pass
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} isn't UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8.") from error
-    if not header:
+        for cells in reader:
+            yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {line}: {error}. Is a quote not closed or not doubled?") from error
+
+
+def _framed_records(file: IO[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+    cell_ends = re.compile(f"{re.escape(separator)}|{re.escape(separator[0])}")
+    for line, text in enumerate(file, start=1):
+        if text.strip().startswith(separator):
+            yield line, cell_ends.split(text.strip().removesuffix(separator).removeprefix(separator))
+
+
+def _table(path: Path, records: Iterator[tuple[int, list[str]]]) -> pd.DataFrame:
+    filled = ((line, cells) for line, cells in records if any(map(str.strip, cells)))
+    names = [name.strip() for name in next(filled, (0, []))[1]]
+    if not names:
         raise ValueError(f"{path} is empty: a header line with column names is needed.")
-    return header
+    if repeated := {name for name in names if name and names.count(name) > 1}:
+        raise ValueError(f"{path}: the header names {', '.join(sorted(repeated))} more than once. Rename one.")
+    kept = [position for position, name in enumerate(names) if name]
+    lines: list[int] = []
+    chunks = [pa.table({names[i]: pa.array([], pa.large_string()) for i in kept})]
+    while chunk := list(islice(filled, _ROWS_PER_CHUNK)):
+        for line, cells in chunk:
+            if len(cells) != len(names):
+                raise ValueError(
+                    f"{path}, line {line}: {len(cells)} cells where the header names {len(names)} columns. Is a "
+                    "separator inside a field not quoted, or the file cut short?"
+                )
+            lines.append(line)
+        columns = list(zip(*(cells for _, cells in chunk), strict=True))
+        chunks.append(pa.table({names[i]: pa.array(columns[i], pa.large_string()) for i in kept}))
+    table = pa.concat_tables(chunks).to_pandas().apply(lambda column: column.str.strip())
+    return table.set_axis(pd.Index(lines, dtype="int64", name="line"))
+
+
+def _first_undecodable_line(path: Path) -> int:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        for line, raw in enumerate(file, start=1):
+            try:
+                raw.decode()
+            except UnicodeDecodeError:
+                return line
+    return 0  # unreachable: the text reader met one

@@ -26,6 +26,7 @@ def find_raw_files(spec: CohortSpec, raw_root: Path, fabricated_root: Path) -> p
 
     Raises:
         FileNotFoundError: If the folder or a required table isn't there; says where it was looked for.
+        ValueError: If an HDF5 file of images can't be opened.
     """
     folder = (fabricated_root if spec.fabricated else raw_root) / spec.folder
     if spec.fabricated:
@@ -69,8 +70,7 @@ def _images(spec: CohortSpec, folder: Path) -> list[dict]:
     if source is None:
         return []
     if source.is_file():
-        with h5py.File(source, "r") as file:
-            return [_entry("image", source, image_id=key, key=key) for key in sorted(file)]
+        return [_entry("image", source, image_id=key, key=key) for key in _hdf5_keys(source)]
     pattern = re.compile(spec.images.pattern or "")
     suffixes = {suffix.lower() for suffix in spec.images.suffixes}
     return [
@@ -78,6 +78,14 @@ def _images(spec: CohortSpec, folder: Path) -> list[dict]:
         for path in sorted(source.rglob("*"))
         if path.suffix.lower() in suffixes and pattern.match(path.stem) and path.is_file()
     ]
+
+
+def _hdf5_keys(path: Path) -> list[str]:
+    try:
+        with h5py.File(path, "r") as file:
+            return sorted(file)
+    except OSError as error:
+        raise ValueError(f"{path} is no whole HDF5 file ({error}). Fetch it again.") from error
 
 
 def _entry(role: str, path: Path, *, image_id: str = "", key: str = "") -> dict:

@@ -1,5 +1,6 @@
 """Raw tables to lesion rows: one reader for every cohort, driven by its specification."""
 
+import math
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -32,10 +33,10 @@ def read_rows(spec: CohortSpec, table_paths: list[Path]) -> tuple[pd.DataFrame, 
     _require_columns(spec, raw, table_paths[0])
     problems: list[pd.DataFrame] = []
     rows = pd.DataFrame({"image_id": _image_ids(spec, raw, problems)}, index=raw.index)
-    rows["lesion_id"] = _joined_ids(raw, spec.lesion_id, rows["image_id"])
+    rows["lesion_id"], lesion_known = _joined_ids(raw, spec.lesion_id, rows["image_id"], "image:" + rows["image_id"])
+    alone = ("lesion:" + rows["lesion_id"]).where(lesion_known, "image:" + rows["image_id"])
     patients = spec.patient_id or spec.lesion_id
-    rows["patient_known"] = (raw[patients] != "").all(axis=1) if patients else False
-    rows["patient_id"] = _joined_ids(raw, patients, rows["image_id"])
+    rows["patient_id"], rows["patient_known"] = _joined_ids(raw, patients, rows["image_id"], alone)
     for name, field in spec.fields.items():
         for column, values in _field(name, field, raw, problems).items():
             rows[column] = values
@@ -53,16 +54,19 @@ def read_rows(spec: CohortSpec, table_paths: list[Path]) -> tuple[pd.DataFrame, 
 
 
 def _join(spec: CohortSpec, paths: list[Path]) -> pd.DataFrame:
-    by_name = {path.name: path for path in paths}
     joined: pd.DataFrame | None = None
     for table in spec.tables:
-        path = next((by_name[Path(name).name] for name in table.file if Path(name).name in by_name), None)
+        path = next((path for name in table.file for path in paths if _ends_with(path, Path(name))), None)
         if path is None:
             continue
-        frame = read_csv_table(path, table.separator)
+        frame = read_csv_table(path, table.separator).rename(columns=table.rename)
         joined = frame if joined is None else _left_join(spec, joined, frame, table, path)
     assert joined is not None  # a specification has at least one required table
     return joined
+
+
+def _ends_with(path: Path, name: Path) -> bool:
+    return path.parts[-len(name.parts) :] == name.parts
 
 
 def _left_join(spec: CohortSpec, left: pd.DataFrame, right: pd.DataFrame, table: TableSpec, path: Path) -> pd.DataFrame:
@@ -81,7 +85,7 @@ def _require_columns(spec: CohortSpec, raw: pd.DataFrame, path: Path) -> None:
     needed = [spec.image_id, *spec.lesion_id, *spec.patient_id]
     needed += [column for field in spec.fields.values() for column in field.columns]
     if spec.label:
-        needed += spec.label.one_hot or [str(spec.label.column)]
+        needed += spec.label.columns
     if missing := sorted(set(needed) - set(raw.columns)):
         raise ValueError(
             f"{path}: column {', '.join(missing)} not found. The cohort '{spec.name}' needs it; the file "
@@ -93,18 +97,21 @@ def _image_ids(spec: CohortSpec, raw: pd.DataFrame, problems: list[pd.DataFrame]
     ids = raw[spec.image_id]
     if spec.image_id_is_path:
         ids = ids.map(lambda text: PurePosixPath(text.replace("\\", "/")).stem)
-    _note(problems, spec.image_id, raw, ids == "", "no image id")
+    _note(problems, spec.image_id, raw, _is_missing(ids, []), "no image id")
     unsafe = ids.str.contains(r"[/\\\x00]", regex=True) | ids.isin([".", ".."])
     _note(problems, spec.image_id, raw, unsafe, "an image id may not contain a path separator")
     return ids
 
 
-def _joined_ids(raw: pd.DataFrame, columns: list[str], fallback: pd.Series) -> pd.Series:
-    """Join id columns with `_`; where one is empty the row stands alone, under its image id."""
+def _joined_ids(
+    raw: pd.DataFrame, columns: list[str], image_ids: pd.Series, alone: pd.Series
+) -> tuple[pd.Series, pd.Series]:
+    """Join id columns with `_`, and say where all of them are known; elsewhere the row stands `alone`."""
     if not columns:
-        return fallback
+        return image_ids, pd.Series(False, index=raw.index)
     joined = raw[columns[0]].str.cat([raw[column] for column in columns[1:]], sep="_")
-    return joined.where((raw[columns] != "").all(axis=1), "image:" + fallback)
+    known = ~raw[columns].isin(MISSING_TOKENS).any(axis=1)
+    return joined.where(known, alone), known
 
 
 def _field(name: str, field: FieldSpec, raw: pd.DataFrame, problems: list[pd.DataFrame]) -> dict[str, pd.Series]:
@@ -123,9 +130,10 @@ def _numbers(field: FieldSpec, raw: pd.DataFrame, problems: list[pd.DataFrame]) 
     missing = _is_missing(text, field.missing)
     numbers = pd.to_numeric(text.where(~missing), errors="coerce").astype(float) * field.scale
     _note(problems, column, raw, ~missing & numbers.isna(), "not a number")
-    low, high = (-float("inf") if field.minimum is None else field.minimum), field.maximum
-    outside = (numbers < low) | (numbers > (float("inf") if high is None else high)) | numbers.abs().eq(float("inf"))
-    _note(problems, column, raw, outside, f"impossible: outside {field.minimum} to {field.maximum}")
+    low = -math.inf if field.minimum is None else field.minimum
+    high = math.inf if field.maximum is None else field.maximum
+    outside = (numbers < low) | (numbers > high) | numbers.abs().eq(math.inf)
+    _note(problems, column, raw, outside, f"impossible: outside {low:g} to {high:g}")
     return numbers
 
 
@@ -165,7 +173,11 @@ def _labels(label: LabelSpec | None, raw: pd.DataFrame, problems: list[pd.DataFr
 
 
 def _one_hot(columns: list[str], raw: pd.DataFrame, problems: list[pd.DataFrame]) -> pd.Series:
-    marked = raw[columns].apply(lambda column: pd.to_numeric(column, errors="coerce")).fillna(0) > 0
+    marked = pd.DataFrame(index=raw.index)
+    for column in columns:
+        numbers = pd.to_numeric(raw[column].where(~_is_missing(raw[column], [])), errors="coerce")
+        _note(problems, column, raw, ~_is_missing(raw[column], []) & numbers.isna(), "not a number")
+        marked[column] = numbers > 0
     _note(problems, columns[0], raw, marked.sum(axis=1) > 1, f"several of {', '.join(columns)} are set")
     return marked.idxmax(axis=1).where(marked.any(axis=1), "")
 

@@ -56,6 +56,7 @@ class TableSpec(Block):
     file: list[str]  # first that exists is read (official names differ between releases)
     join_on: str | None = None  # column shared with the first table; None for the first
     separator: str | None = None  # None: found from the header line
+    rename: dict[str, str] = {}  # column as some releases name it -> name that this specification uses
     required: bool = True
 
     @field_validator("file", mode="before")
@@ -93,6 +94,11 @@ class LabelSpec(Block):
             raise ValueError("a label needs either `column` or `one_hot`")
         return self
 
+    @property
+    def columns(self) -> list[str]:
+        """Raw columns that state the label."""
+        return self.one_hot or [str(self.column)]
+
 
 class FabricatedSpec(Block):
     """How a fabricated cohort is made."""
@@ -125,14 +131,20 @@ class CohortSpec(Block):
 
     @model_validator(mode="after")
     def _no_field_leaks(self) -> "CohortSpec":
+        leaking = self.leaking_columns
         for name, field in self.fields.items():
             for column in field.columns:
-                if column in self.leaks:
+                if column in leaking:
                     raise ValueError(
                         f"cohort {self.name}: field '{name}' reads column '{column}', which leaks the "
-                        f"label: {self.leaks[column]}. Remove the field."
+                        f"label: {leaking[column]}. Remove the field."
                     )
         return self
+
+    @property
+    def leaking_columns(self) -> dict[str, str]:
+        """Columns that may not be features, the label's own among them, and why."""
+        return dict.fromkeys(self.label.columns if self.label else [], "it is the label") | self.leaks
 
     def select_fields(self, names: Literal["all"] | list[str]) -> dict[str, FieldSpec]:
         """Return the chosen fields by name.
@@ -142,10 +154,11 @@ class CohortSpec(Block):
         """
         if names == "all":
             return dict(self.fields)
+        leaking = self.leaking_columns
         for name in names:
-            if name in self.leaks:
+            if name in leaking:
                 raise ValueError(
-                    f"cohort {self.name}: '{name}' can't be a feature, it leaks the label: {self.leaks[name]}"
+                    f"cohort {self.name}: '{name}' can't be a feature, it leaks the label: {leaking[name]}"
                 )
             if name not in self.fields:
                 known = ", ".join(self.fields)

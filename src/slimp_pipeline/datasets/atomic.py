@@ -1,13 +1,13 @@
 """Any kedro-datasets file, written atomically."""
 
-import errno
 import inspect
-import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
 from kedro.io.core import parse_dataset_definition
+
+from slimp_pipeline.datasets.whole import appearing_whole
 
 
 class AtomicDataset(AbstractVersionedDataset[Any, Any]):
@@ -44,21 +44,8 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
 
     def save(self, data: Any) -> None:
         """Write a version under a temporary name, then rename it."""
-        target = Path(self._get_save_path())
-        temporary = target.with_name(f".unfinished-{target.name}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with appearing_whole(Path(self._get_save_path())) as temporary:
             self._wrapped(temporary).save(data)
-            os.replace(temporary, target)
-        except BaseException as error:
-            temporary.unlink(missing_ok=True)
-            if self._version and not any(target.parent.iterdir()):
-                target.parent.rmdir()
-            if _disk_full(error):
-                raise DatasetError(
-                    f"the disk is full: {target} wasn't written; the previous version is whole. Free space, run again."
-                ) from error
-            raise
 
     def _wrapped(self, path: Path) -> AbstractDataset[Any, Any]:
         return AbstractDataset.from_config(self._filepath.name, {**self._dataset, "filepath": str(path)})
@@ -81,11 +68,3 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "dataset": self._dataset, "version": self._version}
-
-
-def _disk_full(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

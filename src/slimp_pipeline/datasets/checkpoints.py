@@ -1,12 +1,11 @@
 """Pre-trained encoders: one checkpoint folder per partition."""
 
-import os
-import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 
+from slimp_pipeline.datasets.whole import appearing_whole
 from slimp_pipeline.models.pretrained import Checkpoint, read_checkpoint, write_checkpoint
 
 
@@ -26,16 +25,10 @@ class CheckpointsDataset(AbstractVersionedDataset[dict[str, Checkpoint], dict[st
 
     def save(self, data: dict[str, Checkpoint]) -> None:
         """Write all checkpoints under a temporary name, then rename their folder."""
-        target = Path(self._get_save_path())
-        temporary = target.with_name(f".unfinished-{target.name}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        try:
+        with appearing_whole(Path(self._get_save_path())) as temporary:
+            temporary.mkdir()
             for name, checkpoint in data.items():
                 write_checkpoint(checkpoint, temporary / name)
-            os.replace(temporary, target)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
 
     def folder(self) -> Path:
         """Folder of the version that `load` reads."""

@@ -13,6 +13,7 @@ from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.pretrained import Checkpoint, PretrainedSLIMP
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.tables.encoding import LevelEncoding
 from slimp_pipeline.training.device import pick_device
 
 BLOCKS = ("image", "lesion", "patient")
@@ -54,9 +55,10 @@ def embed_methods(
     device = pick_device(settings.device)
     embeddings: dict[str, np.ndarray] = {}
     for partition, checkpoint in checkpoints.items():
-        starts = {"random_init": initial(checkpoint, random_image_encoder=True)}
+        starts = {}
         if checkpoint.model.image_encoder.weights != "random":
             starts["initial_weights"] = initial(checkpoint, random_image_encoder=False)
+        starts["random_init"] = initial(checkpoint, random_image_encoder=True)
         for method, start in {"slimp": checkpoint, **starts}.items():
             encoder = PretrainedSLIMP(start, device, settings.batch_size)
             image_key = f"{method}.{partition if method == 'slimp' else SHARED}.image"
@@ -113,8 +115,14 @@ def _as_is(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torc
 
 def _embed_metadata(encoder: PretrainedSLIMP, rows: pd.DataFrame) -> dict[str, np.ndarray]:
     encoding, blocks = encoder.checkpoint.encoding, {}
-    if any(name in rows for name in encoding.lesion.fields):
+    if _has_field(encoding.lesion, rows):
         blocks["lesion"] = encoder.encode_metadata(rows)
-    if any(name in rows for name in encoding.patient.fields):
+    if _has_field(encoding.patient, rows):
         blocks["patient"] = encoder.encode_patients(rows)
     return blocks
+
+
+def _has_field(level: LevelEncoding, rows: pd.DataFrame) -> bool:
+    """Whether a column of the level is there; a checkbox group has one per option."""
+    columns = [f"{name}.{option}" for name in level.names("checkbox") for option in level.fields[name].options]  # type: ignore[union-attr]
+    return any(column in rows for column in [*level.fields, *columns])

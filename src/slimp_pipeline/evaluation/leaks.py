@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from slimp_pipeline.evaluation.embed import SHARED
 from slimp_pipeline.tables.splits import check_patient_disjoint, partition, partition_names
 
 
@@ -19,6 +20,11 @@ def check_no_leak(training_rows: pd.DataFrame, splits: pd.DataFrame, *, same_coh
     """
     check_patient_disjoint(splits)
     if not same_cohort:
+        if set(training_rows["partition"]) != {SHARED}:
+            raise ValueError(
+                "the latest encoders of the source cohort were trained fold by fold, for an evaluation on itself. "
+                "Run `kedro run --pipeline=pretrain` with these settings first."
+            )
         shared = set(training_rows["image_id"]) & set(splits["image_id"])
         if shared:
             raise ValueError(
@@ -30,8 +36,8 @@ def check_no_leak(training_rows: pd.DataFrame, splits: pd.DataFrame, *, same_coh
     for name in partition_names(splits):
         if name not in trained:
             raise ValueError(
-                f"no pre-training for {name} of this cohort: the latest encoders were trained for {', '.join(trained)}. "
-                "Run `kedro run --pipeline=pretrain` with these settings first."
+                f"no pre-training for {name} of this cohort: the latest encoders were trained for "
+                f"{', '.join(trained)}. Run `kedro run --pipeline=pretrain` with these settings first."
             )
         tested = set(splits.loc[partition(splits, name)[1], "patient_id"])
         if leaked := tested & trained[name]:

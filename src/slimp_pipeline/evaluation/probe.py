@@ -53,7 +53,7 @@ def _choose_strength(
     features: np.ndarray, labels: np.ndarray, patients: np.ndarray, settings: ProbeParams, seed: int
 ) -> float:
     strengths = sorted(settings.strengths)
-    num_folds = min(settings.num_inner_folds, len(np.unique(patients)))
+    num_folds = min(settings.num_inner_folds, len(np.unique(patients)), int(np.bincount(labels).max()))
     if len(strengths) == 1 or num_folds < 2:
         return strengths[0]
     scores = np.zeros(len(strengths))

@@ -1,6 +1,7 @@
 """Check of one raw image: decoded whole, made upright RGB, resized where oversize, without EXIF."""
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from torchvision.io import ImageReadMode, decode_image
 
 from slimp_pipeline.parameters import IngestParams
 
-_KEPT_FORMATS = {"JPEG", "PNG"}  # what the training decoder reads
+_ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)  # that ends entropy-coded data
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class ImageRefused(ValueError):
 def check_image(raw: bytes, settings: IngestParams) -> CheckedImage:
     """Check one image and bring it into the form that the store holds.
 
-    Official bytes are kept where the image is an upright RGB JPEG or PNG that is small enough; EXIF and
-    other segments are cut out of a JPEG without touching its pixels. Everything else is re-encoded:
+    Official bytes are kept where the image is an upright 8-bit RGB JPEG or PNG that is small enough; EXIF
+    and whatever else isn't pixels is cut out without touching them. Everything else is re-encoded:
     lossless as PNG where the raw format is lossless and no resizing is needed, else as JPEG.
 
     Raises:
@@ -40,53 +42,56 @@ def check_image(raw: bytes, settings: IngestParams) -> CheckedImage:
     """
     if not raw:
         raise ImageRefused("the file is empty")
-    picture, source_format = _open(raw, settings)
-    plain = picture.mode == "RGB" and picture.getexif().get(0x0112, 1) == 1
-    rgb = _upright_rgb(picture)
+    rgb, kept_format, lossless = _open(raw, settings)
     oversize = max(rgb.size) > settings.max_side_px
     if oversize:
         rgb.thumbnail((settings.max_side_px, settings.max_side_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    if plain and not oversize and source_format in _KEPT_FORMATS:
-        encoded = without_metadata(raw) if source_format == "JPEG" else _encode(rgb, "PNG", settings)
-        if source_format == "PNG" and not picture.info.keys() & {"exif", "icc_profile", "Comment"}:
-            encoded = raw
+    if kept_format and not oversize:
+        encoded = jpeg_without_metadata(raw) if kept_format == "JPEG" else png_without_metadata(raw)
     else:
-        lossless = source_format != "JPEG" and not oversize
-        encoded = _encode(rgb, "PNG" if lossless else "JPEG", settings)
+        encoded = _encode(rgb, "PNG" if lossless and not oversize else "JPEG", settings)
     _decodes(encoded)
     return CheckedImage(encoded, rgb.width, rgb.height, int(str(imagehash.phash(rgb)), 16))
 
 
-def without_metadata(jpeg: bytes) -> bytes:
-    """Cut EXIF, XMP, ICC and comment segments out of a JPEG; pixels stay as they are.
+def jpeg_without_metadata(jpeg: bytes) -> bytes:
+    """Cut EXIF, XMP, ICC, comments and whatever follows the picture out of a JPEG; pixels stay as they are.
 
-    Only the segments before the scan are read (ITU-T T.81, B.2): APP1 to APP13, APP15 and COM go.
+    Segments APP1 to APP13, APP15 and COM go, wherever they stand (ITU-T T.81, B.1.1 and B.2).
     """
     kept, position = [jpeg[:2]], 2
-    while position + 4 <= len(jpeg) and jpeg[position] == 0xFF and jpeg[position + 1] != 0xDA:
-        marker, length = jpeg[position + 1], int.from_bytes(jpeg[position + 2 : position + 4], "big")
+    while match := _JPEG_MARKER.search(jpeg, position):
+        start, marker = match.start(), jpeg[match.start() + 1]
+        kept.append(jpeg[position:start])
+        if marker == 0xD9:  # end of image
+            return b"".join([*kept, b"\xff\xd9"])
+        position = start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")
         if not (0xE1 <= marker <= 0xED or marker in (0xEF, 0xFE)):
-            kept.append(jpeg[position : position + 2 + length])
-        position += 2 + length
+            kept.append(jpeg[start:position])
     return b"".join([*kept, jpeg[position:]])
 
 
-def _open(raw: bytes, settings: IngestParams) -> tuple[Image.Image, str]:
+def png_without_metadata(png: bytes) -> bytes:
+    """Keep a PNG's critical chunks, which are its pixels, and nothing else (PNG specification, 4.8)."""
+    kept, position = [png[:8]], 8
+    while position < len(png) and not kept[-1].endswith(b"IEND\xaeB`\x82"):
+        end = position + 12 + int.from_bytes(png[position : position + 4], "big")
+        if png[position + 4 : position + 5].isupper():
+            kept.append(png[position:end])
+        position = end
+    return b"".join(kept)
+
+
+def _open(raw: bytes, settings: IngestParams) -> tuple[Image.Image, str | None, bool]:
+    """Return the upright RGB picture, the format in which its bytes may be kept, whether it was lossless."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # Pillow's, of what it then refuses or repairs
             picture = Image.open(io.BytesIO(raw))
-            megapixels = picture.width * picture.height / 1e6
-            if megapixels > settings.max_megapixels:
-                raise ImageRefused(
-                    f"{picture.width} x {picture.height} pixels: more than the {settings.max_megapixels:g} "
-                    "megapixels that ingest.max_megapixels allows"
-                )
-            if getattr(picture, "n_frames", 1) > 1:
-                raise ImageRefused(f"an animation of {picture.n_frames} frames, not one picture")
-            if picture.mode.startswith(("I", "F")):
-                raise ImageRefused(f"16-bit or floating-point greyscale (mode {picture.mode}), not a photograph")
+            _refuse_unsuitable(picture, settings)
             picture.load()
+            is_jpeg = picture.format in ("JPEG", "MPO")
+            return _upright_rgb(picture), _kept_format(picture, raw), not is_jpeg
     except ImageRefused:
         raise
     except Image.DecompressionBombError as error:
@@ -95,14 +100,36 @@ def _open(raw: bytes, settings: IngestParams) -> tuple[Image.Image, str]:
         raise ImageRefused("not an image, or in a format that Pillow doesn't read") from error
     except Exception as error:  # Pillow's decoders raise whatever their parser meets
         raise ImageRefused(f"damaged: {error}") from error
-    return picture, str(picture.format)
+
+
+def _refuse_unsuitable(picture: Image.Image, settings: IngestParams) -> None:
+    if picture.width * picture.height / 1e6 > settings.max_megapixels:
+        raise ImageRefused(
+            f"{picture.width} x {picture.height} pixels: more than the {settings.max_megapixels:g} "
+            "megapixels that ingest.max_megapixels allows"
+        )
+    num_frames = getattr(picture, "n_frames", 1)
+    if num_frames > 1 and picture.format != "MPO":  # phones append a depth or gain map to the photograph
+        raise ImageRefused(f"{num_frames} frames or pages, not one picture")
+    if picture.mode.startswith(("I", "F")):
+        raise ImageRefused(f"16-bit or floating-point greyscale (mode {picture.mode}), not a photograph")
+
+
+def _kept_format(picture: Image.Image, raw: bytes) -> str | None:
+    upright = picture.getexif().get(_ORIENTATION, 1) == 1
+    if picture.mode != "RGB" or not upright or "transparency" in picture.info:
+        return None
+    if picture.format in ("JPEG", "MPO"):
+        return "JPEG"
+    eight_bit = raw[24] == 8  # in a PNG's header; Pillow reads 16 bits as 8, the training decoder doesn't
+    return "PNG" if picture.format == "PNG" and eight_bit else None
 
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:
     upright = ImageOps.exif_transpose(picture)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         upright = upright.convert("RGBA")
-        if upright.getextrema()[3] != (255, 255):
+        if upright.getchannel("A").getextrema() != (255, 255):
             upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
     return upright.convert("RGB")
 

@@ -28,17 +28,18 @@ def build_image_encoder(settings: ImageEncoderParams, *, load_weights: bool = Tr
     """
     from_hub = settings.weights == "hub" and load_weights
     arguments: dict[str, Any] = {"num_classes": 0, **(settings.arguments or {})}
-    if _takes_image_size(settings.name):
+    if _needs_image_size(settings):
         arguments["img_size"] = settings.image_size
     try:
         encoder: nn.Module = timm.create_model(settings.name, pretrained=from_hub, **arguments)
     except (OSError, ConnectionError) as error:
+        reason = str(error).partition("\n")[0]
         raise ConnectionError(
-            f"the weights of '{settings.name}' can't be fetched from the model hub: {str(error).splitlines()[0]}. "
+            f"the weights of '{settings.name}' can't be fetched from the model hub: {reason}. "
             "Without a network, download the model's safetensors file elsewhere and set "
             "model.image_encoder.weights to its path, or to `random`."
         ) from error
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         if not timm.is_model(settings.name):
             near = ", ".join(timm.list_models(f"*{settings.name.split('_')[0]}*")[:6])
             raise ValueError(f"timm has no model '{settings.name}'. Near ones: {near or 'none'}") from error
@@ -63,7 +64,8 @@ def freeze_stages(encoder: nn.Module, num_trained_stages: int | None) -> None:
     """
     if num_trained_stages is None:
         return
-    groups = group_parameters(encoder, encoder.group_matcher(coarse=True), return_values=False)
+    matcher = encoder.group_matcher(coarse=True)  # type: ignore[operator]
+    groups = group_parameters(encoder, matcher, return_values=False)
     layers = [groups[key] for key in sorted(groups)]
     if num_trained_stages > len(layers):
         raise ValueError(f"num_trained_stages {num_trained_stages}: the backbone has {len(layers)} stages")
@@ -80,7 +82,7 @@ def set_training_mode(encoder: nn.Module) -> None:
     for module in encoder.modules():
         own = list(module.parameters(recurse=False))
         if own and not any(parameter.requires_grad for parameter in own):
-            module.eval()
+            module.training = False  # of this module alone: what lies inside may train
 
 
 def is_convolutional(encoder: nn.Module) -> bool:
@@ -88,8 +90,10 @@ def is_convolutional(encoder: nn.Module) -> bool:
     return sum(isinstance(module, nn.Conv2d) for module in encoder.modules()) > 1
 
 
-def _takes_image_size(name: str) -> bool:
-    return any(part in name for part in ("vit_", "deit", "swin", "beit", "eva", "mixer", "cait", "xcit"))
+def _needs_image_size(settings: ImageEncoderParams) -> bool:
+    """Whether the backbone must be told the size: it is built for one size, and that is another."""
+    config = timm.get_pretrained_cfg(settings.name)
+    return config is not None and config.fixed_input_size and config.input_size[-1] != settings.image_size
 
 
 def _load_file(encoder: nn.Module, path: Path) -> None:
@@ -104,10 +108,18 @@ def _load_file(encoder: nn.Module, path: Path) -> None:
         raise ValueError(
             f"{path} is no safetensors file: {error}. Convert the weights; pickles aren't read."
         ) from error
-    state = {name: value for name, value in state.items() if not name.startswith(_HEADS)}
-    absent, unknown = encoder.load_state_dict(state, strict=False)
-    if absent or unknown:
+    own = encoder.state_dict()
+    state = {name: value for name, value in state.items() if name in own or not name.startswith(_HEADS)}
+    absent, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    differing = [
+        f"{name} {tuple(state[name].shape)}, needed {tuple(own[name].shape)}"
+        for name in sorted(own.keys() & state.keys())
+        if state[name].shape != own[name].shape
+    ]
+    if absent or unknown or differing:
         raise ValueError(
-            f"{path} doesn't fit the model: {len(absent)} tensors absent {absent[:3]}, "
-            f"{len(unknown)} unknown {unknown[:3]}. Is model.image_encoder.name right?"
+            f"{path} doesn't fit the model: {len(absent)} tensors absent {absent[:3]}, {len(unknown)} unknown "
+            f"{unknown[:3]}, {len(differing)} of another shape {differing[:3]}. "
+            "Are model.image_encoder.name, image_size and arguments right?"
         )
+    encoder.load_state_dict(state)

@@ -37,8 +37,10 @@ class Checkpoint:
 
 def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """Write `model.safetensors`, `config.json`, `encoding.json` and the model card `README.md`, atomically."""
-    temporary = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = folder.with_name(f".unfinished-{folder.name}")
+    previous = folder.with_name(f".previous-{folder.name}")
+    for left_over in (temporary, previous):
+        shutil.rmtree(left_over, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_file({k: v.contiguous() for k, v in checkpoint.state.items()}, temporary / "model.safetensors")
     config = {
@@ -50,8 +52,10 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     (temporary / "config.json").write_text(json.dumps(config, indent=2))
     (temporary / "encoding.json").write_text(checkpoint.encoding.model_dump_json(indent=2))
     (temporary / "README.md").write_text(_model_card(checkpoint))
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, previous)
     os.replace(temporary, folder)
+    shutil.rmtree(previous, ignore_errors=True)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -63,7 +67,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
-        below = sorted(str(path.parent) for path in folder.glob("**/config.json"))
+        below = sorted(str(path.parent) for path in folder.glob("**/config.json") if not _is_unfinished(path))
         if len(below) == 1:
             return read_checkpoint(Path(below[0]))
         hint = "It holds: " + ", ".join(below) if below else "`kedro run --pipeline=pretrain` makes one."
@@ -99,6 +103,7 @@ class PretrainedSLIMP:
         """Embed image files: float32 (N, D), the backbone's pooled features.
 
         Raises:
+            FileNotFoundError: If there is no such file.
             ValueError: If an image can't be read; names the file and the reason.
         """
         batches = []
@@ -106,7 +111,8 @@ class PretrainedSLIMP:
             decoded = [_decode_file(Path(path)) for path in paths[start : start + self.batch_size]]
             image_size = self.checkpoint.model.image_encoder.image_size
             batches.append(self.encode_canvases(*fit_canvas(decoded, image_size)))
-        return np.concatenate(batches) if batches else np.empty((0, int(self.model.image_encoder.num_features)))  # type: ignore[arg-type]
+        num_features = int(self.model.image_encoder.num_features)  # type: ignore[arg-type]
+        return np.concatenate(batches) if batches else np.empty((0, num_features), dtype=np.float32)
 
     @torch.inference_mode()
     def encode_canvases(self, canvas_B3SS: Tensor, side_px_B: Tensor) -> np.ndarray:
@@ -142,7 +148,8 @@ class PretrainedSLIMP:
                 name: torch.from_numpy(values[start : start + 4096]).to(self.device) for name, values in fields.items()
             }
             chunks.append(encoder(part).float().cpu().numpy())
-        return np.concatenate(chunks) if chunks else np.empty((0, self.checkpoint.model.metadata_encoder.dim))
+        dim = self.checkpoint.model.metadata_encoder.dim
+        return np.concatenate(chunks) if chunks else np.empty((0, dim), dtype=np.float32)
 
 
 def load(folder: str | Path, device: str = "cpu") -> PretrainedSLIMP:
@@ -160,6 +167,10 @@ def image_weights(folder: str | Path) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
+def _is_unfinished(config: Path) -> bool:
+    return config.parent.name.startswith((".unfinished-", ".previous-"))
+
+
 def _decode_file(path: Path) -> bytes:
     try:
         return check_image(path.read_bytes(), IngestParams()).encoded
@@ -170,6 +181,11 @@ def _decode_file(path: Path) -> bytes:
 def _model_card(checkpoint: Checkpoint) -> str:
     facts, encoder = checkpoint.facts, checkpoint.model.image_encoder
     fields = [*checkpoint.encoding.lesion.fields, *checkpoint.encoding.patient.fields]
+    cohort, partition, fingerprint, images, patients = (
+        facts.get(name, "?")
+        for name in ("cohort", "partition", "cohort_fingerprint", "num_training_images", "num_training_patients")
+    )
+    labels = "malignant lesions were drawn first (positive sampling)" if facts.get("positive_sampling") else "none"
     return f"""---
 library_name: timm
 license: other
@@ -177,11 +193,12 @@ tags: [dermatology, skin-lesion, contrastive-learning]
 ---
 # {encoder.name}, pre-trained by nested image-metadata contrast (SLIMP)
 
-- Trained on: {facts.get("num_training_images", "?")} images of {facts.get("num_training_patients", "?")} patients of
-  `{facts.get("cohort", "?")}`, partition `{facts.get("partition", "?")}` (fingerprint {facts.get("cohort_fingerprint", "?")}).
-- Image encoder: `{encoder.name}`, {encoder.image_size} px, arguments {encoder.arguments}, first weights `{Path(encoder.weights).name}`.
+- Trained on: {images} images of {patients} patients of `{cohort}`, partition `{partition}`
+  (fingerprint {fingerprint}).
+- Image encoder: `{encoder.name}`, {encoder.image_size} px, arguments {encoder.arguments or "none"}, first weights
+  `{Path(encoder.weights).name}`.
 - Metadata fields: {", ".join(fields)}.
-- Labels used in training: {"malignant lesions were drawn first (positive sampling)" if facts.get("positive_sampling") else "none"}.
+- Labels used in training: {labels}.
 - Weights follow the licence of the cohort and of the first weights.
 
 ```python

@@ -1,5 +1,6 @@
 """The nested model: lesion image and lesion metadata, inside phenotype and patient metadata."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -49,8 +50,9 @@ class SLIMP(nn.Module):
         self.lesion_projection = _projection(metadata_dim, dim)
         self.phenotype_projection = _projection(image_dim + metadata_dim, dim)
         self.patient_projection = _projection(metadata_dim, dim)
+        self._min_log_temperature = math.log(loss.min_temperature)
         self.log_temperatures = nn.Parameter(torch.full((2,), loss.temperature).log())
-        self._min_temperature = loss.min_temperature
+        self.clamp_temperatures()
         mean_3, std_3 = normalisation(self.image_encoder)
         self.register_buffer("image_mean", mean_3, persistent=False)
         self.register_buffer("image_std", std_3, persistent=False)
@@ -72,7 +74,7 @@ class SLIMP(nn.Module):
         phenotype_PX = mean_per_patient(
             torch.cat([image_BI, lesion_BM.to(image_BI.dtype)], dim=1), patient_of_lesion_B, len(patient_PM)
         )
-        temperatures = self.log_temperatures.exp().clamp_min(self._min_temperature)
+        temperatures = self.log_temperatures.exp()
         return NestedProjections(
             self.image_projection(image_BI),
             self.lesion_projection(lesion_BM),
@@ -81,6 +83,14 @@ class SLIMP(nn.Module):
             temperatures[0],
             temperatures[1],
         )
+
+    @torch.no_grad()
+    def clamp_temperatures(self) -> None:
+        """Hold the temperatures at their minimum; called after every step.
+
+        Clamped in `forward` instead, one that fell below would get no gradient, and never rise again.
+        """
+        self.log_temperatures.clamp_(min=self._min_log_temperature)
 
 
 def _projection(dim_in: int, dim_out: int) -> nn.Sequential:

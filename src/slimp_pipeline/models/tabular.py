@@ -17,6 +17,9 @@ class FieldTokenizer(nn.Module):
     out of attention and mean alike, so that a row's embedding depends on what is known of it.
     """
 
+    offsets: Tensor
+    membership: Tensor
+
     def __init__(self, level: LevelEncoding, dim: int, hidden: int = 32) -> None:
         super().__init__()
         num_numeric = len(level.names("numeric"))
@@ -86,7 +89,8 @@ class MetadataEncoder(nn.Module):
             return self.nothing_known.expand(len(tokens_NFD), -1)
         some_N1 = known_NF.any(dim=1, keepdim=True)
         # A row that is masked throughout would make attention divide zero by zero.
-        mixed_NFD = self.layers(tokens_NFD, src_key_padding_mask=~(known_NF | ~some_N1))
+        masked_NF = ~(known_NF | ~some_N1)
+        mixed_NFD = self.layers(tokens_NFD, src_key_padding_mask=masked_NF) if self.layers.num_layers else tokens_NFD
         weight_NF1 = known_NF.unsqueeze(-1).to(mixed_NFD.dtype)
         mean_ND = (mixed_NFD * weight_NF1).sum(1) / weight_NF1.sum(1).clamp_min(1)
         return torch.where(some_N1, mean_ND, self.nothing_known.to(mean_ND.dtype))

@@ -1,5 +1,6 @@
 """Figures, as Plotly: interactive in Kedro-Viz, MLflow and the report alike."""
 
+import html
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,71 +12,72 @@ from sklearn.manifold import TSNE
 from slimp_pipeline.evaluation.embed import block, methods
 from slimp_pipeline.evaluation.metrics import roc_points
 from slimp_pipeline.evaluation.protocol import Task
+from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES, in_order, method_colour, method_name
 from slimp_pipeline.tables.splits import HOLDOUT, partition_names
 
-METHOD_NAMES = {
-    "slimp": "SLIMP",
-    "initial_weights": "initial weights",
-    "random_init": "random init",
-    "metadata_linear": "metadata, linear",
-}
-# Okabe-Ito: told apart by colour-blind readers.
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
-METHOD_COLOURS = dict(zip(METHOD_NAMES, COLOURS, strict=False))
 _GRID = np.linspace(0, 1, 101)
+_MAP_POINTS = 2000  # more can't be told apart, and make the page heavy
 
 
 def results_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") -> go.Figure:
     """Linear probe by method and feature set: mean over folds with its interval."""
     chosen = results[(results["metric"] == metric) & results["protocol"].isin(["linear_probe", "baseline"])]
-    draws = "all" if (chosen["draw"] == "all").any() else HOLDOUT
-    chosen = chosen[chosen["draw"] == draws]
+    draw = "all" if (chosen["draw"] == "all").any() else HOLDOUT
+    chosen = chosen[chosen["draw"] == draw]
     figure = go.Figure()
-    for method, rows in chosen.groupby("method", sort=False):
+    for method in in_order(chosen["method"]):
+        rows = chosen[chosen["method"] == method]
         figure.add_scatter(
             x=rows["value"],
-            y=rows["features"],
+            y=rows["features"].str.replace("+", "<br>+ "),
             mode="markers",
-            name=METHOD_NAMES.get(str(method), str(method)),
-            marker={"size": 10, "color": METHOD_COLOURS.get(str(method))},
+            name=method_name(method),
+            orientation="h",
+            offsetgroup=method,
+            marker={"size": 9, "color": method_colour(method)},
             error_x={"array": rows["ci_high"] - rows["value"], "arrayminus": rows["value"] - rows["ci_low"]},
         )
-    figure.update_yaxes(autorange="reversed")
-    return _laid_out(
-        figure, "Linear probe, mean over folds with 95 % interval", metric.replace("_", " "), "", height=360
-    )
+    figure.update_layout(scattermode="group", scattergap=0.4)
+    figure.update_yaxes(autorange="reversed", ticks="", showgrid=False)
+    measured = "mean over folds" if draw == "all" else "hold-out"
+    return _laid_out(figure, "Linear probe", f"{measured}, 95 % interval", METRIC_NAMES.get(metric, metric), "")
 
 
 def history_figure(history: pd.DataFrame) -> go.Figure:
     """Training and validation loss by epoch, one line per partition."""
-    figure = go.Figure()
-    for name, dash in (("loss", "solid"), ("validation_loss", "dot")):
-        rows = history[history["name"] == name]
-        by_epoch = rows.groupby(["partition", "epoch"], sort=False)["value"].mean().reset_index()
-        for position, (partition, line) in enumerate(by_epoch.groupby("partition", sort=False)):
-            figure.add_scatter(
-                x=line["epoch"],
-                y=line["value"],
-                mode="lines",
-                name=f"{'training' if name == 'loss' else 'validation'} {partition}",
-                line={"dash": dash, "color": COLOURS[position % len(COLOURS)]},
-            )
-    return _laid_out(figure, "Nested loss", "epoch", "nats")
+    lines = {"loss": "training", "validation_loss": "validation"}
+    return _laid_out(_epochs_figure(history, lines), "Nested loss", _dashes(lines), "epoch", "nats")
 
 
 def health_figure(history: pd.DataFrame) -> go.Figure:
     """Effective rank of the projections on held-out patients: a fall towards 1 is a collapse."""
+    lines = {"image_effective_rank": "image", "phenotype_effective_rank": "phenotype"}
+    figure = _epochs_figure(history, lines)
+    return _laid_out(figure, "Effective rank, held-out patients", _dashes(lines), "epoch", "effective rank")
+
+
+def _epochs_figure(history: pd.DataFrame, lines: dict[str, str]) -> go.Figure:
     figure = go.Figure()
-    for name, dash in (("image_effective_rank", "solid"), ("phenotype_effective_rank", "dot")):
-        for position, (partition, line) in enumerate(history[history["name"] == name].groupby("partition", sort=False)):
+    partitions = list(dict.fromkeys(history["partition"]))
+    for (name, title), dash in zip(lines.items(), ("solid", "dot"), strict=True):
+        rows = history[history["name"] == name]
+        by_epoch = rows.groupby(["partition", "epoch"], sort=False)["value"].mean().reset_index()
+        for partition, line in by_epoch.groupby("partition", sort=False):
             figure.add_scatter(
                 x=line["epoch"],
                 y=line["value"],
                 mode="lines",
-                name=f"{name.split('_')[0]} {partition}",
-                line={"dash": dash, "color": COLOURS[position % len(COLOURS)]},
+                name=title if len(partitions) == 1 else str(partition).replace("_", " "),
+                legendgroup=str(partition),
+                showlegend=len(partitions) == 1 or dash == "solid",
+                line={"dash": dash, "color": COLOURS[partitions.index(partition) % len(COLOURS)]},
             )
-    return _laid_out(figure, "Embedding health: effective rank", "epoch", "effective rank")
+    return figure
+
+
+def _dashes(lines: dict[str, str]) -> str:
+    solid, dotted = lines.values()
+    return f"solid: {solid}, dotted: {dotted}"
 
 
 def roc_figure(predictions: pd.DataFrame, classes: list[str], malignant_K: np.ndarray) -> go.Figure:
@@ -84,32 +86,38 @@ def roc_figure(predictions: pd.DataFrame, classes: list[str], malignant_K: np.nd
     Malignant against not, where the cohort tells; else the mean over one class against the others.
     """
     chosen = predictions[(predictions["protocol"] == "linear_probe") & (predictions["features"] == "image")]
-    score_columns = [f"score.{name}" for name in classes]
+    folds = chosen[chosen["draw"] != HOLDOUT]
+    chosen = folds if len(folds) else chosen
+    grouped = bool(malignant_K.any() and not malignant_K.all())
     figure = go.Figure()
-    grouped = malignant_K.any() and not malignant_K.all()
-    for method, rows in chosen.groupby("method", sort=False):
-        curves = []
-        for _, fold in rows.groupby("draw"):
-            scores, labels = fold[score_columns].to_numpy(), pd.Categorical(fold["label"], classes).codes
-            tasks = (
-                [(scores[:, malignant_K].sum(axis=1), malignant_K[labels])]
-                if grouped
-                else [(scores[:, k], labels == k) for k in range(len(classes))]
-            )
-            curves += [_curve(score, positive) for score, positive in tasks if 0 < positive.sum() < len(positive)]
+    for method in in_order(chosen["method"]):
+        rows = chosen[chosen["method"] == method]
+        curves = [
+            curve for _, fold in rows.groupby("draw") for curve in _curves(fold, classes, malignant_K, grouped=grouped)
+        ]
         if curves:
-            figure.add_scatter(
-                x=_GRID,
-                y=np.mean(curves, axis=0),
-                mode="lines",
-                name=METHOD_NAMES.get(str(method), str(method)),
-                line={"color": METHOD_COLOURS.get(str(method))},
-            )
-    figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": "#999"}, showlegend=False, hoverinfo="skip"
-    )
+            line = {"color": method_colour(method)}
+            mean = np.mean(curves, axis=0)
+            figure.add_scatter(x=_GRID, y=mean, mode="lines", name=method_name(method), line=line)
+    line = {"dash": "dot", "color": "#999999"}
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, showlegend=False, hoverinfo="skip")
     subject = "malignant or not" if grouped else "mean over classes"
-    return _laid_out(figure, f"ROC, image features, linear probe: {subject}", "1 - specificity", "sensitivity")
+    return _laid_out(figure, f"ROC, {subject}", "linear probe on image features", "1 - specificity", "sensitivity")
+
+
+def _curves(fold: pd.DataFrame, classes: list[str], malignant_K: np.ndarray, *, grouped: bool) -> list[np.ndarray]:
+    score_NK = fold[[f"score.{name}" for name in classes]].to_numpy()
+    label_N = pd.Categorical(fold["label"], classes).codes
+    if grouped:
+        tasks = [(score_NK[:, malignant_K].sum(axis=1), malignant_K[label_N])]
+    else:
+        tasks = [(score_NK[:, k], label_N == k) for k in range(len(classes))]
+    return [_curve(score, positive) for score, positive in tasks if 0 < positive.sum() < len(positive)]
+
+
+def _curve(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    fpr, tpr = roc_points(score, np.asarray(positive), np.ones((1, len(score))))
+    return np.interp(_GRID, fpr[0], tpr[0])
 
 
 def confusion_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure:
@@ -119,63 +127,75 @@ def confusion_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure
         & (predictions["protocol"] == "linear_probe")
         & (predictions["features"] == "image")
     ]
+    folds = chosen[chosen["draw"] != HOLDOUT]
+    chosen = folds if len(folds) else chosen
     counts = pd.crosstab(chosen["label"], chosen["predicted"]).reindex(index=classes, columns=classes, fill_value=0)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+    names = [html.escape(name) for name in classes]
     figure = go.Figure(
         go.Heatmap(
             z=shares.to_numpy(),
-            x=classes,
-            y=classes,
+            x=names,
+            y=names,
             text=counts.to_numpy(),
             texttemplate="%{text}",
+            hovertemplate="true %{y}, predicted %{x}: %{text} (%{z:.0%})<extra></extra>",
             colorscale="Blues",
             zmin=0,
             zmax=1,
-            colorbar={"title": "recall"},
+            showscale=False,
         )
     )
-    figure.update_yaxes(autorange="reversed")
-    return _laid_out(figure, "Confusion of the SLIMP image probe (counts)", "predicted", "true")
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(type="category", autorange="reversed")
+    subtitle = "counts; colour: share of the true class"
+    return _laid_out(figure, "Confusion, SLIMP image probe", subtitle, "predicted", "true")
 
 
 def embedding_map(task: Task, labelled: np.ndarray, embeddings: Mapping[str, np.ndarray], seed: int) -> go.Figure:
-    """t-SNE of SLIMP's image embeddings (first partition's encoder), coloured by class."""
+    """t-SNE of SLIMP's image embeddings (first partition's encoder), coloured by class; a sample where many."""
     method = "slimp" if "slimp" in methods(embeddings) else methods(embeddings)[0]
     values = block(embeddings, method, partition_names(task.rows)[0], "image")
     assert values is not None  # every method embeds images
-    values = values[labelled]
+    values, label_N = values[labelled], task.label_N
+    sample = np.sort(np.random.default_rng(seed).permutation(len(values))[:_MAP_POINTS])
+    values, label_N = values[sample], label_N[sample]
     reduced = PCA(min(50, *values.shape), random_state=seed).fit_transform(values)
     perplexity = max(2.0, min(30.0, (len(values) - 1) / 4))
     points = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(reduced)
     figure = go.Figure()
+    symbols = ("circle", "diamond", "square", "cross")
     for k, name in enumerate(task.classes):
-        chosen = points[task.label_N == k]
-        figure.add_scattergl(
+        chosen = points[label_N == k]
+        figure.add_scatter(
             x=chosen[:, 0],
             y=chosen[:, 1],
             mode="markers",
-            name=name,
-            marker={"size": 6, "opacity": 0.75, "color": COLOURS[k % len(COLOURS)]},
+            name=html.escape(name),
+            showlegend=True,
+            marker={
+                "size": 6,
+                "opacity": 0.75,
+                "color": COLOURS[k % len(COLOURS)],
+                "symbol": symbols[k // len(COLOURS) % len(symbols)],
+            },
         )
-    figure.update_xaxes(showticklabels=False)
-    figure.update_yaxes(showticklabels=False)
-    return _laid_out(figure, "Map of the image embeddings (t-SNE)", "", "")
+    figure.update_xaxes(showticklabels=False, zeroline=False)
+    figure.update_yaxes(showticklabels=False, zeroline=False)
+    return _laid_out(figure, "Map of the image embeddings", f"t-SNE, {len(points)} images", "", "")
 
 
-def _curve(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    fpr, tpr = roc_points(score, np.asarray(positive), np.ones((1, len(score))))
-    return np.interp(_GRID, fpr[0], tpr[0])
-
-
-def _laid_out(figure: go.Figure, title: str, x: str, y: str, height: int = 420) -> go.Figure:
+def _laid_out(figure: go.Figure, title: str, subtitle: str, x: str, y: str) -> go.Figure:
     figure.update_layout(
-        title={"text": title, "font": {"size": 15}},
-        xaxis_title=x,
-        yaxis_title=y,
-        height=height,
+        title={"text": title, "font": {"size": 16}, "subtitle": {"text": subtitle, "font": {"size": 12}}, "x": 0.02},
+        xaxis_title=x or None,
+        yaxis_title=y or None,
+        height=440,
         template="plotly_white",
-        margin={"l": 50, "r": 15, "t": 45, "b": 45},
-        legend={"orientation": "h", "y": -0.22},
-        font={"family": "system-ui, sans-serif"},
+        margin={"l": 10, "r": 15, "t": 70, "b": 10},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+        font={"family": "system-ui, sans-serif", "color": "#1b2733"},
     )
+    figure.update_xaxes(automargin=True)
+    figure.update_yaxes(automargin=True)
     return figure

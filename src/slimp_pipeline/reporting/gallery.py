@@ -11,6 +11,7 @@ from PIL import Image
 
 from slimp_pipeline.evaluation.embed import block
 from slimp_pipeline.images.store import ImageStore
+from slimp_pipeline.reporting.labels import UNLABELLED
 from slimp_pipeline.tables.splits import partition, partition_names
 
 _SIDE_PX, _NUM_NEIGHBOURS = 112, 4
@@ -38,7 +39,7 @@ def nearest_neighbours(
     train_N, test_N = partition(merged, name)
     unit = values - values[train_N].mean(axis=0)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    by_class = merged[test_N].groupby(merged["diagnosis"].fillna("unlabelled"), sort=True)
+    by_class = merged[test_N].groupby(merged["diagnosis"].fillna(UNLABELLED), sort=True)
     queries = [group.index[turn] for turn in range(size) for _, group in by_class if turn < len(group)][:size]
     train_rows = np.flatnonzero(train_N)
     gallery = []
@@ -54,5 +55,5 @@ def _picture(row: pd.Series, store: ImageStore, show_ids: bool) -> dict[str, Any
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80)
     source = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-    label = "unlabelled" if pd.isna(row["diagnosis"]) else row["diagnosis"]
+    label = UNLABELLED if pd.isna(row["diagnosis"]) else row["diagnosis"]
     return {"src": source, "label": label, "image_id": row["image_id"] if show_ids else ""}

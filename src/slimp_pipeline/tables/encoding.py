@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from slimp_pipeline.cohorts.reader import FALSE, TRUE
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.parameters import Block
 from slimp_pipeline.tables.splits import partition, partition_names
@@ -164,7 +165,8 @@ def row_groups(encoded: EncodedFields) -> np.ndarray:
 def _encode_numbers(field: Any, frame: pd.DataFrame, name: str) -> np.ndarray:
     if name not in frame:
         return np.full(len(frame), np.nan, dtype=np.float32)
-    values = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    column = frame[name].astype(str) if frame[name].dtype == object else frame[name]  # mixed values read as text
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     low = -np.inf if field.minimum is None else field.minimum
     high = np.inf if field.maximum is None else field.maximum
     values = np.where((values >= low) & (values <= high) & np.isfinite(values), values, np.nan)
@@ -182,8 +184,8 @@ def _encode_categories(field: Any, frame: pd.DataFrame, name: str) -> np.ndarray
 
 
 def _encode_boxes(field: Any, frame: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A group is known where at least one of its options is."""
-    columns = [f"{name}.{option}" for option in field.options]
-    present = frame.reindex(columns=columns).astype("boolean")
-    ticked = present.fillna(False).to_numpy(dtype=np.float32)
-    return ticked, present.notna().any(axis=1).to_numpy()
+    """A group is known where at least one of its options reads as true or false."""
+    text = frame.reindex(columns=[f"{name}.{option}" for option in field.options]).astype(str)
+    text = text.apply(lambda column: column.str.lower())
+    ticked = text.isin(TRUE)
+    return ticked.to_numpy(dtype=np.float32), (ticked | text.isin(FALSE)).any(axis=1).to_numpy()

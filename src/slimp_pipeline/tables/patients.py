@@ -4,7 +4,10 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
 
-RULE = "numeric: median of the known values; categorical: most frequent known value, on a tie the first in order"
+RULE = (
+    "numeric: median of the known values; categorical and checkbox: most frequent known value, on a tie the "
+    "first in order (not ticked before ticked)"
+)
 
 
 def build_patients(lesions: pd.DataFrame, fields: dict[str, FieldSpec]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -27,10 +30,7 @@ def build_patients(lesions: pd.DataFrame, fields: dict[str, FieldSpec]) -> tuple
         if field.level != "patient":
             continue
         for column in [f"{name}.{option}" for option in field.options] or [name]:
-            if field.kind == "numeric":
-                settled = grouped[column].median()
-            else:
-                settled = _most_frequent(lesions, column)
+            settled = grouped[column].median() if field.kind == "numeric" else _most_frequent(lesions, column)
             patients[column] = settled.reindex(patients.index).astype(lesions[column].dtype)
             conflicts.append(_conflicts(lesions, column, patients[column]))
     empty = pd.DataFrame(columns=["patient_id", "field", "values", "chosen"], dtype=str)

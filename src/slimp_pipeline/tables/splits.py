@@ -1,6 +1,7 @@
 """Patient-disjoint splits: stratified folds, a hold-out, or an official split file."""
 
 import warnings
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from slimp_pipeline.parameters import FeatureParams
 
 HOLDOUT = "holdout"
+_MAX_PARTS = 50  # the hold-out is a number of parts of the cohort, of at most so many
 _TEST_NAMES, _TRAIN_NAMES = (
     {"test", "holdout", "hold-out"},
     {"train", "training", "val", "valid", "validation"},
@@ -78,6 +80,8 @@ def _folds(labels: np.ndarray, patients: np.ndarray, num_folds: int, seed: int) 
     num_patients = len(np.unique(patients))
     if num_patients < num_folds:
         raise ValueError(f"{num_patients} patients can't fill {num_folds} folds. Set features.num_folds lower.")
+    if np.unique(labels, return_counts=True)[1].max() < num_folds:
+        labels = np.zeros(len(labels), dtype=np.int64)  # no class fills the folds: there is nothing to stratify by
     folds = np.empty(len(labels), dtype=np.int64)
     splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -90,8 +94,10 @@ def _folds(labels: np.ndarray, patients: np.ndarray, num_folds: int, seed: int) 
 def _draw_holdout(labels: np.ndarray, patients: np.ndarray, settings: FeatureParams) -> np.ndarray:
     if settings.holdout_share == 0:
         return np.zeros(len(labels), dtype=bool)
-    num_parts = max(2, round(1 / settings.holdout_share))
-    return _folds(labels, patients, num_parts, settings.seed + 1) == 0
+    share = Fraction(settings.holdout_share).limit_denominator(min(_MAX_PARTS, len(np.unique(patients))))
+    num_parts = max(2, share.denominator)
+    num_taken = max(1, round(share * num_parts))
+    return _folds(labels, patients, num_parts, settings.seed + 1) < num_taken
 
 
 def _official_test(lesions: pd.DataFrame, path: Path) -> np.ndarray:
@@ -101,16 +107,18 @@ def _official_test(lesions: pd.DataFrame, path: Path) -> np.ndarray:
     id_column = next((name for name in ("image_id", "isic_id", "image") if name in table), None)
     if id_column is None or "split" not in table:
         raise ValueError(f"{path}: needs the columns image_id and split, has {', '.join(table.columns)}")
-    split = lesions["image_id"].map(table.drop_duplicates(id_column).set_index(id_column)["split"])
+    table = table.assign(split=table["split"].str.strip().str.lower()).drop_duplicates([id_column, "split"])
+    if (repeated := table[id_column].duplicated()).any():
+        raise ValueError(f"{path}: image {table[id_column][repeated].iloc[0]} stands in several splits")
+    split = lesions["image_id"].map(table.set_index(id_column)["split"])
     if (absent := split.isna()).any():
         raise ValueError(
             f"{path}: {absent.sum()} of {len(lesions)} images have no split, first: "
             f"{lesions['image_id'][absent].iloc[0]}"
         )
-    names = split.str.lower()
-    if (unknown := ~names.isin(_TEST_NAMES | _TRAIN_NAMES)).any():
+    if (unknown := ~split.isin(_TEST_NAMES | _TRAIN_NAMES)).any():
         raise ValueError(f"{path}: unknown split '{split[unknown].iloc[0]}'; known are train, val, test")
-    in_test = names.isin(_TEST_NAMES)
+    in_test = split.isin(_TEST_NAMES)
     sides = in_test.groupby(lesions["patient_id"]).nunique()
     if (broken := sides[sides > 1]).size:
         raise ValueError(f"{path}: patient {broken.index[0]} stands in both train and test")

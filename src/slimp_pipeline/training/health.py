@@ -13,10 +13,11 @@ def effective_rank(embedding_BD: Tensor) -> float:
     Source:
         Roy and Vetterli 2007, "The effective rank"; as a health measure: RankMe, arXiv:2210.02885.
     """
-    centred = embedding_BD.double() - embedding_BD.double().mean(0)
+    embedding_BD = embedding_BD.double()
+    centred = embedding_BD - embedding_BD.mean(0)
     singular = torch.linalg.svdvals(centred)
     total = singular.sum()
-    if total <= 1e-12:
+    if total <= 1e-12 * max(1.0, float(embedding_BD.norm())):  # nothing but rounding is left
         return 1.0
     share = singular / total
     share = share[share > 0]

@@ -19,7 +19,8 @@ from slimp_pipeline.tables.encoding import Encoding
 from slimp_pipeline.tables.splits import partition, partition_names
 from slimp_pipeline.training.checkpoint import running_key
 from slimp_pipeline.training.data import patient_lesions
-from slimp_pipeline.training.loop import Report, train
+from slimp_pipeline.training.loop import train
+from slimp_pipeline.training.run import Report
 
 ALL = "all"  # the partition of a source cohort that isn't tested on: all its patients train
 

@@ -12,12 +12,15 @@ class PatientBatches:
 
     Every patient is drawn once an epoch. Patients are spread evenly over the batches, so that the last one
     is no remnant; a patient with L lesions or fewer gives them all, and nothing is repeated or padded.
+    Positive sampling tops a patient's draw up with malignant lesions, to the share and no further; a
+    draw that holds more of them by chance stays as it is.
     The draw depends on seed and epoch alone, so that a resumed run draws what it would have drawn.
 
     Args:
         patient_N: Position of each lesion's patient, 0..M-1.
         malignant_N: Whether each lesion is malignant; read only where the share is above 0.
-        settings: P, L and the share of the lesions drawn that malignant ones may take first.
+        settings: P (up to half as many again, where patients don't divide), L, and the share of the lesions
+            drawn that malignant ones may take first.
         seed: Seed of the draw.
 
     Raises:

@@ -45,7 +45,17 @@ def learning_rate_factor(step: int, num_steps: int, warmup_share: float) -> floa
 
 
 class TrainingStep:
-    """One optimiser step on one batch of patients."""
+    """One optimiser step on one batch of patients.
+
+    Args:
+        model: The model, on `device`; put into training mode.
+        optimizer: As `build_optimizer` makes it.
+        data: Lesions of training patients.
+        settings: Schedule, augmentation, loss, gradient clipping.
+        image_size: Side of the views in pixels.
+        device: Where it computes.
+        num_steps: Of the whole run, for the learning rate.
+    """
 
     def __init__(
         self,
@@ -63,34 +73,58 @@ class TrainingStep:
         self.channels_last = is_convolutional(model.image_encoder)
         set_training_mode(model)
 
-    def __call__(self, step: int, rows: np.ndarray, canvas: Tensor, side: Tensor) -> tuple[NestedLoss, float, float]:
+    def __call__(self, step: int, rows: np.ndarray, canvas_B3SS: Tensor, side_px_B: Tensor) -> dict[str, float]:
+        """Take step number `step` (from 0).
+
+        Args:
+            step: Sets the learning rate and the seed of views and dropout.
+            rows: Lesion rows of the batch.
+            canvas_B3SS: Their images, as `images.decode` gives them.
+            side_px_B: Their sides, likewise.
+
+        Returns:
+            Losses in nats, learning rate of the heads, norm of the gradient before clipping.
+
+        Raises:
+            FloatingPointError: If the gradient isn't finite; the weights stay as they were.
+        """
         factor = learning_rate_factor(step, self.num_steps, self.settings.warmup_share)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        # Seeded by step alone: a resumed run draws the same views and the same dropout.
-        torch.manual_seed(self.settings.seed * 1_000_003 + step)
-        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
-        views = augment(
-            canvas.to(self.device, non_blocking=True),
-            side.to(self.device, non_blocking=True),
-            self.image_size,
-            self.settings.augmentation,
-            generator,
-            self.model.image_mean,  # type: ignore[arg-type]
-            self.model.image_std,  # type: ignore[arg-type]
-        )
-        if self.channels_last:
-            views = views.contiguous(memory_format=torch.channels_last)
+        views = self._views(step, canvas_B3SS, side_px_B)
         loss = forward_loss(self.model, self.data, rows, views, self.settings, self.amp)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
         if not torch.isfinite(grad_norm):
             raise FloatingPointError(
-                f"the gradient isn't finite at step {step} (loss {float(loss.total)}). Lower training.learning_rate."
+                f"the gradient isn't finite at step {step} (loss {float(loss.total.detach())}). "
+                "Lower training.learning_rate."
             )
         self.optimizer.step()
-        return loss, float(grad_norm), self.optimizer.param_groups[-1]["lr"]
+        self.model.clamp_temperatures()
+        return {
+            "loss": float(loss.total.detach()),
+            "loss_lesion": float(loss.lesion.detach()),
+            "loss_patient": float(loss.patient.detach()),
+            "learning_rate": self.settings.learning_rate * factor,
+            "grad_norm": float(grad_norm),
+        }
+
+    def _views(self, step: int, canvas_B3SS: Tensor, side_px_B: Tensor) -> Tensor:
+        # Seeded by step alone: a resumed run draws the same views and the same dropout.
+        torch.manual_seed(self.settings.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
+        views_B3HH = augment(
+            canvas_B3SS.to(self.device, non_blocking=True),
+            side_px_B.to(self.device, non_blocking=True),
+            self.image_size,
+            self.settings.augmentation,
+            generator,
+            self.model.image_mean,  # type: ignore[arg-type]
+            self.model.image_std,  # type: ignore[arg-type]
+        )
+        return views_B3HH.contiguous(memory_format=torch.channels_last) if self.channels_last else views_B3HH
 
 
 def forward_loss(

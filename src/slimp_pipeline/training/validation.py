@@ -29,7 +29,16 @@ class HeldOut:
 
 
 def draw_validation(store: ImageStore, data: PatientLesions, settings: TrainingParams, image_size: int) -> HeldOut:
-    """Draw the validation batches once and decode them: one fixed draw, batched like training: a contrastive loss depends on the batch's size."""
+    """Draw the validation batches once and decode them; the same at every call.
+
+    They are batched like training: a contrastive loss depends on the size of its batch.
+
+    Args:
+        store: The image store.
+        data: Lesions of held-out patients, at least two.
+        settings: Seed and sampler.
+        image_size: Side of the views in pixels.
+    """
     images = DecodedImages(store, image_size)
     sampler = PatientBatches(data.patient_N, data.malignant_N, settings.sampler, settings.seed)
     batches = [(rows, *images.__getitems__(data.store_index_N[rows])) for rows in sampler.epoch(0)]

@@ -1,0 +1,107 @@
+"""Whole training step against its ceiling: the bare backbone's forward, backward and optimiser step."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import timm
+import torch
+
+from comparison import compare
+from input_path import crops
+from slimp_pipeline.cohorts.spec import FieldSpec
+from slimp_pipeline.images.decode import keep_freed_memory
+from slimp_pipeline.models.image import is_convolutional
+from slimp_pipeline.models.slimp import SLIMP
+from slimp_pipeline.parameters import ImageEncoderParams, LossParams, ModelParams, SamplerParams, TrainingParams
+from slimp_pipeline.tables.encoding import fit_encoding
+from slimp_pipeline.training.data import patient_lesions
+from slimp_pipeline.training.loop import build_loader
+from slimp_pipeline.training.sampler import PatientBatches
+from slimp_pipeline.training.step import TrainingStep, build_optimizer
+
+BACKBONES = {
+    "vit": ImageEncoderParams(
+        name="vit_tiny_patch16_224",
+        image_size=64,
+        arguments={"patch_size": 8, "embed_dim": 128, "depth": 4, "num_heads": 4},
+    ),
+    "efficientnet": ImageEncoderParams(name="tf_efficientnet_lite0", image_size=128),
+}
+STEPS = 12
+
+
+def measure(folder: Path, name: str, rounds: int) -> dict:
+    """Images/s of a step from stored bytes to updated weights (decoding, augmentation, metadata, losses)."""
+    keep_freed_memory()
+    store = crops(folder)
+    settings = TrainingParams(
+        device="cpu", num_epochs=10_000, num_workers=1,
+        sampler=SamplerParams(patients_per_batch=16, lesions_per_patient=4),
+    )  # fmt: skip
+    data = _cohort(len(store))
+    model = SLIMP(ModelParams(image_encoder=BACKBONES[name]), LossParams(), data[1])
+    ours, peer = [], []
+    for _ in range(rounds):
+        ours.append(_ours(model, store, data[0], settings, BACKBONES[name].image_size))
+        peer.append(_bare(BACKBONES[name]))
+    return compare(ours, peer, "bare timm backbone, ready tensors", "images/s")
+
+
+def _ours(model, store, data, settings, size: int) -> float:
+    batches = PatientBatches(data.patient_N, data.malignant_N, settings.sampler, 0)
+    step = TrainingStep(model, build_optimizer(model, settings), data, settings, size, torch.device("cpu"), 10_000)
+    if is_convolutional(model.image_encoder):
+        model.image_encoder.to(memory_format=torch.channels_last)
+    loader = iter(build_loader(store, size, data, batches, settings, 0))
+    for warm_up in range(2):
+        rows, (canvas, side) = next(loader)
+        step(warm_up, rows, canvas, side)
+    started, images = time.perf_counter(), 0
+    for number in range(STEPS):
+        rows, (canvas, side) = next(loader)
+        step(number, rows, canvas, side)
+        images += len(rows)
+    return images / (time.perf_counter() - started)
+
+
+def _bare(settings: ImageEncoderParams) -> float:
+    arguments = dict(settings.arguments or {})
+    if settings.name.startswith("vit"):
+        arguments["img_size"] = settings.image_size
+    backbone = timm.create_model(settings.name, num_classes=0, **arguments).train()
+    image = torch.randn(64, 3, settings.image_size, settings.image_size)
+    if is_convolutional(backbone):
+        backbone, image = (
+            backbone.to(memory_format=torch.channels_last),
+            image.contiguous(memory_format=torch.channels_last),
+        )
+    optimizer = torch.optim.AdamW(backbone.parameters(), lr=1e-4)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        backbone(image).square().mean().backward()
+        optimizer.step()
+
+    step()
+    step()
+    started = time.perf_counter()
+    for _ in range(STEPS):
+        step()
+    return STEPS * len(image) / (time.perf_counter() - started)
+
+
+def _cohort(num_images: int):
+    rng = np.random.default_rng(0)
+    fields = {f"f{i}": FieldSpec(kind="numeric", level="lesion", column=f"f{i}") for i in range(34)}
+    fields["age_years"] = FieldSpec(kind="numeric", level="patient", column="age")
+    lesions = pd.DataFrame(
+        {f"f{i}": rng.normal(size=num_images) for i in range(34)}
+        | {"patient_id": [f"p{i // 8}" for i in range(num_images)], "store_index": np.arange(num_images)}
+    )
+    lesions["malignant"] = pd.array([pd.NA] * num_images, dtype="boolean")
+    patients = pd.DataFrame({"patient_id": lesions["patient_id"].unique()})
+    patients["age_years"] = rng.uniform(20, 90, len(patients))
+    encoding = fit_encoding(lesions, patients, fields)
+    return patient_lesions(lesions, patients, encoding), encoding

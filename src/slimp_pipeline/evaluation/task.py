@@ -1,0 +1,54 @@
+"""What is to be told apart on a target cohort."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.parameters import EvaluationParams
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be told apart on a target cohort.
+
+    Attributes:
+        rows: Labelled rows with image, sorted by image_id: image_id, patient_id, split, fold, fields.
+        label_N: Class numbers.
+        classes: Class names.
+        malignant_K: Which classes are malignant.
+    """
+
+    rows: pd.DataFrame
+    label_N: np.ndarray
+    classes: list[str]
+    malignant_K: np.ndarray
+
+
+def make_task(lesions: pd.DataFrame, splits: pd.DataFrame, settings: EvaluationParams) -> tuple[Task, np.ndarray]:
+    """Gather the rows that have a label.
+
+    Args:
+        lesions: Target rows in the order of the embeddings (sorted by image_id).
+        splits: The target's splits.
+        settings: Which label.
+
+    Returns:
+        The task, and which of `lesions` it holds, bool (len(lesions),).
+
+    Raises:
+        ValueError: If the cohort has no label, or only one class.
+    """
+    if settings.label == "malignant":
+        label = lesions["malignant"].map({True: "malignant", False: "benign"})
+    else:
+        label = lesions["diagnosis"]
+    labelled = label.notna().to_numpy(dtype=bool)
+    classes = sorted(label[labelled].unique())
+    if len(classes) < 2:
+        found = f"only '{classes[0]}'" if classes else "none"
+        raise ValueError(f"evaluation.label = {settings.label}: two classes are needed, the cohort has {found}.")
+    rows = lesions[labelled].merge(splits[["image_id", "split", "fold"]], on="image_id", how="left")
+    label_N = label[labelled].map({name: k for k, name in enumerate(classes)}).to_numpy(dtype=np.int64)
+    share = rows["malignant"].astype("float").groupby(label_N).mean().reindex(range(len(classes)))
+    return Task(rows, label_N, list(map(str, classes)), (share > 0.5).to_numpy()), labelled

@@ -1,0 +1,44 @@
+"""What methods, protocols and metrics are called where people read them, and in which order they stand."""
+
+from collections.abc import Iterable
+
+METHOD_NAMES = {
+    "slimp": "SLIMP",
+    "initial_weights": "initial weights",
+    "random_init": "random init",
+    "metadata_linear": "metadata, linear",
+}
+METRIC_NAMES = {
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "macro_auroc": "macro AUROC",
+    "malignant_auroc": "malignant AUROC",
+    "pauc_above_80_tpr": "pAUC > 80 % TPR",
+    "sensitivity_at_95_specificity": "sensitivity at 95 % specificity",
+    "ece": "calibration error",
+}
+PROTOCOL_NAMES = {
+    "linear_probe": "linear probe",
+    "knn": "k-NN, plain vote",
+    "knn_prior_weighted": "k-NN, prior-weighted vote",
+    "baseline": "baseline",
+}
+UNLABELLED = "unlabelled"
+# Okabe-Ito: told apart by colour-blind readers.
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
+
+
+def method_name(method: str) -> str:
+    """Name of a method; one without a name of its own keeps its identifier."""
+    return METHOD_NAMES.get(method, method.replace("_", " "))
+
+
+def in_order(methods: Iterable[str]) -> list[str]:
+    """Distinct methods: those of METHOD_NAMES in its order, then the others as they came."""
+    found = list(dict.fromkeys(methods))
+    return [name for name in METHOD_NAMES if name in found] + [name for name in found if name not in METHOD_NAMES]
+
+
+def method_colour(method: str) -> str:
+    """Colour of a method, the same in every figure."""
+    return COLOURS[list(METHOD_NAMES).index(method)] if method in METHOD_NAMES else "#666666"

@@ -1,0 +1,79 @@
+"""A project folder of its own, and the real command line in it."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Project:
+    folder: Path
+
+    def kedro(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        variables = {k: v for k, v in os.environ.items() if not k.startswith("SLIMP_")} | environment
+        command = [sys.executable, "-m", "kedro", *arguments]
+        return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=280)
+
+    def run(self, pipeline: str = "__default__", env: str = "test", **parameters: Any) -> None:
+        """What `kedro run --env --pipeline --params` does, in this process: importing torch anew takes seconds."""
+        with contextlib.chdir(self.folder):
+            bootstrap_project(self.folder)
+            with KedroSession.create(self.folder, env=env, runtime_params=parameters) as session:
+                session.run(pipeline_names=[pipeline])
+
+    def latest(self, path: str) -> Path:
+        """Newest version of an artifact under data/."""
+        base = self.folder / "data" / path
+        return sorted(base.glob(f"*/{base.name}"))[-1]
+
+    def versions(self, path: str) -> int:
+        base = self.folder / "data" / path
+        return len(list(base.glob(f"*/{base.name}")))
+
+
+def make_project(folder: Path) -> Project:
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(REPOSITORY / "conf", folder / "conf", dirs_exist_ok=True)
+    shutil.copy(REPOSITORY / "pyproject.toml", folder)
+    (folder / ".telemetry").write_text("consent: false\n")
+    (folder / "src").mkdir(exist_ok=True)
+    (folder / "src/slimp_pipeline").symlink_to(REPOSITORY / "src/slimp_pipeline")
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, subprocess.CompletedProcess[str]]:
+    """A project in which `kedro run --env=test` has run once; tests read it and leave it as it is."""
+    project = make_project(tmp_path_factory.mktemp("finished") / "project")
+    done = project.kedro("run", "--env=test")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project, done
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "project")
+
+
+@pytest.fixture
+def copy_of_finished(
+    finished: tuple[Project, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> Callable[[], Project]:
+    def copy() -> Project:
+        target = tmp_path / "copy"
+        shutil.copytree(finished[0].folder, target, symlinks=True)
+        return Project(target)
+
+    return copy

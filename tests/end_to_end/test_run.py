@@ -1,0 +1,200 @@
+"""The whole pipeline through the real command line, on fabricated cohorts."""
+
+import contextlib
+import doctest
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from kedro.framework.project import configure_project
+
+pytestmark = pytest.mark.xdist_group("end_to_end")
+
+RESULT_COLUMNS = [
+    "cohort", "method", "features", "protocol", "shots", "draw", "metric", "value", "ci_low", "ci_high",
+    "num_train_patients", "num_test_patients",
+]  # fmt: skip
+
+
+def test_one_command_leaves_every_artifact(finished):
+    project, _ = finished
+    for path in (
+        "03_primary/demo_clinic/lesions.parquet",
+        "03_primary/demo_clinic/quarantine.csv",
+        "03_primary/demo_tbp/as_source/manifest.json",
+        "04_feature/demo_clinic/encodings.json",
+        "05_model_input/demo_clinic/splits.csv",
+        "06_models/demo_tbp/encoders",
+        "06_models/demo_tbp/history.parquet",
+        "07_model_output/demo_clinic/embeddings.safetensors",
+        "08_reporting/demo_clinic/predictions.parquet",
+        "08_reporting/demo_clinic/report.html",
+    ):
+        assert project.latest(path).exists(), path
+    results = pd.read_csv(project.latest("08_reporting/demo_clinic/results.csv"))
+    assert list(results.columns) == RESULT_COLUMNS
+    assert set(results["method"]) == {"slimp", "random_init", "metadata_linear"}
+    assert set(results["draw"].astype(str)) == {"0", "1", "2", "all"}
+
+
+def test_the_console_ends_with_findings_and_places_and_has_no_noise(finished):
+    _, done = finished
+    lines = done.stdout.rstrip().splitlines()
+    tail = lines[lines.index("") :]
+    assert len(tail) <= 15
+    assert any("slimp - random_init" in line for line in tail)
+    assert any(line.startswith("Report:") for line in tail)
+    assert any("mlflow ui" in line for line in tail) and any("kedro viz" in line for line in tail)
+    noise = re.compile("warn|deprecat|error", re.IGNORECASE)
+    assert not [line for line in (done.stdout + done.stderr).splitlines() if noise.search(line)]
+
+
+def test_nothing_is_pickled(finished):
+    project, _ = finished
+    files = [path for path in (project.folder / "data").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {
+        ".parquet", ".csv", ".json", ".safetensors", ".arrow", ".html", ".md", ".hdf5", ".png", "",
+    }  # fmt: skip
+    assert not [path for path in files if path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")]
+
+
+def test_no_patient_is_in_two_folds_and_none_that_is_tested_was_trained_on(finished):
+    project, _ = finished
+    splits = pd.read_csv(project.latest("05_model_input/demo_clinic/splits.csv"))
+    assert splits.groupby("patient_id")["fold"].nunique().max() == 1
+
+
+def test_mlflow_has_parameters_curves_results_tags_and_artifacts(finished):
+    project, _ = finished
+    mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
+    client = mlflow.MlflowClient()
+    (run,) = mlflow.search_runs(experiment_names=["slimp-test"], output_format="list")
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.image_encoder.arguments.patch_size"] == "8"
+    assert run.data.params["target.cohort"] == "demo_clinic"
+    assert run.data.tags["target_fingerprint"] and run.data.tags["git_commit"]
+    assert run.data.tags["trained_encoders"] == run.data.tags["encoders"]
+    curve = client.get_metric_history(run.info.run_id, "pretrain/all/validation_loss")
+    assert [point.step for point in curve] == sorted(point.step for point in curve) and len(curve) == 2
+    assert "slimp/image/linear_probe/balanced_accuracy" in run.data.metrics
+    names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    assert {"report.html", "results.csv", "figures"} <= names
+
+
+def test_the_logged_model_embeds_an_image_file(finished):
+    project, _ = finished
+    mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
+    (model,) = mlflow.search_logged_models(output_format="list")
+    picture = sorted((project.folder / "data/01_raw/test/demo_clinic/images").glob("*.png"))[0]
+    with contextlib.chdir(project.folder):  # artifacts are stored beside the database, by relative path
+        loaded = mlflow.pyfunc.load_model(model.model_uri)
+    assert loaded.predict(pd.DataFrame({"path": [str(picture)]})).shape == (1, 32)
+
+
+def test_the_documented_example_works(finished):
+    project, _ = finished
+    folder = project.latest("06_models/demo_tbp/encoders") / "all"
+    paths = sorted((project.folder / "data/01_raw/test/demo_clinic/images").glob("*.png"))[:2]
+    page = Path(__file__).parents[2] / "docs/use_the_encoder.md"
+    outcome = doctest.testfile(str(page), module_relative=False, globs={"folder": folder, "paths": paths})
+    assert outcome.attempted >= 8 and outcome.failed == 0
+
+
+def test_running_again_packs_and_trains_nothing_anew_and_keeps_the_old_versions(copy_of_finished, caplog):
+    project = copy_of_finished()
+    stores = {path: path.stat().st_mtime_ns for path in (project.folder / "data/02_intermediate").rglob("*.arrow")}
+    before = pd.read_csv(project.latest("08_reporting/demo_clinic/results.csv"))
+    with caplog.at_level("INFO", logger="slimp_pipeline"):
+        project.run()
+    assert "Going on from step" in caplog.text
+    assert {p: p.stat().st_mtime_ns for p in (project.folder / "data/02_intermediate").rglob("*.arrow")} == stores
+    assert project.versions("08_reporting/demo_clinic/results.csv") == 2
+    pd.testing.assert_frame_equal(pd.read_csv(project.latest("08_reporting/demo_clinic/results.csv")), before)
+
+
+def test_evaluate_alone_rests_on_the_earlier_pretraining_and_says_so(copy_of_finished):
+    project = copy_of_finished()
+    project.run("evaluate")
+    mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
+    runs = mlflow.search_runs(experiment_names=["slimp-test"], output_format="list")
+    by_name = {run.info.run_name: run for run in runs}
+    assert by_name["evaluate"].data.tags["pretraining_run_id"] == by_name["__default__"].info.run_id
+
+
+def test_evaluate_without_encoder_says_which_command_makes_one(fresh):
+    done = fresh.kedro("run", "--env=test", "--pipeline=evaluate")
+    assert done.returncode != 0
+    assert "kedro run --pipeline=pretrain --env=test" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"target_cohort": "nevus_land"}, "nevus_land"),
+        ({"training": {"num_epoch": 3}}, "num_epoch"),
+        ({"features": {"num_folds": 1}}, "num_folds"),
+        ({"training": {"device": "tpu"}}, "device"),
+        ({"model": {"image_encoder": {"name": "vit_tinny"}}}, "vit_tinny"),
+    ],
+)
+def test_a_wrong_option_is_named(copy_of_finished, parameters, message):
+    with pytest.raises(Exception, match=message):
+        copy_of_finished().run(**parameters)
+
+
+def test_cross_fitting_trains_once_per_fold_and_never_on_its_test_patients(fresh):
+    roles = {"source_cohort": "demo_clinic", "target_cohort": "demo_clinic"}
+    roles["source"] = {"cohort": {"fabricated": {"num_patients": 60}}}
+    fresh.run(**roles, training={"num_epochs": 1})
+    splits = pd.read_csv(fresh.latest("05_model_input/demo_clinic/splits.csv"))
+    rows = pd.read_parquet(fresh.latest("05_model_input/demo_clinic/training_rows.parquet"))
+    assert set(rows["partition"]) == {"fold_0", "fold_1", "fold_2"}
+    for fold in range(3):
+        trained = set(rows.loc[rows["partition"] == f"fold_{fold}", "patient_id"])
+        assert not trained & set(splits.loc[splits["fold"] == fold, "patient_id"])
+        config = fresh.latest("06_models/demo_clinic/encoders") / f"fold_{fold}/config.json"
+        assert json.loads(config.read_text())["facts"]["partition"] == f"fold_{fold}"
+    # Encoders of other folds are refused, not used.
+    with pytest.raises(ValueError, match="were in its pre-training"):
+        fresh.run("evaluate", **roles, features={"seed": 9})
+
+
+def test_a_run_killed_while_training_goes_on_to_the_same_weights(finished, fresh):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kedro", "run", "--env=test", "--pipeline=pretrain"],
+        cwd=fresh.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    running = fresh.folder / "data/06_models/running"
+    deadline = time.monotonic() + 200
+    while not list(running.glob("*/step_*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(running.glob("*/step_*"))
+    fresh.run("pretrain")
+    resumed = fresh.latest("06_models/demo_tbp/encoders") / "all/model.safetensors"
+    whole = finished[0].latest("06_models/demo_tbp/encoders") / "all/model.safetensors"
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+def test_the_registry_holds_every_pipeline_with_a_layer_for_every_dataset():
+    configure_project("slimp_pipeline")
+    from slimp_pipeline.pipeline_registry import register_pipelines
+
+    pipelines = register_pipelines()
+    assert set(pipelines) == {"fabricate", "ingest", "features", "pretrain", "evaluate", "report", "__default__"}
+    catalog = "\n".join(p.read_text() for p in (Path(__file__).parents[2] / "conf/base").glob("catalog_*.yml"))
+    stored = {name for name in pipelines["__default__"].datasets() if not name.startswith("params:")} - {"report"}
+    for name in stored:
+        block = re.search(rf"^{re.escape(name)}:\n((?:  .*\n)+)", catalog, re.MULTILINE)
+        assert block, name
+        assert "layer:" in block[1] and ("versioned: true" in block[1] or "ImageStoreDataset" in block[1]), name

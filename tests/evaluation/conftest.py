@@ -1,0 +1,70 @@
+"""A small cohort with embeddings, of which one tells the classes and one is noise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from slimp_pipeline.evaluation.protocol import evaluate, make_task
+from slimp_pipeline.parameters import EvaluationParams, ProbeParams
+from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding, NumericEncoding
+
+CLASSES = ("BCC", "MEL", "NEV")
+
+
+@dataclass
+class SmallCohort:
+    lesions: pd.DataFrame
+    splits: pd.DataFrame
+    embeddings: dict[str, np.ndarray]
+    encodings: dict[str, Encoding]
+    settings: EvaluationParams
+
+    def run(self):
+        task, labelled = make_task(self.lesions, self.splits, self.settings)
+        return evaluate(task, labelled, self.embeddings, self.encodings, "small", self.settings)
+
+
+def build() -> SmallCohort:
+    """60 patients with 2 images each, 3 folds of 18 patients and a hold-out of 6."""
+    rng = np.random.default_rng(0)
+    patient = np.repeat(np.arange(60), 2)
+    diagnosis = np.array(CLASSES)[(patient + np.tile([0, 1], 60)) % 3]
+    lesions = pd.DataFrame(
+        {
+            "image_id": [f"i{row:03d}" for row in range(120)],
+            "patient_id": [f"p{number:02d}" for number in patient],
+            "diagnosis": diagnosis,
+            "malignant": pd.array(diagnosis != "NEV", dtype="boolean"),
+            "age_years": rng.normal(50, 10, 120),
+            "region": rng.choice(["arm", "face"], 120),
+        }
+    )
+    fold = np.where(patient < 54, patient // 2 % 3, -1)
+    splits = lesions[["image_id", "patient_id"]].assign(split=np.where(fold < 0, "test", "train"), fold=fold)
+    signal = np.eye(3)[pd.Categorical(diagnosis).codes]
+    embeddings = {
+        "slimp.all.image": 2 * signal + rng.normal(0, 0.7, (120, 3)),
+        "slimp.all.lesion": rng.normal(size=(120, 4)),
+        "slimp.all.patient": rng.normal(size=(120, 2)),
+        "random_init.all.image": rng.normal(size=(120, 3)),
+    }
+    level = LevelEncoding(fields={"age_years": NumericEncoding(mean=50, std=10, minimum=None, maximum=None)})
+    other = LevelEncoding(fields={"region": CategoricalEncoding(categories=["arm", "face"])})
+    encoding = Encoding(lesion=other, patient=level, num_patients=36)
+    names = ("fold_0", "fold_1", "fold_2", "holdout")
+    settings = EvaluationParams(num_resamples=60, probe=ProbeParams(strengths=[0.1, 10.0], num_neighbours=5))
+    as_float32 = {name: values.astype(np.float32) for name, values in embeddings.items()}
+    return SmallCohort(lesions, splits, as_float32, {name: encoding for name in names}, settings)
+
+
+@pytest.fixture
+def small_cohort() -> SmallCohort:
+    return build()
+
+
+@pytest.fixture(scope="session")
+def small_results() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Results, differences and predictions on the small cohort as it is."""
+    return build().run()

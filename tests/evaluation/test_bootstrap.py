@@ -1,0 +1,56 @@
+"""The bootstrap over patients."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimp_pipeline.evaluation.bootstrap import interval, patient_weights
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=40), st.integers(0, 100))
+def test_a_patients_rows_come_together_and_as_many_patients_are_drawn_as_there_are(ids, seed):
+    patients_N = np.array([f"p{i}" for i in ids])
+    weights_RN = patient_weights(patients_N, 7, seed)
+    assert weights_RN.shape == (7, len(ids))
+    totals = np.zeros(7)
+    for patient in set(patients_N):
+        own = weights_RN[:, patients_N == patient]
+        assert (own == own[:, :1]).all()
+        totals += own[:, 0]
+    assert (totals == len(set(ids))).all()
+
+
+def test_the_same_seed_gives_the_same_draw_and_another_seed_another():
+    patients_N = np.arange(30)
+    first = patient_weights(patients_N, 5, (0, 1))
+    np.testing.assert_array_equal(first, patient_weights(patients_N, 5, (0, 1)))
+    assert (first != patient_weights(patients_N, 5, (0, 2))).any()
+    assert (first != patient_weights(patients_N, 5, (1, 1))).any()
+
+
+def test_the_interval_has_the_percentiles_of_the_bootstrap_values():
+    values_R = np.arange(101.0)
+    assert interval(50.0, values_R, 0.9) == pytest.approx((5, 95))
+
+
+def test_the_interval_is_centred_on_the_measured_value():
+    values_R = np.arange(101.0) + 7  # a bias of 7 on every resample
+    assert interval(50.0, values_R, 0.9) == pytest.approx((5, 95))
+
+
+def test_resamples_that_leave_nothing_to_measure_are_left_out():
+    assert interval(1.0, np.array([np.nan, 0.0, 2.0, np.nan]), 0.9) == pytest.approx((0.1, 1.9))
+    assert np.isnan(interval(np.nan, np.full(3, np.nan), 0.9)).all()
+
+
+def test_intervals_of_a_mean_over_patients_cover_it():
+    rng, covered = np.random.default_rng(0), 0
+    for trial in range(200):
+        patients_N = np.repeat(np.arange(60), 3)
+        values_N = np.repeat(rng.normal(size=60), 3)  # a patient's rows are alike: rows alone would be too sure
+        weights_RN = patient_weights(patients_N, 300, trial)
+        means_R = weights_RN @ values_N / weights_RN.sum(axis=1)
+        low, high = interval(values_N.mean(), means_R, 0.95)
+        covered += low <= 0 <= high
+    assert 0.89 <= covered / 200 <= 0.99

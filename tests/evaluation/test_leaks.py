@@ -1,0 +1,73 @@
+"""The guard against leaks."""
+
+import pandas as pd
+import pytest
+
+from slimp_pipeline.evaluation.leaks import check_no_leak
+
+
+@pytest.fixture
+def splits():
+    numbers = range(6)
+    return pd.DataFrame(
+        {
+            "image_id": [f"i{n}" for n in numbers],
+            "patient_id": [f"p{n}" for n in numbers],
+            "split": ["train"] * 4 + ["test"] * 2,
+            "fold": [0, 0, 1, 1, -1, -1],
+        }
+    )
+
+
+def trained(**partitions):
+    rows = [(name, f"i{n}", f"p{n}") for name, numbers in partitions.items() for n in numbers]
+    return pd.DataFrame(rows, columns=["partition", "image_id", "patient_id"])
+
+
+CLEAN = {"fold_0": [2, 3], "fold_1": [0, 1], "holdout": [0, 1, 2, 3]}
+
+
+def test_cross_fitted_encoders_of_these_splits_pass(splits):
+    check_no_leak(trained(**CLEAN), splits, same_cohort=True)
+
+
+def test_one_encoder_of_another_cohort_passes_though_its_patient_ids_recur(splits):
+    other = trained(all=range(6)).assign(image_id=[f"other{n}" for n in range(6)])
+    check_no_leak(other, splits, same_cohort=False)
+
+
+@pytest.mark.parametrize("name", list(CLEAN))
+def test_a_test_patient_in_any_partitions_training_is_refused(splits, name):
+    leaking = {**CLEAN, name: [*CLEAN[name], {"fold_0": 0, "fold_1": 2, "holdout": 5}[name]]}
+    with pytest.raises(ValueError, match=f"{name}: 1 test patients"):
+        check_no_leak(trained(**leaking), splits, same_cohort=True)
+
+
+def test_another_image_of_a_test_patient_is_refused_too(splits):
+    rows = trained(**CLEAN)
+    rows.loc[len(rows)] = ["fold_0", "another image", "p1"]
+    with pytest.raises(ValueError, match="test patients"):
+        check_no_leak(rows, splits, same_cohort=True)
+
+
+def test_an_image_of_the_target_in_another_cohort_is_refused(splits):
+    with pytest.raises(ValueError, match="1 images of the target"):
+        check_no_leak(trained(all=[5]), splits, same_cohort=False)
+
+
+@pytest.mark.parametrize("partitions", [{"all": [0]}, {"fold_0": [2, 3], "fold_1": [0, 1]}])
+def test_encoders_of_other_splits_are_refused(splits, partitions):
+    with pytest.raises(ValueError, match="no pre-training for"):
+        check_no_leak(trained(**partitions), splits, same_cohort=True)
+
+
+def test_encoders_cross_fitted_on_the_source_are_refused_for_another_target(splits):
+    rows = trained(**CLEAN).assign(image_id=lambda frame: "other" + frame["image_id"])
+    with pytest.raises(ValueError, match="fold by fold"):
+        check_no_leak(rows, splits, same_cohort=False)
+
+
+def test_splits_that_break_a_patient_apart_are_refused(splits):
+    splits.loc[0, "patient_id"] = "p2"
+    with pytest.raises(ValueError, match="patient-disjoint"):
+        check_no_leak(trained(**CLEAN), splits, same_cohort=True)

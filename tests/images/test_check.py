@@ -1,0 +1,300 @@
+"""What raw images become before they are stored, and which are refused."""
+
+import io
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
+from torchvision.io import ImageReadMode, decode_image
+
+from slimp_pipeline.images.check import ImageRefused, check_image, jpeg_without_metadata, png_without_metadata
+from slimp_pipeline.parameters import IngestParams
+
+MakePicture = Callable[..., Image.Image]
+ToBytes = Callable[..., bytes]
+ToPixels = Callable[[bytes], np.ndarray]
+
+
+def exif(orientation: int = 1) -> Image.Exif:
+    data = Image.Exif()
+    data[ExifTags.Base.Orientation] = orientation
+    data[ExifTags.Base.Artist] = "Dr. Name"
+    data.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (48.0, 12.0, 30.0), 3: "E", 4: (16.0, 22.0, 5.0)})
+    return data
+
+
+def stored(encoded: bytes) -> np.ndarray:
+    """Pixels as the training decoder reads them; it must give 8 bits."""
+    image_3HW = decode_image(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), ImageReadMode.RGB)
+    assert image_3HW.dtype == torch.uint8
+    return image_3HW.permute(1, 2, 0).numpy()
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_a_small_upright_picture_keeps_its_official_bytes(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, file_format: str
+) -> None:
+    raw = to_bytes(make_picture(), file_format)
+    checked = check_image(raw, ingest)
+    assert checked.encoded == raw
+    assert (checked.width_px, checked.height_px) == (32, 24)
+    assert 0 <= checked.perceptual_hash < 2**64
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_exif_with_gps_is_cut_out_of_a_jpeg_and_its_pixels_stay_exactly(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, to_pixels: ToPixels, progressive: bool
+) -> None:
+    plain = to_bytes(make_picture(), "JPEG", progressive=progressive)
+    raw = to_bytes(
+        make_picture(), "JPEG", progressive=progressive, exif=exif(), comment="patient 7", xmp=b"<x:xmpmeta/>"
+    )
+    encoded = check_image(raw, ingest).encoded
+    assert encoded == plain
+    assert np.array_equal(to_pixels(encoded), to_pixels(raw))
+    assert not Image.open(io.BytesIO(encoded)).getexif()
+    assert not any(secret in encoded for secret in (b"Exif", b"Dr. Name", b"patient 7", b"xmpmeta"))
+
+
+def test_whatever_follows_the_end_of_a_jpeg_is_cut_off(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes
+) -> None:
+    plain = to_bytes(make_picture(), "JPEG")
+    hidden = to_bytes(make_picture(seed=1), "JPEG", exif=exif())
+    assert check_image(plain + hidden, ingest).encoded == plain
+
+
+def test_a_comment_between_scans_and_fill_bytes_before_a_marker_do_not_hide_metadata(
+    make_picture: MakePicture, to_bytes: ToBytes, to_pixels: ToPixels
+) -> None:
+    plain = to_bytes(make_picture(), "JPEG", progressive=True)
+    comment = b"\xff\xff\xfe" + struct.pack(">H", 2 + 9) + b"patient 7"
+    last_scan = plain.rindex(b"\xff\xda")
+    raw = plain[:2] + comment + plain[2:last_scan] + comment + plain[last_scan:]
+    cleaned = jpeg_without_metadata(raw)
+    assert b"patient 7" not in cleaned
+    assert np.array_equal(to_pixels(cleaned), to_pixels(plain))
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_picture_turned_by_exif_is_stored_upright(
+    ingest: IngestParams,
+    make_picture: MakePicture,
+    to_bytes: ToBytes,
+    to_pixels: ToPixels,
+    file_format: str,
+    orientation: int,
+) -> None:
+    turns = {
+        **{2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM},
+        **{5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE},
+        **{8: Image.Transpose.ROTATE_270},
+    }
+    lying = make_picture().transpose(turns[orientation])
+    options = {"quality": 98, "subsampling": 0} if file_format == "JPEG" else {}
+    checked = check_image(to_bytes(lying, file_format, exif=exif(orientation), **options), ingest)
+    assert (checked.width_px, checked.height_px) == (32, 24)
+    assert not Image.open(io.BytesIO(checked.encoded)).getexif()
+    difference = to_pixels(checked.encoded).astype(int) - np.asarray(make_picture())
+    assert np.abs(difference).mean() < (3 if file_format == "JPEG" else 1e-9)
+
+
+def test_text_and_exif_are_cut_out_of_a_png_and_its_pixels_stay_exactly(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, to_pixels: ToPixels
+) -> None:
+    notes = PngInfo()
+    notes.add_text("Title", "patient 7")
+    notes.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta/>")
+    raw = to_bytes(make_picture(), "PNG", pnginfo=notes, exif=exif(), icc_profile=b"profile") + b"patient 8"
+    encoded = check_image(raw, ingest).encoded
+    assert encoded == to_bytes(make_picture(), "PNG") == png_without_metadata(raw)
+    assert np.array_equal(to_pixels(encoded), np.asarray(make_picture()))
+
+
+def test_a_colour_png_of_16_bits_is_stored_with_8(
+    ingest: IngestParams, make_png: Callable[..., bytes], to_pixels: ToPixels
+) -> None:
+    rows = b"".join(b"\0" + np.full((4, 3), 0x80FF, dtype=">u2").tobytes() for _ in range(4))
+    encoded = check_image(make_png(4, 4, 16, 2, rows), ingest).encoded
+    assert np.array_equal(stored(encoded), np.full((4, 4, 3), 0x80))
+
+
+def test_a_greyscale_png_of_16_bits_is_refused(ingest: IngestParams, to_bytes: ToBytes) -> None:
+    raw = to_bytes(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000), "PNG")
+    with pytest.raises(ImageRefused, match="16-bit or floating-point greyscale"):
+        check_image(raw, ingest)
+
+
+def test_a_floating_point_tiff_is_refused(ingest: IngestParams, to_bytes: ToBytes) -> None:
+    with pytest.raises(ImageRefused, match="floating-point"):
+        check_image(to_bytes(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), ingest)
+
+
+def test_a_colour_that_a_png_declares_transparent_becomes_white(
+    ingest: IngestParams, make_png: Callable[..., bytes], make_png_chunk: Callable[[bytes, bytes], bytes]
+) -> None:
+    rows = b"\0" + bytes([9, 9, 9, 200, 100, 50])
+    raw = make_png(2, 1, 8, 2, rows, make_png_chunk(b"tRNS", struct.pack(">HHH", 9, 9, 9)))
+    assert stored(check_image(raw, ingest).encoded).tolist() == [[[255, 255, 255], [200, 100, 50]]]
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF", "WEBP", "GIF"])
+def test_a_lossless_picture_is_stored_without_loss(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, file_format: str
+) -> None:
+    picture = make_picture().quantize(200).convert("RGB")
+    options = {"lossless": True, "exact": True} if file_format == "WEBP" else {}
+    checked = check_image(to_bytes(picture, file_format, **options), ingest)
+    assert checked.encoded.startswith(b"\x89PNG")
+    assert np.array_equal(stored(checked.encoded), np.asarray(picture))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA"])
+def test_other_modes_become_rgb_with_the_same_look(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, mode: str
+) -> None:
+    picture = make_picture().convert(mode)
+    encoded = check_image(to_bytes(picture, "PNG"), ingest).encoded
+    assert np.array_equal(stored(encoded), np.asarray(picture.convert("RGB")))
+
+
+def test_transparent_pixels_become_white_and_half_transparent_ones_lighter(
+    ingest: IngestParams, to_bytes: ToBytes
+) -> None:
+    pixels = np.array([[[100, 0, 0, 255], [100, 0, 0, 0], [100, 0, 0, 51]]], np.uint8)
+    stored_pixels = stored(check_image(to_bytes(Image.fromarray(pixels), "PNG"), ingest).encoded)
+    assert stored_pixels[0, :2].tolist() == [[100, 0, 0], [255, 255, 255]]
+    assert np.allclose(stored_pixels[0, 2], [224, 204, 204], atol=1)  # 0.2 * 100 + 0.8 * 255
+
+
+def test_a_palette_png_with_a_transparent_entry_is_laid_on_white(ingest: IngestParams, to_bytes: ToBytes) -> None:
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([10, 20, 30, 200, 100, 50])
+    picture.putdata([0, 1])
+    opaque = check_image(to_bytes(picture, "PNG"), ingest).encoded
+    transparent = check_image(to_bytes(picture, "PNG", transparency=0), ingest).encoded
+    assert stored(opaque).tolist() == [[[10, 20, 30], [200, 100, 50]]]
+    assert stored(transparent).tolist() == [[[255, 255, 255], [200, 100, 50]]]
+
+
+def test_a_cmyk_jpeg_becomes_an_rgb_jpeg_that_looks_the_same(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes
+) -> None:
+    encoded = check_image(to_bytes(make_picture().convert("CMYK"), "JPEG", quality=98), ingest).encoded
+    assert Image.open(io.BytesIO(encoded)).mode == "RGB"
+    assert np.abs(stored(encoded).astype(int) - np.asarray(make_picture())).mean() < 4
+
+
+def test_a_greyscale_jpeg_becomes_rgb(ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes) -> None:
+    grey = make_picture().convert("L")
+    pixels = stored(check_image(to_bytes(grey, "JPEG", quality=98), ingest).encoded).astype(int)
+    assert np.abs(pixels - np.asarray(grey)[..., None]).mean() < 2
+    assert np.ptp(pixels, axis=2).max() <= 2
+
+
+def test_a_phones_picture_with_an_appended_map_is_the_picture(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, to_pixels: ToPixels
+) -> None:
+    appended = make_picture(seed=1).resize((8, 6))
+    raw = to_bytes(make_picture(), "MPO", save_all=True, append_images=[appended], exif=exif())
+    assert Image.open(io.BytesIO(raw)).format == "MPO"
+    encoded = check_image(raw, ingest).encoded
+    assert Image.open(io.BytesIO(encoded)).format == "JPEG"
+    assert np.array_equal(to_pixels(encoded), to_pixels(raw))
+    assert b"Exif" not in encoded
+    assert len(encoded) < len(raw)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_an_oversize_picture_is_resized_once_with_its_aspect_kept(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, file_format: str
+) -> None:
+    checked = check_image(to_bytes(make_picture(100, 200), file_format), ingest)
+    assert (checked.width_px, checked.height_px) == (64, 32)
+    assert Image.open(io.BytesIO(checked.encoded)).format == "JPEG"
+    wanted = np.asarray(make_picture(100, 200).resize((64, 32), Image.Resampling.LANCZOS)).astype(int)
+    assert np.abs(stored(checked.encoded) - wanted).mean() < 4
+
+
+def test_a_picture_of_just_the_allowed_side_is_not_resized(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes
+) -> None:
+    raw = to_bytes(make_picture(64, 64), "JPEG")
+    assert check_image(raw, ingest).encoded == raw
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 5), (2000, 1)])
+def test_the_narrowest_pictures_pass(ingest: IngestParams, to_bytes: ToBytes, width: int, height: int) -> None:
+    checked = check_image(to_bytes(Image.new("RGB", (width, height), (9, 8, 7)), "PNG"), ingest)
+    assert (checked.width_px, checked.height_px) == (min(width, 64), height)
+    assert stored(checked.encoded).shape == (height, min(width, 64), 3)
+
+
+def test_an_empty_file_is_refused(ingest: IngestParams) -> None:
+    with pytest.raises(ImageRefused, match="the file is empty"):
+        check_image(b"", ingest)
+
+
+@pytest.mark.parametrize("raw", [b"<html>not found</html>", b"\xff\xd8\xff", b"\0" * 100, b"\x89PNG\r\n\x1a\n"])
+def test_bytes_that_are_no_image_are_refused(ingest: IngestParams, raw: bytes) -> None:
+    with pytest.raises(ImageRefused, match="not an image|damaged"):
+        check_image(raw, ingest)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF"])
+def test_a_truncated_file_is_refused(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, file_format: str
+) -> None:
+    raw = to_bytes(make_picture(60, 60), file_format)
+    with pytest.raises(ImageRefused):
+        check_image(raw[: len(raw) * 2 // 3], ingest)
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_several_frames_or_pages_are_refused(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, file_format: str
+) -> None:
+    raw = to_bytes(make_picture(), file_format, save_all=True, append_images=[make_picture(seed=1)])
+    with pytest.raises(ImageRefused, match="2 frames or pages, not one picture"):
+        check_image(raw, ingest)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1001, 1000), (30_000, 30_000), (2**31 - 1, 2**31 - 1)])
+def test_a_small_file_that_declares_a_huge_picture_is_refused(
+    ingest: IngestParams, make_png: Callable[..., bytes], width: int, height: int
+) -> None:
+    with pytest.raises(ImageRefused, match="megapixels|too many pixels"):
+        check_image(make_png(width, height, 8, 2, b"\0"), ingest)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), file_format=st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"]))
+def test_damaged_bytes_are_refused_or_stored_whole_and_never_stop_the_run(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, data: st.DataObject, file_format: str
+) -> None:
+    options = {"exif": exif(6)} if file_format in ("JPEG", "PNG", "TIFF", "WEBP") else {}
+    raw = bytearray(to_bytes(make_picture(), file_format, **options))
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        checked = check_image(bytes(raw), ingest)
+    except ImageRefused:
+        return
+    assert stored(checked.encoded).shape == (checked.height_px, checked.width_px, 3)
+
+
+def test_the_same_look_has_nearly_the_same_perceptual_hash(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes
+) -> None:
+    original = check_image(to_bytes(make_picture(), "PNG"), ingest).perceptual_hash
+    recoded = check_image(to_bytes(make_picture(), "JPEG", quality=80), ingest).perceptual_hash
+    other = check_image(to_bytes(make_picture(seed=5), "PNG"), ingest).perceptual_hash
+    assert (original ^ recoded).bit_count() <= 4
+    assert (original ^ other).bit_count() >= 10

@@ -1,0 +1,250 @@
+"""The image store and its dataset: what goes in comes out by row, and no unfinished packing is ever current."""
+
+import errno
+import hashlib
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from kedro.io import DatasetError
+from PIL import Image
+
+from slimp_pipeline.datasets.image_store import ImageStoreDataset
+from slimp_pipeline.images.store import SCHEMA, ImageStore, Packing, pack, packing_key
+from slimp_pipeline.parameters import IngestParams
+
+NUM_IMAGES = 150  # three record batches
+REFUSED = 70
+
+
+def listing(paths: list[Path]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                **{"image_id": path.stem, "path": str(path), "key": ""},
+                **{"size_bytes": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns},
+            }
+            for path in paths
+        ]
+    )
+
+
+def packing(images: pd.DataFrame, settings: IngestParams) -> Packing:
+    return Packing(packing_key(images, settings), partial(pack, images, settings))
+
+
+def pack_into(dataset: ImageStoreDataset, images: pd.DataFrame, settings: IngestParams) -> ImageStore:
+    dataset.save(packing(images, settings))
+    return dataset.load()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for number in range(NUM_IMAGES):
+        Image.new("RGB", (3, 2 + number % 4), (number, 0, 255 - number)).save(folder / f"i{number:03}.png")
+    (folder / f"i{REFUSED:03}.png").write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(folder: Path) -> pd.DataFrame:
+    return listing(sorted(folder.iterdir()))
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> ImageStoreDataset:
+    return ImageStoreDataset(filepath=str(tmp_path / "store"))
+
+
+@pytest.fixture(scope="module")
+def store(images: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
+    dataset = ImageStoreDataset(filepath=str(tmp_path_factory.mktemp("packed")))
+    return pack_into(dataset, images, IngestParams(num_processes=1))
+
+
+def test_every_row_gives_the_bytes_of_its_image(store: ImageStore, images: pd.DataFrame) -> None:
+    assert len(store) == NUM_IMAGES
+    table = store.table()
+    assert table["image_id"].tolist() == images["image_id"].tolist()
+    for row, path in enumerate(images["path"]):
+        if row != REFUSED:
+            assert bytes(store.encoded(row)) == Path(path).read_bytes()
+            assert table["sha256"][row] == hashlib.sha256(store.encoded(row)).hexdigest()
+    assert table["height_px"][[0, 1, 149]].tolist() == [2, 3, 3]
+    assert table["width_px"].dropna().eq(3).all()
+
+
+def test_the_store_has_several_record_batches(store: ImageStore) -> None:
+    assert pa.ipc.open_file(str(store.path)).num_record_batches == 3
+
+
+def test_a_refused_image_keeps_its_row_and_reason_and_reading_it_says_so(store: ImageStore) -> None:
+    refused = store.table()["refused"]
+    assert refused[refused.notna()].to_dict() == {REFUSED: "not an image, or in a format that Pillow doesn't read"}
+    with pytest.raises(IndexError, match=f"row {REFUSED} of .* was refused"):
+        store.encoded(REFUSED)
+
+
+@pytest.mark.parametrize("row", [-1, NUM_IMAGES, 10_000])
+def test_a_row_that_is_not_there_is_an_error(store: ImageStore, row: int) -> None:
+    with pytest.raises(IndexError, match=f"has {NUM_IMAGES} rows, row {row} was asked for"):
+        store.encoded(row)
+
+
+def test_only_the_path_travels_when_the_store_is_pickled(store: ImageStore) -> None:
+    pickled = pickle.dumps(store)
+    assert len(pickled) < 1000
+    copy = pickle.loads(pickled)
+    assert bytes(copy.encoded(149)) == bytes(store.encoded(149))
+    assert len(copy) == NUM_IMAGES
+
+
+def test_images_come_in_the_same_order_from_parallel_processes(store: ImageStore, images: pd.DataFrame) -> None:
+    packed = pa.Table.from_batches(pack(images, IngestParams(num_processes=2)), SCHEMA)
+    assert packed["sha256"].to_pylist() == [
+        value if isinstance(value, str) else None for value in store.table()["sha256"]
+    ]
+
+
+def test_hdf5_in_the_official_layout_is_packed_by_key(tmp_path: Path, folder: Path, dataset: ImageStoreDataset) -> None:
+    path = tmp_path / "train-image.hdf5"
+    names = ["i000", "i001", "i002"]
+    with h5py.File(path, "w") as file:
+        for name in names:
+            file[name] = np.void((folder / f"{name}.png").read_bytes())
+        file["i999"] = (folder / "i003.png").read_bytes()  # as a byte string
+    one = listing([path]).assign(image_id="", key="")
+    entries = pd.concat([one.assign(image_id=name, key=name) for name in [*names, "i999"]], ignore_index=True)
+    store = pack_into(dataset, entries, IngestParams(num_processes=1))
+    assert store.table()["refused"].isna().all()
+    assert [bytes(store.encoded(row)) for row in range(4)] == [
+        (folder / f"i00{number}.png").read_bytes() for number in range(4)
+    ]
+
+
+def test_a_file_that_vanished_is_refused_and_the_others_are_packed(
+    folder: Path, tmp_path: Path, dataset: ImageStoreDataset
+) -> None:
+    images = listing([folder / "i000.png", folder / "i001.png"])
+    images.loc[0, "path"] = str(tmp_path / "gone.png")
+    refused = pack_into(dataset, images, IngestParams(num_processes=1)).table()["refused"]
+    assert refused[0] == "can't be read: No such file or directory"
+    assert pd.isna(refused[1])
+
+
+def test_no_images_make_an_empty_store(dataset: ImageStoreDataset, images: pd.DataFrame) -> None:
+    store = pack_into(dataset, images.iloc[:0], IngestParams(num_processes=1))
+    assert len(store) == 0
+    assert store.table().columns.tolist() == [name for name in SCHEMA.names if name != "encoded"]
+
+
+def never() -> Iterator[pa.RecordBatch]:
+    raise AssertionError("packed again")
+
+
+def test_unchanged_raw_data_is_not_packed_again(dataset: ImageStoreDataset, images: pd.DataFrame) -> None:
+    settings = IngestParams(num_processes=1)
+    first = pack_into(dataset, images.head(3), settings)
+    dataset.save(Packing(packing_key(images.head(3), settings), never))
+    assert dataset.load().path == first.path
+
+
+def test_the_key_holds_what_changes_the_store_and_nothing_else(images: pd.DataFrame) -> None:
+    key = packing_key(images, IngestParams())
+    assert key == packing_key(images.copy(), IngestParams(num_processes=7, max_quarantined_share=0.5))
+    for setting in ({"max_side_px": 300}, {"max_megapixels": 9.0}, {"jpeg_quality": 80}):
+        assert packing_key(images, IngestParams(**setting)) != key
+    assert packing_key(images.assign(mtime_ns=images["mtime_ns"] + 1), IngestParams()) != key
+    assert packing_key(images.assign(size_bytes=images["size_bytes"] + 1), IngestParams()) != key
+    assert packing_key(images.iloc[1:], IngestParams()) != key
+    assert packing_key(images.iloc[::-1], IngestParams()) != key
+
+
+def test_a_changed_file_is_packed_again_and_becomes_current(tmp_path: Path, dataset: ImageStoreDataset) -> None:
+    path, settings = tmp_path / "a.png", IngestParams(num_processes=1)
+    Image.new("RGB", (2, 2), "red").save(path)
+    first = pack_into(dataset, listing([path]), settings)
+    Image.new("RGB", (2, 2), "blue").save(path)
+    os.utime(path, ns=(1, 1))
+    second = pack_into(dataset, listing([path]), settings)
+    assert second.path != first.path
+    assert bytes(second.encoded(0)) == path.read_bytes() != bytes(first.encoded(0))
+
+
+def test_returning_to_earlier_data_makes_its_store_current_again_without_packing(
+    dataset: ImageStoreDataset, images: pd.DataFrame
+) -> None:
+    settings = IngestParams(num_processes=1)
+    first = pack_into(dataset, images.head(2), settings)
+    pack_into(dataset, images.head(3), settings)
+    dataset.save(Packing(packing_key(images.head(2), settings), never))
+    assert dataset.load().path == first.path
+
+
+def broken_after_one(images: pd.DataFrame, error: BaseException) -> Iterator[pa.RecordBatch]:
+    yield next(pack(images.head(2), IngestParams(num_processes=1)))
+    raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("worker died"), KeyboardInterrupt(), MemoryError()])
+def test_a_packing_that_dies_leaves_the_previous_store_current_and_nothing_unfinished(
+    dataset: ImageStoreDataset, images: pd.DataFrame, error: BaseException, tmp_path: Path
+) -> None:
+    previous = pack_into(dataset, images.head(2), IngestParams(num_processes=1))
+    with pytest.raises(type(error)):
+        dataset.save(Packing("new", partial(broken_after_one, images, error)))
+    assert dataset.load().path == previous.path
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == sorted(["current", previous.path.name])
+
+
+def test_what_a_killed_run_left_is_cleared_by_the_next_packing(
+    dataset: ImageStoreDataset, images: pd.DataFrame, tmp_path: Path
+) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "killed.tmp").write_bytes(b"half")
+    pack_into(dataset, images.head(2), IngestParams(num_processes=1))
+    assert not list((tmp_path / "store").glob("*.tmp"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full, which is always full, is Linux's")
+def test_a_full_disk_is_told_apart_and_the_previous_store_stays(
+    dataset: ImageStoreDataset, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    previous = pack_into(dataset, images.head(2), IngestParams(num_processes=1))
+    open_file: Callable[..., pa.NativeFile] = pa.OSFile
+    monkeypatch.setattr(pa, "OSFile", lambda path, mode: open_file("/dev/full", mode))
+    with pytest.raises(DatasetError, match=r"couldn't be written.*(No space left|28).*Free disk space"):
+        dataset.save(packing(images, IngestParams(num_processes=1)))
+    monkeypatch.undo()
+    assert dataset.load().path == previous.path
+
+
+def test_an_error_of_the_disk_within_the_packing_names_the_store(
+    dataset: ImageStoreDataset, images: pd.DataFrame, tmp_path: Path
+) -> None:
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(DatasetError, match=r"new.arrow couldn't be written \(No space left on device\)"):
+        dataset.save(Packing("new", partial(broken_after_one, images, error)))
+    assert list((tmp_path / "store").iterdir()) == []
+    assert not dataset.exists()
+
+
+def test_loading_before_anything_is_packed_names_the_command(dataset: ImageStoreDataset) -> None:
+    assert not dataset.exists()
+    with pytest.raises(DatasetError, match="no image store in .*kedro run --pipeline=ingest"):
+        dataset.load()
+
+
+def test_a_store_that_was_deleted_is_packed_anew(dataset: ImageStoreDataset, images: pd.DataFrame) -> None:
+    store = pack_into(dataset, images.head(2), IngestParams(num_processes=1))
+    store.path.unlink()
+    assert not dataset.exists()
+    assert len(pack_into(dataset, images.head(2), IngestParams(num_processes=1))) == 2

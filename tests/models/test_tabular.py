@@ -1,0 +1,175 @@
+"""The metadata encoder."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimp_pipeline.models.tabular import FieldTokenizer, MetadataEncoder
+from slimp_pipeline.parameters import MetadataEncoderParams
+from slimp_pipeline.tables.encoding import MISSING, UNSEEN, LevelEncoding, encode
+
+SETTINGS = MetadataEncoderParams(dim=16, depth=1, num_heads=2)
+
+
+def encoder_of(level: LevelEncoding, settings: MetadataEncoderParams = SETTINGS) -> MetadataEncoder:
+    torch.manual_seed(0)
+    return MetadataEncoder(level, settings)
+
+
+def fields_of(level: LevelEncoding, *rows: dict) -> dict[str, torch.Tensor]:
+    frame = pd.DataFrame(list(rows), dtype=object) if any(rows) else pd.DataFrame(index=range(len(rows)))
+    return {name: torch.from_numpy(part) for name, part in encode(level, frame).items()}
+
+
+FULL = {
+    "diameter_mm": 6.0,
+    "depth_mm": 2.0,
+    "site": "back",
+    "texture": "raised",
+    "symptom.itch": True,
+    "symptom.bleed": False,
+    "change.grew": True,
+    "change.colour": True,
+    "change.shape": False,
+}
+
+
+@given(known=st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=4))
+def test_no_pattern_of_missing_fields_gives_nan_forward_or_backward(lesion_level, known):
+    encoder = encoder_of(lesion_level)
+    rows = []
+    for pattern in known:
+        present = dict(zip(lesion_level.fields, pattern, strict=True))
+        rows.append({name: value for name, value in FULL.items() if present[name.partition(".")[0]]})
+    embedding = encoder(fields_of(lesion_level, *rows))
+    assert embedding.shape == (len(known), 16)
+    assert embedding.isfinite().all()
+    embedding.pow(2).sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_a_row_of_which_nothing_is_known_gives_the_learnt_vector_and_trains_it(lesion_level, mode):
+    encoder = getattr(encoder_of(lesion_level), mode)()
+    embedding = encoder(fields_of(lesion_level, {}, FULL, {"site": "moon"}))
+    torch.testing.assert_close(embedding[0], encoder.nothing_known, rtol=0, atol=0)
+    torch.testing.assert_close(embedding[2], encoder.nothing_known, rtol=0, atol=0)
+    embedding[0].sum().backward()
+    assert encoder.nothing_known.grad.tolist() == [1.0] * 16
+    assert encoder.tokenizer.categories.weight.grad.abs().sum() == 0
+
+
+def test_the_vector_of_unknown_rows_gets_no_gradient_from_known_ones(lesion_level):
+    encoder = encoder_of(lesion_level)
+    encoder(fields_of(lesion_level, FULL)).sum().backward()
+    assert encoder.nothing_known.grad.abs().sum() == 0
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_a_missing_field_has_no_influence_whatever_its_weights_are(lesion_level, mode):
+    encoder = getattr(encoder_of(lesion_level), mode)()
+    partial = {"depth_mm": 2.0, "texture": "flat", "change.grew": True}
+    fields = fields_of(lesion_level, partial)
+    with torch.no_grad():
+        before = encoder(fields)
+        tokenizer = encoder.tokenizer
+        for parameter in (tokenizer.numeric_in, tokenizer.numeric_out, tokenizer.numeric_out_bias):
+            parameter[0] += 5.0  # diameter
+        tokenizer.categories.weight[:5] += 5.0  # site
+        tokenizer.options[:2] += 5.0  # symptom
+        tokenizer.option_bias[0] += 5.0
+        torch.testing.assert_close(encoder(fields), before, rtol=0, atol=0)
+        tokenizer.option_bias[1] += 5.0  # change, which is known
+        assert not torch.allclose(encoder(fields), before)
+
+
+def test_other_rows_of_a_batch_have_no_influence(lesion_level):
+    encoder = encoder_of(lesion_level).eval()
+    alone = encoder(fields_of(lesion_level, FULL))
+    for other in ({}, {"site": "arm"}, {**FULL, "diameter_mm": 90.0}):
+        together = encoder(fields_of(lesion_level, other, FULL))[1]
+        torch.testing.assert_close(together, alone[0], rtol=1e-5, atol=1e-6)
+
+
+def test_the_order_of_rows_is_irrelevant(lesion_level):
+    encoder = encoder_of(lesion_level)
+    rows = [FULL, {}, {"site": "leg"}, {"diameter_mm": 0.0}]
+    order = [2, 0, 3, 1]
+    shuffled = encoder(fields_of(lesion_level, *[rows[i] for i in order]))
+    torch.testing.assert_close(shuffled, encoder(fields_of(lesion_level, *rows))[order], rtol=1e-5, atol=1e-6)
+
+
+def test_a_true_zero_differs_from_a_missing_number_and_from_the_mean(lesion_level):
+    encoder = encoder_of(lesion_level)
+    base = {"site": "arm"}
+    rows = [{**base, "diameter_mm": 0.0}, base, {**base, "diameter_mm": 4.0}]
+    zero, missing, mean = encoder(fields_of(lesion_level, *rows))
+    assert not torch.allclose(zero, missing)
+    assert not torch.allclose(mean, missing)
+    assert not torch.allclose(zero, mean)
+
+
+def test_a_group_with_nothing_ticked_differs_from_a_group_that_is_not_known(lesion_level):
+    encoder = encoder_of(lesion_level)
+    unticked = {"site": "arm", "symptom.itch": False, "symptom.bleed": False}
+    first, second = encoder(fields_of(lesion_level, unticked, {"site": "arm"}))
+    assert not torch.allclose(first, second)
+
+
+def test_a_checkbox_token_is_the_sum_of_the_ticked_options(lesion_level):
+    torch.manual_seed(0)
+    tokenizer = FieldTokenizer(lesion_level, 16)
+    tokens, known = tokenizer(fields_of(lesion_level, FULL))
+    torch.testing.assert_close(tokens[0, 4], tokenizer.options[0] + tokenizer.option_bias[0])
+    torch.testing.assert_close(tokens[0, 5], tokenizer.options[2] + tokenizer.options[3] + tokenizer.option_bias[1])
+    assert known.all()
+
+
+def test_numbers_and_categories_have_a_token_each_in_the_order_of_fields(lesion_level):
+    torch.manual_seed(0)
+    tokenizer = FieldTokenizer(lesion_level, 16)
+    tokens, known = tokenizer(fields_of(lesion_level, {**FULL, "depth_mm": None}))
+    hidden = torch.nn.functional.gelu(1.0 * tokenizer.numeric_in[0] + tokenizer.numeric_in_bias[0])  # (6 - 4) / 2
+    torch.testing.assert_close(tokens[0, 0], hidden @ tokenizer.numeric_out[0] + tokenizer.numeric_out_bias[0])
+    torch.testing.assert_close(tokens[0, 2], tokenizer.categories.weight[2 + 1])  # site: back
+    torch.testing.assert_close(tokens[0, 3], tokenizer.categories.weight[5 + 2 + 1])  # texture: raised
+    assert known.tolist() == [[True, False, True, True, True, True]]
+
+
+def test_unseen_and_missing_categories_give_no_token(lesion_level):
+    tokenizer = FieldTokenizer(lesion_level, 16)
+    fields = fields_of(lesion_level, {"site": "moon", "texture": None})
+    assert fields["categorical"].tolist() == [[UNSEEN, MISSING]]
+    assert not tokenizer(fields)[1].any()
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_level_without_fields_gives_the_learnt_vector_to_every_row(rows):
+    level = LevelEncoding(fields={})
+    encoder = encoder_of(level)
+    embedding = encoder(fields_of(level, *[{}] * rows))
+    assert embedding.shape == (rows, 16)
+    assert (embedding == encoder.nothing_known).all()
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_any_depth_encodes_and_depth_zero_is_the_mean_of_the_known_tokens(lesion_level, depth):
+    encoder = encoder_of(lesion_level, MetadataEncoderParams(dim=16, depth=depth, num_heads=2))
+    fields = fields_of(lesion_level, {"site": "arm", "depth_mm": 1.0}, {})
+    embedding = encoder(fields)
+    assert embedding.shape == (2, 16)
+    if depth == 0:
+        tokens, _ = encoder.tokenizer(fields)
+        torch.testing.assert_close(embedding[0], (tokens[0, 1] + tokens[0, 2]) / 2)
+
+
+@pytest.mark.parametrize("kind", ["numeric", "categorical", "checkbox"])
+def test_a_level_of_one_kind_of_field_encodes(lesion_level, kind):
+    level = LevelEncoding(fields={name: lesion_level.fields[name] for name in lesion_level.names(kind)})
+    encoder = encoder_of(level)
+    embedding = encoder(fields_of(level, FULL, {}))
+    assert np.isfinite(embedding.detach().numpy()).all()
+    assert not torch.allclose(embedding[0], embedding[1])

@@ -1,0 +1,74 @@
+"""Duplicate photographs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimp_pipeline.tables.duplicates import find_duplicates
+
+
+def images_of(hashes, patients=None, digests=None, folds=None) -> pd.DataFrame:
+    count = len(hashes)
+    return pd.DataFrame(
+        {
+            "image_id": [f"i{row:03d}" for row in range(count)],
+            "patient_id": patients or [f"p{row}" for row in range(count)],
+            "fold": folds or [0] * count,
+            "sha256": digests or [f"s{row}" for row in range(count)],
+            "perceptual_hash": np.array(hashes, dtype=np.uint64),
+        }
+    )
+
+
+@st.composite
+def clustered_hashes(draw):
+    """Hashes that lie up to five flipped bits from a few centres, also in the highest bit."""
+    centres = draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=3))
+    hashes = []
+    for _ in range(draw(st.integers(0, 12))):
+        value = draw(st.sampled_from(centres))
+        for bit in draw(st.sets(st.integers(0, 63), max_size=5)):
+            value ^= 1 << bit
+        hashes.append(value)
+    return hashes
+
+
+@given(hashes=clustered_hashes(), max_bits=st.integers(0, 3), data=st.data())
+def test_near_duplicates_are_exactly_those_that_brute_force_finds(hashes, max_bits, data):
+    count = len(hashes)
+    patients = data.draw(st.lists(st.sampled_from("abc"), min_size=count, max_size=count))
+    folds = data.draw(st.lists(st.integers(-1, 2), min_size=count, max_size=count))
+    expected = {
+        (f"i{a:03d}", f"i{b:03d}", folds[a] != folds[b])
+        for a in range(count)
+        for b in range(a + 1, count)
+        if patients[a] != patients[b] and (hashes[a] ^ hashes[b]).bit_count() <= max_bits
+    }
+    found = find_duplicates(images_of(hashes, patients, folds=folds), max_bits)
+    assert set(found[["image_a", "image_b", "across_folds"]].itertuples(index=False, name=None)) == expected
+    assert len(found) == len(expected)
+    assert found["kind"].eq("near").all()
+
+
+def test_the_same_bytes_are_named_so():
+    found = find_duplicates(images_of([5, 5, 5], digests=["x", "x", "y"]), max_bits=0)
+    assert found["kind"].tolist() == ["same bytes", "near", "near"]
+
+
+@pytest.mark.parametrize(("folds", "across"), [([0, 0], False), ([0, 1], True), ([-1, 0], True)])
+def test_a_pair_that_lies_across_folds_is_flagged(folds, across):
+    found = find_duplicates(images_of([7, 7], folds=folds), max_bits=3)
+    assert found["across_folds"].tolist() == [across]
+
+
+def test_pairs_of_one_patient_are_left_out():
+    assert find_duplicates(images_of([7, 7], patients=["a", "a"], digests=["x", "x"]), max_bits=3).empty
+
+
+@pytest.mark.parametrize("hashes", [[], [7]])
+def test_a_cohort_of_none_or_one_image_has_no_duplicates_but_the_columns(hashes):
+    found = find_duplicates(images_of(hashes), max_bits=3)
+    assert found.empty
+    assert list(found) == ["image_a", "image_b", "kind", "across_folds"]

@@ -1,0 +1,161 @@
+"""The lesions table."""
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slimp_pipeline.cohorts.reader import QUARANTINE_COLUMNS
+from slimp_pipeline.tables.lesions import field_columns, fingerprint, lesions_schema, link_images
+
+
+def store_table(image_ids, refused=None) -> pd.DataFrame:
+    count = len(image_ids)
+    return pd.DataFrame(
+        {
+            "image_id": pd.Series(image_ids, dtype="str"),
+            "sha256": pd.Series([f"s-{name}" for name in image_ids], dtype="str"),
+            "refused": pd.Series(refused or [None] * count, dtype="str"),
+        }
+    )
+
+
+def quarantined(*lines) -> pd.DataFrame:
+    rows = [{"image_id": f"q{line}", "line": line, "column": "age", "value": "x", "reason": "bad"} for line in lines]
+    return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS)
+
+
+@pytest.fixture
+def rows(make_lesions) -> pd.DataFrame:
+    return make_lesions(["a", "a", "b", "c"], diagnosis=["nevus", "melanoma", None, "nevus"]).drop(
+        columns="store_index"
+    )
+
+
+def test_rows_are_linked_to_the_store_row_of_their_image(spec, rows):
+    images = store_table(["i0003", "extra", "i0000"])
+    lesions, quarantine, _ = link_images(spec, rows, quarantined(), images, 0, 0.5)
+    assert lesions["image_id"].tolist() == ["i0000", "i0001", "i0002", "i0003"]
+    assert lesions["store_index"].fillna(-1).tolist() == [2, -1, -1, 0]
+    assert quarantine.empty
+    assert list(quarantine) == QUARANTINE_COLUMNS
+
+
+def test_the_manifest_counts_everything(spec, rows):
+    images = store_table(["i0000", "i0001", "i0003"], [None, "the file is empty", None])
+    rows["patient_known"] = [True, True, False, True]
+    lesions, quarantine, manifest = link_images(spec, rows, quarantined(7, 7, 9), images, 5, 0.5)
+    assert lesions["image_id"].tolist() == ["i0000", "i0002", "i0003"]
+    assert len(quarantine) == 4
+    counts = {name: value for name, value in manifest.items() if name.startswith("num_")}
+    assert counts == {
+        "num_rows": 6,
+        "num_rows_quarantined": 3,
+        "num_rows_with_image": 2,
+        "num_rows_without_image": 1,
+        "num_images_without_row": 5,
+        "num_images_refused": 1,
+        "num_patients": 3,
+        "num_patients_with_image": 2,
+        "num_rows_without_patient_id": 1,
+        "num_lesions": 3,
+    }
+    assert manifest["diagnoses"] == {"nevus": 2, "nan": 1}
+    assert manifest["quarantine_reasons"] == {"(image): the file is empty": 1, "age: bad": 3}
+    assert (manifest["cohort"], manifest["licence"]) == ("clinic", "CC0-1.0")
+    assert manifest["fingerprint"] == fingerprint(lesions, images)
+
+
+def test_a_row_whose_image_was_refused_goes_to_quarantine_with_the_reason(spec, rows):
+    images = store_table(["i0000", "i0001", "i0002", "i0003"], [None, None, "damaged: truncated", None])
+    lesions, quarantine, _ = link_images(spec, rows, quarantined(), images, 0, 0.5)
+    assert quarantine.to_dict("records") == [
+        {"image_id": "i0002", "line": -1, "column": "(image)", "value": "", "reason": "damaged: truncated"}
+    ]
+    assert lesions["store_index"].tolist() == [0, 1, 3]
+
+
+def test_an_image_id_of_several_files_is_set_aside(spec, rows):
+    images = store_table(["i0000", "i0001", "i0001", "i0002"])
+    lesions, quarantine, _ = link_images(spec, rows, quarantined(), images, 0, 0.5)
+    assert quarantine[["image_id", "reason"]].to_numpy().tolist() == [["i0001", "several files have this image id"]]
+    assert lesions["image_id"].tolist() == ["i0000", "i0002", "i0003"]
+
+
+def test_more_broken_rows_than_the_share_allows_is_an_error_with_reasons_and_an_example(spec, rows):
+    images = store_table(["i0000", "i0001"], ["the file is empty", "the file is empty"])
+    link_images(spec, rows, quarantined(), images, 0, 0.5)
+    with pytest.raises(ValueError, match=r"clinic: 2 of 4 rows are broken.*0\.49.*max_quarantined_share") as caught:
+        link_images(spec, rows, quarantined(), images, 0, 0.49)
+    assert "2 x (image): the file is empty" in str(caught.value)
+    assert "i0000" in str(caught.value)
+
+
+@pytest.mark.parametrize("lines", [(), (1, 2)])
+def test_a_cohort_without_a_good_row_is_refused_whatever_the_share(spec, rows, lines):
+    with pytest.raises(ValueError, match="rows are broken"):
+        link_images(spec, rows.iloc[:0], quarantined(*lines), store_table([]), 0, 1.0)
+
+
+def test_a_cohort_of_tables_alone_has_no_store_rows(spec, rows):
+    lesions, _, manifest = link_images(spec, rows, quarantined(), store_table([]), 0, 0.0)
+    assert lesions["store_index"].isna().all()
+    assert (manifest["num_rows_with_image"], manifest["num_rows_without_image"]) == (0, 4)
+
+
+def test_a_table_that_breaks_its_schema_is_refused_in_a_few_readable_lines(spec, rows):
+    broken = rows.assign(lesion_id=["l0", "", "l2", "l3"], diameter_mm=["4", "5", "6", "7"])
+    with pytest.raises(ValueError, match="cohort clinic: the lesions table breaks its schema") as caught:
+        link_images(spec, broken, quarantined(), store_table([]), 0, 0.0)
+    message = str(caught.value)
+    assert "lesion_id" in message
+    assert "diameter_mm" in message
+    assert len(message.splitlines()) <= 8
+
+
+def test_an_unknown_column_breaks_the_schema(spec, rows):
+    with pytest.raises(ValueError, match="surprise"):
+        link_images(spec, rows.assign(surprise=1), quarantined(), store_table([]), 0, 0.0)
+
+
+def test_the_schema_names_one_column_per_field_or_checkbox_option(spec):
+    assert field_columns(spec) == {
+        "diameter_mm": "numeric",
+        "site": "categorical",
+        "symptom.itch": "checkbox",
+        "symptom.bleed": "checkbox",
+        "age_years": "numeric",
+        "sex": "categorical",
+        "habit.smoke": "checkbox",
+        "habit.drink": "checkbox",
+    }
+    assert set(field_columns(spec)) < set(lesions_schema(spec).columns)
+
+
+@settings(max_examples=10)
+@given(order=st.permutations(range(4)), store_order=st.permutations(range(4)))
+def test_the_fingerprint_depends_on_no_order(spec, make_lesions, order, store_order):
+    rows = make_lesions(["a", "a", "b", "c"]).drop(columns="store_index")
+    images = store_table([f"i{row:04d}" for row in range(4)])
+    _, _, first = link_images(spec, rows, quarantined(), images, 0, 0.0)
+    shuffled = images.iloc[list(store_order)].reset_index(drop=True)
+    _, _, second = link_images(spec, rows.iloc[list(order)], quarantined(), shuffled, 0, 0.0)
+    assert first["fingerprint"] == second["fingerprint"]
+
+
+def test_the_fingerprint_changes_with_a_value_a_pixel_or_a_missing_image(spec, rows):
+    images = store_table([f"i{row:04d}" for row in range(4)])
+
+    def digest(rows, images):
+        return link_images(spec, rows, quarantined(), images, 0, 0.0)[2]["fingerprint"]
+
+    other_value = rows.assign(age_years=[50.0, 50.0, 50.0, 51.0])
+    other_pixel = images.assign(sha256=["s-i0000", "s-i0001", "s-i0002", "different"])
+    digests = [
+        digest(rows, images),
+        digest(other_value, images),
+        digest(rows, other_pixel),
+        digest(rows, images.iloc[:3]),
+    ]
+    assert len(set(digests)) == 4
+    assert all(len(value) == 16 for value in digests)

@@ -1,0 +1,161 @@
+"""Patient-disjoint splits."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimp_pipeline.parameters import FeatureParams
+from slimp_pipeline.tables.splits import (
+    HOLDOUT,
+    check_patient_disjoint,
+    partition,
+    partition_names,
+    split_patients,
+    usable_rows,
+)
+
+
+@given(
+    num_patients=st.integers(8, 40),
+    most_lesions=st.integers(1, 6),
+    seed=st.integers(0, 1000),
+    num_folds=st.integers(2, 4),
+    holdout_share=st.sampled_from([0.0, 0.1, 0.25, 0.4]),
+)
+def test_no_patient_crosses_a_fold_or_the_hold_out_and_every_image_stands_once(
+    random_lesions, num_patients, most_lesions, seed, num_folds, holdout_share
+):
+    lesions = random_lesions(num_patients, most_lesions, seed)
+    splits = split_patients(lesions, FeatureParams(seed=seed, num_folds=num_folds, holdout_share=holdout_share))
+    assert sorted(splits["image_id"]) == sorted(lesions["image_id"])
+    assert splits.groupby("patient_id")[["split", "fold"]].nunique().max(axis=None) == 1
+    assert splits["split"].eq("test").equals(splits["fold"].eq(-1))
+    assert set(splits["fold"]) - {-1} == set(range(num_folds))
+    assert splits["split"].eq("test").any() == (holdout_share > 0)
+    patient = lesions.set_index("image_id")["patient_id"]
+    assert (splits["patient_id"] == splits["image_id"].map(patient)).all()
+
+
+@given(seed=st.integers(0, 1000))
+def test_partitions_cover_the_folds_and_none_trains_on_the_hold_out_or_its_own_test_patients(random_lesions, seed):
+    splits = split_patients(random_lesions(20, 3, seed), FeatureParams(seed=seed, num_folds=3, holdout_share=0.2))
+    assert partition_names(splits) == ["fold_0", "fold_1", "fold_2", HOLDOUT]
+    tested = np.zeros(len(splits), dtype=int)
+    for name in partition_names(splits):
+        training, test = partition(splits, name)
+        assert not (training & test).any()
+        assert not splits.loc[training, "split"].eq("test").any()
+        assert not set(splits.loc[training, "patient_id"]) & set(splits.loc[test, "patient_id"])
+        tested += test
+    assert (tested == 1).all()
+
+
+def test_the_same_seed_gives_the_same_split_whatever_ran_before(random_lesions):
+    lesions = random_lesions(30, 4, 1)
+    first = split_patients(lesions, FeatureParams(seed=7))
+    np.random.rand(5)  # noqa: NPY002
+    pd.testing.assert_frame_equal(first, split_patients(lesions, FeatureParams(seed=7)))
+    assert not first["fold"].equals(split_patients(lesions, FeatureParams(seed=8))["fold"])
+
+
+def test_without_a_hold_out_there_is_no_hold_out_partition(random_lesions):
+    splits = split_patients(random_lesions(12, 2, 0), FeatureParams(num_folds=3))
+    assert partition_names(splits) == ["fold_0", "fold_1", "fold_2"]
+    assert splits["split"].eq("train").all()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 0.4, 0.6, 0.75])
+def test_the_hold_out_takes_about_the_share_of_patients_that_was_asked_for(make_lesions, share):
+    lesions = make_lesions([f"p{row}" for row in range(200)])
+    splits = split_patients(lesions, FeatureParams(holdout_share=share))
+    assert splits["split"].eq("test").mean() == pytest.approx(share, abs=0.02)
+
+
+def test_folds_keep_about_the_same_share_of_each_diagnosis(make_lesions):
+    rng = np.random.default_rng(0)
+    patients = [f"p{patient}" for patient in range(200) for _ in range(3)]
+    diagnosis = rng.choice(["nevus", "melanoma"], len(patients), p=[0.8, 0.2])
+    splits = split_patients(make_lesions(patients, diagnosis=list(diagnosis)), FeatureParams(num_folds=5))
+    share = pd.Series(diagnosis == "melanoma").groupby(splits["fold"]).mean()
+    assert share.to_numpy() == pytest.approx((diagnosis == "melanoma").mean(), abs=0.03)
+    assert splits["fold"].value_counts().between(100, 140).all()
+
+
+@pytest.mark.parametrize("diagnosis", ["nevus", None])
+def test_a_cohort_of_one_class_or_without_labels_still_splits(make_lesions, diagnosis):
+    lesions = make_lesions([f"p{row // 2}" for row in range(20)], diagnosis=[diagnosis] * 20)
+    assert set(split_patients(lesions, FeatureParams())["fold"]) == set(range(5))
+
+
+def test_a_class_with_fewer_patients_than_folds_still_splits(make_lesions):
+    lesions = make_lesions([f"p{row}" for row in range(10)], diagnosis=["rare"] + ["nevus"] * 9)
+    assert set(split_patients(lesions, FeatureParams())["fold"]) == set(range(5))
+
+
+def test_a_cohort_of_rare_classes_alone_still_splits(make_lesions):
+    lesions = make_lesions([f"p{row}" for row in range(6)], diagnosis=[f"class {row // 2}" for row in range(6)])
+    assert set(split_patients(lesions, FeatureParams())["fold"]) == set(range(5))
+
+
+def test_fewer_patients_than_folds_is_a_clear_error(make_lesions):
+    with pytest.raises(ValueError, match=r"3 patients can't fill 5 folds\. Set features\.num_folds lower"):
+        split_patients(make_lesions(["a", "b", "c", "c", "c", "c"]), FeatureParams())
+
+
+def write_split(folder, **columns):
+    path = folder / "official.csv"
+    pd.DataFrame(columns).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("id_column", ["image_id", "isic_id", "image"])
+def test_an_official_split_is_kept_and_its_validation_part_counts_as_training(make_lesions, tmp_path, id_column):
+    lesions = make_lesions(["a", "b", "c", "d", "d"])
+    ids = lesions["image_id"].tolist()
+    path = write_split(tmp_path, **{id_column: ids, "split": ["train", "Val", " TRAIN ", "test", "test"]})
+    splits = split_patients(lesions, FeatureParams(num_folds=2, split_file=path))
+    assert splits.set_index("image_id")["split"].tolist() == ["train"] * 3 + ["test"] * 2
+    assert splits["fold"].tolist()[3:] == [-1, -1]
+    assert set(splits["fold"][:3]) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"image_id": ["i0000", "i0001", "i0002"], "split": ["train", "test", "train"]}, "patient a stands in both"),
+        ({"image_id": ["i0000", "i0001", "i0002"], "split": ["train", "train", "dev"]}, "unknown split 'dev'"),
+        ({"image_id": ["i0000", "i0001"], "split": ["train", "train"]}, "1 of 3 images have no split, first: i0002"),
+        ({"image_id": ["i0000", "i0001", "i0002"], "split": ["train", "train", None]}, "1 of 3 images have no split"),
+        ({"image_id": ["i0000"], "fold": [1]}, "needs the columns image_id and split, has image_id, fold"),
+        ({"name": ["i0000"], "split": ["train"]}, "needs the columns image_id and split"),
+        (
+            {"image_id": ["i0000", "i0001", "i0002", "i0002"], "split": ["train", "train", "train", "test"]},
+            "image i0002 stands in several splits",
+        ),
+    ],
+)
+def test_an_official_split_that_breaks_is_refused_with_its_path_and_reason(make_lesions, tmp_path, columns, message):
+    path = write_split(tmp_path, **columns)
+    with pytest.raises(ValueError, match=message) as caught:
+        split_patients(make_lesions(["a", "a", "b"]), FeatureParams(num_folds=2, split_file=path))
+    assert "official.csv" in str(caught.value)
+
+
+def test_an_official_split_file_that_is_not_there_is_named(make_lesions, tmp_path):
+    with pytest.raises(ValueError, match=r"no file .*absent\.csv"):
+        split_patients(make_lesions(["a", "b"]), FeatureParams(split_file=tmp_path / "absent.csv"))
+
+
+def test_a_patient_in_two_folds_is_refused():
+    splits = pd.DataFrame({"patient_id": ["a", "a"], "split": ["train", "train"], "fold": [0, 1]})
+    with pytest.raises(ValueError, match="1 patients stand in several splits or folds, first: a"):
+        check_patient_disjoint(splits)
+
+
+def test_rows_without_an_image_are_split_only_where_no_row_has_one(make_lesions):
+    lesions = make_lesions(["a", "b", "c"], store_index=[0, None, 1])
+    assert usable_rows(lesions)["patient_id"].tolist() == ["a", "c"]
+    tables_alone = make_lesions(["a", "b"], store_index=[None, None])
+    assert usable_rows(tables_alone)["patient_id"].tolist() == ["a", "b"]

@@ -1,0 +1,94 @@
+"""Running checkpoints."""
+
+import math
+
+import pytest
+import torch
+
+from slimp_pipeline.parameters import ModelParams
+from slimp_pipeline.training import checkpoint
+from slimp_pipeline.training.checkpoint import (
+    RunningState,
+    load_running,
+    pack_state,
+    running_key,
+    save_running,
+    unpack_state,
+)
+from slimp_pipeline.training.step import build_optimizer
+
+
+def state_of(step: int) -> RunningState:
+    progress = {"history": [{"step": step, "value": 0.1 + step}], "best_loss": math.inf}
+    return RunningState(step, {"model.a": torch.full((2, 3), float(step))}, progress)
+
+
+def test_a_run_that_never_was_has_no_checkpoint(tmp_path):
+    assert load_running(tmp_path / "nowhere") is None
+
+
+def test_the_last_checkpoint_comes_back_exactly_and_alone(tmp_path):
+    for step in (9, 10, 200):
+        save_running(tmp_path / "run", state_of(step))
+    back = load_running(tmp_path / "run")
+    assert (back.step, back.progress) == (200, state_of(200).progress)
+    assert torch.equal(back.tensors["model.a"], torch.full((2, 3), 200.0))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["step_000000200"]
+
+
+def test_a_torn_write_is_not_read_and_is_cleared_by_the_next(tmp_path):
+    save_running(tmp_path, state_of(4))
+    (tmp_path / "step_000000006.tmp").mkdir()
+    (tmp_path / "step_000000006.tmp" / "state.safetensors").write_bytes(b"half")
+    assert load_running(tmp_path).step == 4
+    save_running(tmp_path, state_of(6))
+    assert [path.name for path in tmp_path.iterdir()] == ["step_000000006"]
+
+
+@pytest.mark.parametrize("broken", ["save_file", "os.replace"])
+def test_a_write_that_fails_leaves_the_previous_checkpoint(tmp_path, monkeypatch, broken):
+    save_running(tmp_path, state_of(4))
+
+    def full_disk(*_args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(f"{checkpoint.__name__}.{broken}", full_disk)
+        save_running(tmp_path, state_of(6))
+    assert load_running(tmp_path).step == 4
+
+
+def test_the_newest_of_two_whole_checkpoints_is_read(tmp_path):
+    save_running(tmp_path / "a", state_of(9))
+    save_running(tmp_path / "b", state_of(10))
+    (tmp_path / "a" / "step_000000009").rename(tmp_path / "b" / "step_000000009")
+    assert load_running(tmp_path / "b").step == 10
+
+
+def test_model_optimiser_and_best_weights_come_back_bit_for_bit(make_model, make_settings):
+    model = make_model(make_settings())
+    optimizer = build_optimizer(model, make_settings())
+    sum(p.pow(2).sum() for p in model.parameters()).backward()
+    optimizer.step()
+    best = {name: value + 1 for name, value in model.state_dict().items()}
+    tensors = pack_state(model, optimizer, best)
+    other = make_model(make_settings(), seed=5)
+    other_optimizer = build_optimizer(other, make_settings())
+    best_back = unpack_state(tensors, other, other_optimizer)
+    again = pack_state(other, other_optimizer, best_back)
+    assert again.keys() == tensors.keys()
+    assert all(torch.equal(again[name], value) for name, value in tensors.items())
+    assert unpack_state(pack_state(model, optimizer, None), other, other_optimizer) is None
+
+
+def test_the_key_of_a_run_changes_with_its_settings_data_and_code(make_settings, tmp_path, monkeypatch):
+    def key(settings=None, fingerprint="f", images=("a", "b")):
+        return running_key(settings or make_settings(), ModelParams(), fingerprint, list(images))
+
+    first = key()
+    assert first == key()
+    changed = [key(make_settings(learning_rate=1e-3)), key(fingerprint="g"), key(images=("a",))]
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "loop.py").write_text("other code")
+    monkeypatch.setattr(checkpoint.slimp_pipeline, "__file__", str(tmp_path / "__init__.py"))
+    assert len({first, *changed, key()}) == 5

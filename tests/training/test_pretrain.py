@@ -1,0 +1,158 @@
+"""Pre-training of partitions."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from slimp_pipeline.models.slimp import SLIMP
+from slimp_pipeline.parameters import FeatureParams, SamplerParams
+from slimp_pipeline.tables.splits import partition, split_patients
+from slimp_pipeline.training import pretrain
+from slimp_pipeline.training.pretrain import ALL, Cohort, pretrain_partitions, training_partitions
+
+
+def silent(*_args) -> None:
+    pass
+
+
+@pytest.fixture
+def cohort(tiny) -> Cohort:
+    encodings = {ALL: tiny.encoding, "fold_0": tiny.encoding, "fold_1": tiny.encoding}
+    return Cohort("clinic", "abc123", tiny.lesions, tiny.patients, encodings)
+
+
+def rows_of(lesions: pd.DataFrame, name: str = ALL) -> pd.DataFrame:
+    return lesions[["image_id", "patient_id"]].assign(partition=name)
+
+
+@hypothesis_settings(max_examples=15)
+@given(
+    counts=st.lists(st.integers(1, 4), min_size=6, max_size=15),
+    seed=st.integers(0, 99),
+    holdout_share=st.sampled_from([0.0, 0.25]),
+)
+def test_a_cross_fitted_pre_training_never_sees_a_test_patient_of_its_partition(counts, seed, holdout_share):
+    patient = [f"p{number}" for number, count in enumerate(counts) for _ in range(count)]
+    lesions = pd.DataFrame({"image_id": [f"i{n}" for n in range(len(patient))], "patient_id": patient})
+    lesions["diagnosis"] = np.random.default_rng(seed).choice(["nevus", "melanoma"], len(patient))
+    splits = split_patients(lesions, FeatureParams(seed=seed, num_folds=2, holdout_share=holdout_share))
+    partitions = training_partitions(splits, cross_fitted=True)
+    assert list(partitions) == ["fold_0", "fold_1"] + ["holdout"] * (holdout_share > 0)
+    held_out = set(splits.loc[splits["split"] == "test", "patient_id"])
+    for name, rows in partitions.items():
+        tested = set(splits.loc[partition(splits, name)[1], "patient_id"]) | held_out
+        assert not set(rows["patient_id"]) & tested
+        assert set(rows["patient_id"]) | tested == set(patient)
+
+
+def test_a_cohort_that_is_not_tested_on_trains_once_on_every_row():
+    splits = pd.DataFrame(
+        {"image_id": ["a", "b"], "patient_id": ["p", "q"], "split": ["train", "test"], "fold": [0, -1]}
+    )
+    partitions = training_partitions(splits, cross_fitted=False)
+    assert list(partitions) == [ALL]
+    assert partitions[ALL].to_dict("list") == {"image_id": ["a", "b"], "patient_id": ["p", "q"]}
+
+
+def test_each_partition_gives_a_checkpoint_a_history_and_reports_under_its_name(
+    cohort, tiny, model_settings, make_settings
+):
+    reported = []
+    rows = pd.concat([rows_of(tiny.lesions.iloc[:20], "fold_0"), rows_of(tiny.lesions.iloc[5:], "fold_1")])
+    settings = make_settings(
+        num_epochs=2, validation_share=0.3, sampler=SamplerParams(patients_per_batch=4, malignant_first_share=0.25)
+    )
+    checkpoints, history = pretrain_partitions(
+        cohort, tiny.store, rows, model_settings, settings, None, lambda *values: reported.append(values)
+    )
+    assert list(checkpoints) == ["fold_0", "fold_1"]
+    assert list(history) == ["partition", "step", "epoch", "name", "value"]
+    assert set(history["partition"]) == {name for name, _, _ in reported} == {"fold_0", "fold_1"}
+    facts = checkpoints["fold_0"].facts
+    assert facts["num_training_images"] == 20
+    assert facts["num_training_patients"] == tiny.lesions.iloc[:20]["patient_id"].nunique()
+    assert (facts["cohort"], facts["partition"], facts["cohort_fingerprint"]) == ("clinic", "fold_0", "abc123")
+    assert facts["positive_sampling"] is True
+    assert facts["training"] == settings.model_dump(mode="json")
+    SLIMP(model_settings, settings.loss, tiny.encoding).load_state_dict(checkpoints["fold_0"].state)
+
+
+def test_pre_training_reads_the_training_rows_of_its_partition_alone(
+    cohort, tiny, model_settings, make_settings, monkeypatch
+):
+    seen = {}
+    plain = pretrain.train
+
+    def spy(model, store, training, validation, *rest, **named):
+        seen["training"], seen["validation"] = training.store_index_N, validation.store_index_N
+        return plain(model, store, training, validation, *rest, **named)
+
+    monkeypatch.setattr(pretrain, "train", spy)
+    own = tiny.lesions[tiny.lesions["patient_id"] < "p009"]
+    settings = make_settings(num_epochs=1, validation_share=0.3)
+    pretrain_partitions(cohort, tiny.store, rows_of(own), model_settings, settings, None, silent)
+    patient = tiny.lesions.set_index("store_index")["patient_id"]
+    training, validation = (set(patient[seen[part]]) for part in ("training", "validation"))
+    assert not training & validation
+    assert training | validation == set(own["patient_id"])
+
+
+def test_held_out_patients_are_whole_patients_and_the_same_at_every_draw(tiny, make_settings):
+    settings = make_settings(validation_share=0.25)
+    first, second = (pretrain._held_out_patients(tiny.lesions, settings) for _ in range(2))
+    assert (first == second).all()
+    inside, outside = set(tiny.lesions["patient_id"][first]), set(tiny.lesions["patient_id"][~first])
+    assert len(inside) == 3
+    assert not inside & outside
+    other = pretrain._held_out_patients(tiny.lesions, make_settings(validation_share=0.25, seed=3))
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 1.0])
+def test_none_are_held_out_where_fewer_than_two_would_be_on_either_side(tiny, make_settings, share):
+    assert not pretrain._held_out_patients(tiny.lesions, make_settings(validation_share=share)).any()
+
+
+def test_a_cohort_without_images_is_a_clear_error(cohort, tiny, model_settings, make_settings):
+    tables_alone = tiny.lesions.assign(store_index=pd.array([None] * len(tiny.lesions), dtype="Int64"))
+    without = Cohort("clinic", "abc123", tables_alone, tiny.patients, cohort.encodings)
+    with pytest.raises(ValueError, match="cohort clinic has no row with an image: pre-training needs images"):
+        pretrain_partitions(without, tiny.store, rows_of(tables_alone), model_settings, make_settings(), None, silent)
+
+
+def test_first_weights_depend_on_the_seed_alone(cohort, tiny, model_settings, make_settings):
+    weights = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        checkpoints, _ = pretrain_partitions(
+            cohort, tiny.store, rows_of(tiny.lesions), model_settings, make_settings(num_epochs=1), None, silent
+        )
+        weights.append(checkpoints[ALL].state)
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_the_same_settings_resume_and_changed_ones_start_anew(cohort, tiny, model_settings, make_settings, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill(_partition, step, _values):
+        if step >= 4:
+            raise Killed
+
+    def steps(report, **changes):
+        settings = make_settings(validation_share=0.0, **changes)
+        rows = rows_of(tiny.lesions)
+        return pretrain_partitions(cohort, tiny.store, rows, model_settings, settings, tmp_path, report)
+
+    with pytest.raises(Killed):
+        steps(kill)
+    resumed, fresh = [], []
+    steps(lambda _partition, step, _values: resumed.append(step))
+    assert len(list(tmp_path.iterdir())) == 1
+    steps(lambda _partition, step, _values: fresh.append(step), learning_rate=1e-3)
+    assert min(resumed) > min(fresh) == 1
+    assert len(list(tmp_path.iterdir())) == 2

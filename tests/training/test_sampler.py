@@ -1,0 +1,93 @@
+"""Batches of patients."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimp_pipeline.parameters import SamplerParams
+from slimp_pipeline.training.sampler import PatientBatches
+
+cohorts = st.builds(
+    lambda counts, seed: np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts)),
+    st.lists(st.integers(1, 7), min_size=2, max_size=14),
+    st.integers(0, 1000),
+)
+
+
+def batches_of(patient, malignant=None, *, patients=4, lesions=3, share=0.0, seed=0) -> PatientBatches:
+    settings = SamplerParams(patients_per_batch=patients, lesions_per_patient=lesions, malignant_first_share=share)
+    return PatientBatches(
+        patient, np.zeros(len(patient), dtype=bool) if malignant is None else malignant, settings, seed
+    )
+
+
+@given(patient=cohorts, patients=st.integers(2, 6), lesions=st.integers(1, 5), epoch=st.integers(0, 3))
+def test_every_patient_is_drawn_once_an_epoch_with_no_lesion_twice(patient, patients, lesions, epoch):
+    batches = batches_of(patient, patients=patients, lesions=lesions)
+    drawn = list(batches.epoch(epoch))
+    assert len(drawn) == batches.num_batches
+    rows = np.concatenate(drawn)
+    assert len(set(rows)) == len(rows) == batches.lesions_per_epoch
+    runs = np.concatenate([patient[batch][np.r_[True, np.diff(patient[batch]) != 0]] for batch in drawn])
+    assert sorted(runs) == sorted(set(patient))  # once each, its rows next to each other
+    for number in set(patient):
+        given_rows = set(rows[patient[rows] == number])
+        own = set(np.flatnonzero(patient == number))
+        assert given_rows <= own
+        assert len(given_rows) == min(len(own), lesions)
+
+
+@given(patient=cohorts, patients=st.integers(2, 6))
+def test_batches_are_of_nearly_equal_size_and_none_is_a_single_patient(patient, patients):
+    sizes = [len(set(patient[batch])) for batch in batches_of(patient, patients=patients).epoch(0)]
+    assert max(sizes) - min(sizes) <= 1
+    assert min(sizes) >= 2
+    assert max(sizes) <= max(3, 1.5 * patients)
+
+
+@given(patient=cohorts, start=st.integers(0, 20), seed=st.integers(0, 5))
+def test_steps_from_a_start_are_exactly_the_tail_of_all_steps(patient, start, seed):
+    every = [batch.tolist() for batch in batches_of(patient, seed=seed).steps(0, 3)]
+    assert len(every) == 3 * batches_of(patient).num_batches
+    assert [batch.tolist() for batch in batches_of(patient, seed=seed).steps(start, 3)] == every[start:]
+
+
+@given(patient=cohorts, lesions=st.integers(1, 6), share=st.sampled_from([0.25, 0.5, 1.0]), data=st.data())
+def test_malignant_lesions_come_first_up_to_the_share_and_never_above_what_chance_gives(patient, lesions, share, data):
+    malignant = np.array(data.draw(st.lists(st.booleans(), min_size=len(patient), max_size=len(patient))))
+    first, plain = (batches_of(patient, malignant, lesions=lesions, share=s).epoch(1) for s in (share, 0.0))
+    for batch, plain_batch in zip(first, plain, strict=True):
+        for number in set(patient[batch]):
+            drawn, by_chance = (rows[patient[rows] == number] for rows in (batch, plain_batch))
+            own = np.flatnonzero(patient == number)
+            num_first = min(int(share * lesions), int(malignant[own].sum()))
+            if len(own) > lesions:
+                assert malignant[drawn[:num_first]].all()
+                assert malignant[drawn].sum() == max(num_first, malignant[by_chance].sum())
+            else:
+                assert set(drawn) == set(own)
+
+
+def test_a_share_of_zero_reads_no_label():
+    patient = np.repeat([0, 1, 2], 9)
+    plain = [batch.tolist() for batch in batches_of(patient).epoch(0)]
+    labelled = [batch.tolist() for batch in batches_of(patient, np.arange(27) % 2 == 0).epoch(0)]
+    assert plain == labelled
+
+
+def test_epochs_and_seeds_differ_and_each_is_the_same_again():
+    patient = np.repeat(np.arange(6), 5)
+    first, again, next_epoch, other_seed = (
+        [batch.tolist() for batch in batches_of(patient, seed=seed).epoch(epoch)]
+        for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0))
+    )
+    assert first == again
+    assert first != next_epoch
+    assert first != other_seed
+
+
+@pytest.mark.parametrize("patient", [[], [0, 0, 0]])
+def test_fewer_than_two_patients_are_an_error(patient):
+    with pytest.raises(ValueError, match="contrastive training needs at least two"):
+        batches_of(np.array(patient, dtype=np.int64))

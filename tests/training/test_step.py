@@ -1,0 +1,109 @@
+"""One optimiser step."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from slimp_pipeline.images.decode import DecodedImages
+from slimp_pipeline.parameters import LossParams
+from slimp_pipeline.training.step import TrainingStep, build_optimizer, learning_rate_factor
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [(0, 0.5), (1, 1.0), (2, 1.0), (6, 0.5), (9, 0.5 * (1 + math.cos(math.pi * 7 / 8)))],
+)
+def test_the_learning_rate_warms_up_linearly_then_falls_as_a_cosine(step, expected):
+    assert learning_rate_factor(step, 10, 0.2) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 7, 100])
+@pytest.mark.parametrize("warmup_share", [0.0, 0.1, 1.0])
+def test_every_step_of_a_run_of_any_length_has_a_rate_above_zero(num_steps, warmup_share):
+    factors = [learning_rate_factor(step, num_steps, warmup_share) for step in range(num_steps)]
+    assert all(0 < factor <= 1 for factor in factors)
+    assert max(factors) == 1.0
+
+
+def test_only_matrices_decay_and_the_backbone_has_its_own_rate(make_model, make_settings):
+    settings = make_settings(image_learning_rate=1e-4, weight_decay=0.3)
+    model = make_model(settings)
+    optimizer = build_optimizer(model, settings)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    seen = []
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            seen.append(name)
+            assert group["peak_lr"] == (1e-4 if name.startswith("image_encoder.") else 3e-3), name
+            plain = parameter.ndim < 2 or any(part in name for part in ("tokenizer", "cls_token", "pos_embed"))
+            assert group["weight_decay"] == (0.0 if plain else 0.3), name
+    assert sorted(seen) == sorted(names.values())
+    assert {"log_temperatures", "lesion_encoder.tokenizer.options", "image_encoder.pos_embed"} <= set(seen)
+
+
+def test_frozen_parameters_are_not_optimised(make_model, make_settings):
+    model = make_model(make_settings(), num_trained_stages=0)
+    optimized = {id(p) for group in build_optimizer(model, make_settings()).param_groups for p in group["params"]}
+    assert not optimized & {id(p) for p in model.image_encoder.parameters()}
+
+
+def stepper(tiny, model, settings, num_steps: int = 10):
+    data = tiny.data()
+    rows = np.arange(8)
+    images = DecodedImages(tiny.store, 16).__getitems__(data.store_index_N[rows])
+    step = TrainingStep(model, build_optimizer(model, settings), data, settings, 16, CPU, num_steps)
+    return lambda number: step(number, rows, *images)
+
+
+def test_a_step_changes_every_trained_parameter_and_says_what_it_cost(tiny, make_model, make_settings):
+    settings = make_settings(warmup_share=0.0)
+    model = make_model(settings)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    values = stepper(tiny, model, settings)(0)
+    assert values["loss"] == pytest.approx((values["loss_lesion"] + values["loss_patient"]) / 2)
+    assert values["learning_rate"] == 3e-3
+    assert values["grad_norm"] > 0
+    unchanged = {name for name, value in model.state_dict().items() if torch.equal(value, before[name])}
+    # No row is wholly unknown, no field is a checkbox; the rest of the unchanged are constants.
+    assert {name.rpartition(".")[2] for name in unchanged} <= {
+        "nothing_known",
+        "options",
+        "option_bias",
+        "offsets",
+        "membership",
+    }
+
+
+def test_the_same_step_from_the_same_weights_gives_the_same_weights(tiny, make_model, make_settings):
+    results = []
+    for noise in (1, 2):
+        model = make_model(make_settings())
+        torch.manual_seed(noise)
+        stepper(tiny, model, make_settings())(4)
+        results.append(model.state_dict())
+    assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_and_names_the_step(tiny, make_model, make_settings):
+    model = make_model(make_settings())
+    with torch.no_grad():
+        model.image_projection[1].weight.fill_(float("nan"))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(FloatingPointError, match=r"isn't finite at step 7 .*Lower training.learning_rate"):
+        stepper(tiny, model, make_settings())(7)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0, equal_nan=True)
+
+
+def test_temperatures_never_fall_below_their_minimum(tiny, make_model, make_settings):
+    settings = make_settings(loss=LossParams(temperature=0.0701, min_temperature=0.07), learning_rate=0.5)
+    model = make_model(settings)
+    take_step = stepper(tiny, model, settings)
+    for number in range(6):
+        take_step(number)
+        assert (model.log_temperatures.exp() >= 0.07 * (1 - 1e-6)).all()

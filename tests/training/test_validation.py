@@ -1,0 +1,53 @@
+"""Held-out patients."""
+
+import math
+
+import torch
+
+from slimp_pipeline.training.validation import draw_validation, validate
+
+CPU = torch.device("cpu")
+
+
+def test_the_held_out_draw_is_the_same_at_every_call(tiny, make_settings):
+    first, second = (draw_validation(tiny.store, tiny.data(), make_settings(), 16) for _ in range(2))
+    assert len(first.batches) == 3
+    for (rows, canvas, side), (rows2, canvas2, side2) in zip(first.batches, second.batches, strict=True):
+        assert rows.tolist() == rows2.tolist()
+        assert torch.equal(canvas, canvas2)
+        assert torch.equal(side, side2)
+
+
+def test_validation_measures_everything_and_changes_nothing(tiny, make_model, make_settings):
+    settings = make_settings()
+    model = make_model(settings)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    random_state = torch.get_rng_state()
+    held_out = draw_validation(tiny.store, tiny.data(), settings, 16)
+    values = validate(model, held_out, settings, CPU)
+    assert values == validate(model, held_out, settings, CPU)
+    assert set(values) == {
+        "validation_loss",
+        "validation_loss_lesion",
+        "validation_loss_patient",
+        "validation_image_to_metadata_accuracy",
+        "validation_phenotype_to_patient_accuracy",
+        "image_effective_rank",
+        "image_uniformity",
+        "image_metadata_alignment",
+        "phenotype_effective_rank",
+    }
+    assert all(math.isfinite(value) for value in values.values())
+    assert 1 <= values["image_effective_rank"] <= 8
+    assert 0 <= values["image_metadata_alignment"] <= 4
+    assert model.training
+    assert torch.equal(random_state, torch.get_rng_state())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_frozen_normalisation_stays_frozen_after_validation(tiny, make_model, make_settings):
+    settings = make_settings()
+    model = make_model(settings, name="tf_efficientnet_lite0", arguments=None, image_size=16, num_trained_stages=1)
+    validate(model, draw_validation(tiny.store, tiny.data(0, 3), settings, 16), settings, CPU)
+    assert not model.image_encoder.bn1.training
+    assert model.image_encoder.bn2.training
