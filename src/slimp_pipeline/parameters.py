@@ -56,6 +56,7 @@ class MetadataEncoderParams(Block):
     depth: int = Field(1, ge=0)
     num_heads: int = Field(2, ge=1)
     ffn_ratio: int = Field(4, ge=1)
+    field_dropout: float = Field(0.0, ge=0, lt=1)  # of the known fields, hidden at random while training
 
     @model_validator(mode="after")
     def _heads_divide_dim(self) -> "MetadataEncoderParams":

@@ -100,12 +100,12 @@ def test_a_file_with_a_header_only_has_columns_and_no_row(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("content", ["", "\n", "\ufeff", "\n \n"])
 def test_an_empty_file_is_refused(tmp_path: Path, content: str) -> None:
-    with pytest.raises(ValueError, match="table.csv is empty"):
+    with pytest.raises(ValueError, match=r"table.csv is empty"):
         read_csv_table(write(tmp_path, content))
 
 
 def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="table.csv: the header names age more than once"):
+    with pytest.raises(ValueError, match=r"table.csv: the header names age more than once"):
         read_csv_table(write(tmp_path, "age,sex,age\n1,2,3\n"))
 
 
@@ -116,7 +116,7 @@ def test_a_file_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> Non
 
 
 def test_a_utf16_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="not UTF-8"):
+    with pytest.raises(ValueError, match=r"not UTF-8"):
         read_csv_table(write(tmp_path, "a,b\n1,2\n".encode("utf-16")))
 
 
@@ -146,7 +146,7 @@ def test_a_quote_that_is_not_closed_is_refused_with_the_line_where_it_opens(tmp_
 )
 def test_a_damaged_gzip_file_is_refused_by_name(tmp_path: Path, damage: object) -> None:
     raw = gzip.compress("".join(["a,b\n", *(f"{i},{i * i}\n" for i in range(500))]).encode())
-    with pytest.raises(ValueError, match="table.csv.gz is damaged"):
+    with pytest.raises(ValueError, match=r"table.csv.gz is damaged"):
         read_csv_table(write(tmp_path, damage(raw), "table.csv.gz"))  # type: ignore[operator]
 
 

@@ -199,7 +199,7 @@ def test_a_broken_hdf5_file_is_refused_by_name(tmp_path: Path, make_spec: MakeSp
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / "table.csv").write_text("image\n")
     (tmp_path / "small" / "images.hdf5").write_bytes(b"half a download")
-    with pytest.raises(ValueError, match="images.hdf5 is no whole HDF5 file"):
+    with pytest.raises(ValueError, match=r"images.hdf5 is no whole HDF5 file"):
         find_raw_files(make_spec(images={"sources": ["images.hdf5"]}), tmp_path, tmp_path)
 
 

@@ -95,6 +95,6 @@ def test_the_variant_of_isic2020_equals_the_main_file_once_parsed(
 def test_milk10k_joins_its_truth_by_lesion(real_root: Path, read_raw: ReadRaw) -> None:
     rows, _, _ = read_raw("milk10k", real_root)
     assert rows["diagnosis"].notna().all()
-    assert (rows.groupby("lesion_id")["diagnosis"].nunique() == 1).all()
-    assert (rows.groupby("lesion_id")["modality"].nunique() == 2).all()
+    assert rows.groupby("lesion_id")["diagnosis"].nunique().max() == 1
+    assert rows.groupby("lesion_id")["modality"].nunique().min() == 2
     assert (rows["skin_tone"] == "0").sum() == 12

@@ -80,13 +80,13 @@ def test_hiba_categories_are_those_of_the_archive(shipped_spec: Callable[[str], 
 
 def test_a_field_that_reads_a_leaking_column_is_refused_with_the_reason(make_spec: Callable[..., CohortSpec]) -> None:
     leak = {"kind": "categorical", "level": "lesion", "column": "biopsied"}
-    with pytest.raises(ValidationError, match="'taken' reads column 'biopsied'.*suspicious lesions are biopsied"):
+    with pytest.raises(ValidationError, match=r"'taken' reads column 'biopsied'.*suspicious lesions are biopsied"):
         make_spec(fields={"taken": leak})
 
 
 def test_an_option_of_a_checkbox_that_leaks_is_refused(make_spec: Callable[..., CohortSpec]) -> None:
     leak = {"kind": "checkbox", "level": "lesion", "options": {"a": "itches", "b": "biopsied"}}
-    with pytest.raises(ValidationError, match="reads column 'biopsied'"):
+    with pytest.raises(ValidationError, match=r"reads column 'biopsied'"):
         make_spec(fields={"done": leak})
 
 
@@ -95,19 +95,19 @@ def test_a_field_that_reads_the_label_is_refused_though_the_leaks_do_not_list_it
     make_spec: Callable[..., CohortSpec], label: dict[str, Any]
 ) -> None:
     leak = {"kind": "categorical", "level": "lesion", "column": "dx"}
-    with pytest.raises(ValidationError, match="'dx', which leaks the label: it is the label"):
+    with pytest.raises(ValidationError, match=r"'dx', which leaks the label: it is the label"):
         make_spec(label=label, fields={"hint": leak}, leaks={})
 
 
 def test_selecting_a_leaking_column_says_why_it_cannot_be_a_feature(make_spec: Callable[..., CohortSpec]) -> None:
-    with pytest.raises(ValueError, match="'biopsied' can't be a feature.*suspicious lesions are biopsied"):
+    with pytest.raises(ValueError, match=r"'biopsied' can't be a feature.*suspicious lesions are biopsied"):
         make_spec().select_fields(["sex", "biopsied"])
-    with pytest.raises(ValueError, match="'dx' can't be a feature, it leaks the label: it is the label"):
+    with pytest.raises(ValueError, match=r"'dx' can't be a feature, it leaks the label: it is the label"):
         make_spec().select_fields(["dx"])
 
 
 def test_selecting_an_unknown_field_names_the_cohorts_fields(make_spec: Callable[..., CohortSpec]) -> None:
-    with pytest.raises(ValueError, match="small has no field 'size'. Its fields: age_years, sex, symptom"):
+    with pytest.raises(ValueError, match=r"small has no field 'size'. Its fields: age_years, sex, symptom"):
         make_spec().select_fields(["size"])
 
 
@@ -133,7 +133,7 @@ def test_a_field_whose_columns_do_not_fit_its_kind_is_refused(field: dict[str, A
 
 @pytest.mark.parametrize("label", [{}, {"column": "a", "one_hot": ["b"]}])
 def test_a_label_is_either_a_column_or_one_hot(label: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="either `column` or `one_hot`"):
+    with pytest.raises(ValidationError, match=r"either `column` or `one_hot`"):
         LabelSpec(**label)
 
 

@@ -74,5 +74,3 @@ def test_a_version_isnt_overwritten(tmp_path, save_version):
     with pytest.raises(DatasetError):
         save_version(make, "second", "v1")
     assert make(LATEST).load() == "first"
-
-

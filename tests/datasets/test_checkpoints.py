@@ -15,7 +15,9 @@ LATEST = Version(None, None)
 def checkpoint(value, size=3):
     empty = LevelEncoding(fields={})
     encoding = Encoding(lesion=empty, patient=empty, num_patients=2)
-    return Checkpoint({"weight": torch.full((size,), value)}, ModelParams(), LossParams(), encoding, {"cohort": "small"})
+    return Checkpoint(
+        {"weight": torch.full((size,), value)}, ModelParams(), LossParams(), encoding, {"cohort": "small"}
+    )
 
 
 @pytest.fixture
@@ -69,6 +71,6 @@ def test_a_first_save_that_dies_leaves_nothing(make, save_version, tmp_path):
 def test_a_full_disk_is_named(make, save_version, small_disk, tmp_path):
     save_version(make, {"all": checkpoint(1.0)}, "v1")
     before = files(tmp_path)
-    with small_disk(), pytest.raises(DatasetError, match="the disk is full.*previous version is whole"):
+    with small_disk(), pytest.raises(DatasetError, match=r"the disk is full.*previous version is whole"):
         save_version(make, {"all": checkpoint(2.0, size=20000)}, "v2")
     assert files(tmp_path) == before

@@ -56,7 +56,7 @@ def build() -> SmallCohort:
     names = ("fold_0", "fold_1", "fold_2", "holdout")
     settings = EvaluationParams(num_resamples=60, probe=ProbeParams(strengths=[0.1, 10.0], num_neighbours=5))
     as_float32 = {name: values.astype(np.float32) for name, values in embeddings.items()}
-    return SmallCohort(lesions, splits, as_float32, {name: encoding for name in names}, settings)
+    return SmallCohort(lesions, splits, as_float32, dict.fromkeys(names, encoding), settings)
 
 
 @pytest.fixture

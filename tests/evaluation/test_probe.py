@@ -88,7 +88,7 @@ def test_features_that_tell_nothing_give_every_class_the_same_chance():
 
 
 def test_classes_of_fewer_rows_than_inner_folds_are_no_hindrance():
-    feature_ND, label_N, patient_N = blobs(6, shift=8)
+    feature_ND, label_N, _ = blobs(6, shift=8)
     everyone = np.ones(6, dtype=bool)
     settings = ProbeParams(num_inner_folds=3)
     scores, _ = linear_probe(feature_ND, label_N, np.arange(6), everyone, everyone, 3, settings, 0)

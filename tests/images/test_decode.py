@@ -1,5 +1,6 @@
 """Encoded bytes become squares on a common canvas."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,8 +67,6 @@ def test_a_greyscale_jpeg_fills_three_channels(to_bytes: ToBytes) -> None:
 @settings(max_examples=30, deadline=None)
 @given(height=st.integers(1, 60), width=st.integers(1, 60), image_size=st.integers(16, 40))
 def test_no_pixel_outside_an_image_is_set_and_none_within_is_lost(height: int, width: int, image_size: int) -> None:
-    import io
-
     buffer = io.BytesIO()
     Image.new("RGB", (width, height), (200, 200, 200)).save(buffer, "PNG")
     canvas, side_px = fit_canvas([buffer.getvalue()], image_size)

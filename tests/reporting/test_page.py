@@ -76,15 +76,16 @@ def test_the_page_stands_alone_and_fits_a_phone_and_a_desk(page, browser, tmp_pa
         browser.get_log(log)  # of the page before
     browser.get((tmp_path / "report.html").as_uri())
     deadline = time.monotonic() + 20
-    while _count(browser, ".plotly-graph-div .main-svg .plot") < 6 and time.monotonic() < deadline:
+    while _count(browser, ".js-plotly-plot .cartesianlayer .subplot.xy") < 6 and time.monotonic() < deadline:
         time.sleep(0.1)
 
     assert _count(browser, ".plotly-graph-div") == 6
-    assert _count(browser, ".plotly-graph-div .main-svg .plot") == 6
+    assert _count(browser, ".js-plotly-plot .cartesianlayer .subplot.xy") == 6
     assert _count(browser, "table") >= 8 and _count(browser, ".gallery img") == 15
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width_px
     beyond = "return [...document.querySelectorAll('h1, h2, h3, p, .card, .scroll, .figures > div, .gallery')].filter("
-    assert not browser.execute_script(beyond + "e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML)")
+    beyond += "e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML)"
+    assert not browser.execute_script(beyond)
     assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
     assert {url.split(":", 1)[0] for url in _requests(browser)} <= {"file", "data"}
     assert browser.find_elements("css selector", "table th")[0].is_displayed()

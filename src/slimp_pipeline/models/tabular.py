@@ -69,6 +69,7 @@ class MetadataEncoder(nn.Module):
 
     def __init__(self, level: LevelEncoding, settings: MetadataEncoderParams) -> None:
         super().__init__()
+        self.field_dropout = settings.field_dropout
         self.tokenizer = FieldTokenizer(level, settings.dim)
         layer = nn.TransformerEncoderLayer(
             settings.dim,
@@ -87,6 +88,8 @@ class MetadataEncoder(nn.Module):
         tokens_NFD, known_NF = self.tokenizer(fields)
         if tokens_NFD.shape[1] == 0:  # a level without fields: nothing is ever known
             return self.nothing_known.expand(len(tokens_NFD), -1)
+        if self.training and self.field_dropout:
+            known_NF = known_NF & (torch.rand(known_NF.shape, device=known_NF.device) >= self.field_dropout)
         some_N1 = known_NF.any(dim=1, keepdim=True)
         # A row that is masked throughout would make attention divide zero by zero.
         masked_NF = ~(known_NF | ~some_N1)

@@ -14,8 +14,8 @@ from slimp_pipeline.reporting.tables import differences_table, headline, results
 from slimp_pipeline.tables.patients import RULE
 
 _FOLDER = resources.files(__package__)
-_TEMPLATE = _FOLDER.joinpath("page_new.html").read_text()
-_STYLE = _FOLDER.joinpath("page_new.css").read_text()
+_TEMPLATE = _FOLDER.joinpath("page.html").read_text()
+_STYLE = _FOLDER.joinpath("page.css").read_text()
 _FIGURE_OPTIONS = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage"]]}
 
 
