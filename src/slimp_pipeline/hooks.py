@@ -70,7 +70,7 @@ class TrackingHooks(MlflowHook):
         if self._is_mlflow_enabled:
             tracking.log_artifacts(catalog, pipeline.outputs() | _written(pipeline))
             if "encoders" in _written(pipeline):
-                tracking.log_encoder(catalog["encoders"].folder())
+                tracking.log_encoder(catalog["encoders"].folder())  # type: ignore[attr-defined]
         super().after_pipeline_run(run_params, pipeline, catalog)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
@@ -30,8 +31,12 @@ class Project:
         """What `kedro run --env --pipeline --params` does, in this process: importing torch anew takes seconds."""
         with contextlib.chdir(self.folder):
             bootstrap_project(self.folder)
-            with KedroSession.create(self.folder, env=env, runtime_params=parameters) as session:
-                session.run(pipeline_names=[pipeline])
+            try:
+                with KedroSession.create(self.folder, env=env, runtime_params=parameters) as session:
+                    session.run(pipeline_names=[pipeline])
+            finally:
+                while mlflow.active_run():  # one process, several runs
+                    mlflow.end_run()
 
     def latest(self, path: str) -> Path:
         """Newest version of an artifact under data/."""

@@ -92,7 +92,8 @@ def test_mlflow_has_parameters_curves_results_tags_and_artifacts(finished):
 def test_the_logged_model_embeds_an_image_file(finished):
     project, _ = finished
     mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
-    (model,) = mlflow.search_logged_models(output_format="list")
+    experiment = mlflow.get_experiment_by_name("slimp-test").experiment_id
+    (model,) = mlflow.search_logged_models(experiment_ids=[experiment], output_format="list")
     picture = sorted((project.folder / "data/01_raw/test/demo_clinic/images").glob("*.png"))[0]
     with contextlib.chdir(project.folder):  # artifacts are stored beside the database, by relative path
         loaded = mlflow.pyfunc.load_model(model.model_uri)

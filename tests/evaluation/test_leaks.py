@@ -1,9 +1,12 @@
 """The guard against leaks."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
-from slimp_pipeline.evaluation.leaks import check_no_leak
+from slimp_pipeline.evaluation.leaks import check_encoders, check_no_leak
+from slimp_pipeline.tables.splits import rows_digest
 
 
 @pytest.fixture
@@ -71,3 +74,15 @@ def test_splits_that_break_a_patient_apart_are_refused(splits):
     splits.loc[0, "patient_id"] = "p2"
     with pytest.raises(ValueError, match="patient-disjoint"):
         check_no_leak(trained(**CLEAN), splits, same_cohort=True)
+
+
+def test_encoders_left_by_an_earlier_pretraining_are_refused():
+    rows = trained(fold_0=[2, 3], fold_1=[0, 1])
+    whole = {
+        n: SimpleNamespace(facts={"training_rows": rows_digest(g["image_id"])}) for n, g in rows.groupby("partition")
+    }
+    check_encoders(rows, whole)
+    with pytest.raises(ValueError, match=r"partition fold_1.*didn't finish"):
+        check_encoders(trained(fold_0=[2, 3], fold_1=[0, 2]), whole)
+    with pytest.raises(ValueError, match="fold_1"):
+        check_encoders(rows, {"fold_0": whole["fold_0"]})

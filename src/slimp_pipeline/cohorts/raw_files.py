@@ -1,6 +1,7 @@
 """Where a cohort's raw files are: its tables, and one entry per image."""
 
 import re
+import shutil
 from pathlib import Path
 
 import h5py
@@ -44,9 +45,13 @@ def _fabricate_if_absent(spec: FabricatedSpec, folder: Path) -> None:
     stamp, settings = folder / "fabricated.json", spec.model_dump_json()
     if stamp.is_file() and stamp.read_text() == settings:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    FABRICATORS[spec.layout](folder, num_patients=spec.num_patients, seed=spec.seed)
-    stamp.write_text(settings)  # last: its presence says that the cohort is whole
+    unfinished = folder.with_name(f".unfinished-{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    FABRICATORS[spec.layout](unfinished, num_patients=spec.num_patients, seed=spec.seed)
+    (unfinished / stamp.name).write_text(settings)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.replace(folder)
 
 
 def _tables(spec: CohortSpec, folder: Path) -> list[Path]:

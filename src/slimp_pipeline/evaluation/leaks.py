@@ -1,9 +1,27 @@
 """Guard: no test patient is ever seen by pre-training."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from slimp_pipeline.evaluation.embed import SHARED
-from slimp_pipeline.tables.splits import check_patient_disjoint, partition, partition_names
+from slimp_pipeline.models.pretrained import Checkpoint
+from slimp_pipeline.tables.splits import check_patient_disjoint, partition, partition_names, rows_digest
+
+
+def check_encoders(training_rows: pd.DataFrame, checkpoints: Mapping[str, Checkpoint]) -> None:
+    """Check that the encoders were trained on exactly these rows.
+
+    Raises:
+        ValueError: If they were not: a pre-training that was killed leaves new rows beside old encoders.
+    """
+    for name, rows in training_rows.groupby("partition"):
+        checkpoint = checkpoints.get(str(name))
+        if checkpoint is None or checkpoint.facts["training_rows"] != rows_digest(rows["image_id"]):
+            raise ValueError(
+                f"the latest encoders weren't trained on the latest training rows (partition {name}): the last "
+                "pre-training didn't finish. Run `kedro run --pipeline=pretrain` with these settings again."
+            )
 
 
 def check_no_leak(training_rows: pd.DataFrame, splits: pd.DataFrame, *, same_cohort: bool) -> None:

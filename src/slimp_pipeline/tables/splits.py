@@ -1,6 +1,8 @@
 """Patient-disjoint splits: stratified folds, a hold-out, or an official split file."""
 
+import hashlib
 import warnings
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -64,6 +66,11 @@ def partition(splits: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
         return in_folds, ~in_folds
     in_fold = splits["fold"].eq(int(name.removeprefix("fold_"))).to_numpy()
     return in_folds & ~in_fold, in_fold
+
+
+def rows_digest(image_ids: Iterable[str]) -> str:
+    """Digest of a set of rows, by which an encoder and the rows that it was trained on find each other."""
+    return hashlib.sha256("\n".join(sorted(image_ids)).encode()).hexdigest()[:20]
 
 
 def check_patient_disjoint(splits: pd.DataFrame) -> None:

@@ -4,9 +4,10 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.pyfunc import PythonModel
 
 
-class EncoderModel(mlflow.pyfunc.PythonModel):
+class EncoderModel(PythonModel):
     """Embeds image files: a column `path` in, one column per dimension out."""
 
     def load_context(self, context: Any) -> None:

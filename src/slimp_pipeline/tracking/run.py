@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,14 @@ def log_artifacts(catalog: DataCatalog, names: set[str]) -> None:
 def log_encoder(folder: Path) -> None:
     """Log the checkpoint folders, the first of them as a pyfunc model."""
     first = sorted(path for path in folder.iterdir() if path.is_dir())[0]
-    mlflow.pyfunc.log_model(
-        name="encoder",
-        python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-        artifacts={"checkpoint": str(first)},
-        pip_requirements=["slimp-pipeline"],
-        signature=ModelSignature(inputs=Schema([ColSpec("string", "path")])),
-    )
+    with warnings.catch_warnings(record=True):  # an example would have to be a file of the user's
+        mlflow.pyfunc.log_model(
+            name="encoder",
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"checkpoint": str(first)},
+            pip_requirements=["slimp-pipeline"],
+            signature=ModelSignature(inputs=Schema([ColSpec("string", "path")])),
+        )
 
 
 def plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from slimp_pipeline.models.pretrained import Checkpoint
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
-from slimp_pipeline.tables.splits import partition, partition_names
+from slimp_pipeline.tables.splits import partition, partition_names, rows_digest
 from slimp_pipeline.training.checkpoint import running_key
 from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.loop import train
@@ -132,6 +132,7 @@ def pretrain_partition(
         label=f"Pre-training {cohort.name} {name}",
     )
     facts = _facts(cohort, name, lesions, settings, progress.best_epoch, running=key)
+    facts["training_rows"] = rows_digest(training_rows["image_id"])
     history = pd.DataFrame(progress.history, columns=["step", "epoch", "name", "value"])
     history.insert(0, "partition", name)
     return Checkpoint(state, model_settings, settings.loss, encoding, facts), history

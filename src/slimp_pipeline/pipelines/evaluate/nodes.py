@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation import protocol
 from slimp_pipeline.evaluation.embed import embed_methods, evaluation_rows
-from slimp_pipeline.evaluation.leaks import check_no_leak
+from slimp_pipeline.evaluation.leaks import check_encoders, check_no_leak
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.pretrained import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams
@@ -24,8 +24,10 @@ def select_rows(
     patients: pd.DataFrame,
     splits: pd.DataFrame,
     training_rows: pd.DataFrame,
+    encoders: dict[str, Checkpoint],
 ) -> pd.DataFrame:
     """Rows to evaluate on, after checking that pre-training never saw a test patient."""
+    check_encoders(training_rows, encoders)
     check_no_leak(training_rows, splits, same_cohort=source.name == target.name)
     return evaluation_rows(lesions, patients, splits)
 

@@ -20,6 +20,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     "target.patients",
                     "target.splits",
                     "training_rows",
+                    "encoders",
                 ],
                 outputs="evaluation_rows",
                 name="select_evaluation_rows",
