@@ -127,7 +127,7 @@ class ProbeParams(Block):
     """Linear probe and k-NN on frozen embeddings."""
 
     strengths: list[float] = [0.001, 0.01, 0.1, 1.0, 10.0]  # inverse L2 penalty, chosen by inner folds
-    num_inner_folds: int = Field(3, ge=2)
+    num_inner_folds: int = Field(5, ge=2)
     num_neighbours: int = Field(11, ge=1)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
 
 from slimp_pipeline.evaluation import probe
 from slimp_pipeline.evaluation.probe import linear_probe
@@ -55,7 +56,7 @@ def test_inner_folds_keep_patients_together():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(probe, "StratifiedGroupKFold", Recording)
         linear_probe(feature_ND, label_N, patient_N, everyone, everyone, 3, ProbeParams(), 0)
-    assert len(seen) == 3 and not any(seen)
+    assert len(seen) == ProbeParams().num_inner_folds and not any(seen)
 
 
 def test_classes_without_a_training_row_get_probability_0():
@@ -93,3 +94,26 @@ def test_classes_of_fewer_rows_than_inner_folds_are_no_hindrance():
     settings = ProbeParams(num_inner_folds=3)
     scores, _ = linear_probe(feature_ND, label_N, np.arange(6), everyone, everyone, 3, settings, 0)
     assert (scores.argmax(axis=1) == label_N).all()
+
+
+def test_the_strength_chosen_has_the_lowest_class_weighted_log_loss_over_inner_folds():
+    rng = np.random.default_rng(3)
+    label_N = np.repeat([0, 0, 0, 1], 30)
+    feature_ND = rng.normal(size=(120, 6)) + label_N[:, None] * 0.8
+    train_N, strengths = np.arange(120) < 119, [0.001, 0.1, 1000.0]
+    settings = ProbeParams(strengths=strengths, num_inner_folds=3)
+    patient_N = np.arange(120)
+    _, chosen = linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 2, settings, 0)
+    features, labels = feature_ND[train_N], label_N[train_N]
+    weights = (1 / np.bincount(labels))[labels]
+    losses = []
+    for strength in strengths:
+        loss = 0.0
+        for train, test in StratifiedGroupKFold(3, shuffle=True, random_state=0).split(
+            features, labels, patient_N[train_N]
+        ):
+            model = LogisticRegression(C=strength, class_weight="balanced", tol=1e-6, max_iter=2000)
+            probability = model.fit(features[train], labels[train]).predict_proba(features[test])
+            loss -= (weights[test] * np.log(probability[np.arange(len(test)), labels[test]])).sum()
+        losses.append(loss)
+    assert chosen == strengths[int(np.argmin(losses))]
