@@ -12,7 +12,8 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (a few minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@$(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable ".[dev]" \
+	  > $(VENV)/setup.log 2>&1 || (tail -n 20 $(VENV)/setup.log && false)
 	@touch $(READY)
 
 # Everything on the fabricated cohorts: about four minutes on two CPU cores.
