@@ -21,7 +21,7 @@ demo: $(READY)
 	@$(BIN)/kedro run
 
 test: $(READY) browser lint
-	@$(BIN)/python -m pytest --numprocesses 2
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet . || (echo "run: ruff format ." && false)

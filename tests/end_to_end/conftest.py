@@ -55,6 +55,13 @@ def make_project(folder: Path) -> Project:
     (folder / ".telemetry").write_text("consent: false\n")
     (folder / "src").mkdir(exist_ok=True)
     (folder / "src/slimp_pipeline").symlink_to(REPOSITORY / "src/slimp_pipeline")
+    return with_own_store(folder)
+
+
+def with_own_store(folder: Path) -> Project:
+    """MLflow caches its stores by address: in one process a relative one would lead to another project's."""
+    settings = "{server: {mlflow_tracking_uri: 'sqlite:///%s/mlflow.db'}, tracking: {experiment: {name: slimp-test}}}"
+    (folder / "conf/test/mlflow.yml").write_text(settings % folder)
     return Project(folder)
 
 
@@ -79,6 +86,6 @@ def copy_of_finished(
     def copy() -> Project:
         target = tmp_path / "copy"
         shutil.copytree(finished[0].folder, target, symlinks=True)
-        return Project(target)
+        return with_own_store(target)
 
     return copy
