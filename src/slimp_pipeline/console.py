@@ -7,7 +7,7 @@ from types import TracebackType
 from kedro.framework.session.session import KedroSessionError
 from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 _FOR_PEOPLE = (
     ValueError,
@@ -29,6 +29,15 @@ def show_errors_plainly() -> None:
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     if isinstance(error, _FOR_PEOPLE):
-        print(f"\nerror: {error}\n(SLIMP_TRACEBACK=1 shows where in the code)", file=sys.stderr)
+        print(f"\nerror: {_in_words(error)}\n(SLIMP_TRACEBACK=1 shows where in the code)", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, traceback)
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, InterpolationKeyError) and str(error.full_key).endswith(".cohort"):
+        return (
+            f"{str(error).splitlines()[0]}: there is no such cohort. Each cohort has a YAML file in "
+            "conf/base/parameters/cohorts; its top-level key is the cohort's name."
+        )
+    return str(error)

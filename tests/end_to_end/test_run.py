@@ -137,6 +137,12 @@ def test_evaluate_without_encoder_says_which_command_makes_one(fresh):
     assert "Traceback" not in done.stderr
 
 
+def test_an_unknown_cohort_is_named_with_the_place_where_cohorts_are_described(fresh):
+    done = fresh.kedro("run", "--pipeline=ingest", "--params=target_cohort=nevus_land")
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert "nevus_land" in done.stderr and "conf/base/parameters/cohorts" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -200,3 +206,17 @@ def test_the_registry_holds_every_pipeline_with_a_layer_for_every_dataset():
         block = re.search(rf"^{re.escape(name)}:\n((?:  .*\n)+)", catalog, re.MULTILINE)
         assert block, name
         assert "layer:" in block[1] and ("versioned: true" in block[1] or "ImageStoreDataset" in block[1]), name
+
+
+def test_data_flows_down_the_layers():
+    configure_project("slimp_pipeline")
+    from slimp_pipeline.pipeline_registry import register_pipelines
+
+    text = "\n".join(p.read_text() for p in (Path(__file__).parents[2] / "conf/base").glob("catalog_*.yml"))
+    blocks = re.findall(r"^(\S+):\n((?:  .*\n)+)", text, re.MULTILINE)
+    layer = {name: re.search(r"layer: ([a-z ]+)", body)[1] for name, body in blocks}
+    order = ["raw", "intermediate", "primary", "feature", "model input", "models", "model output", "reporting"]
+    for node in register_pipelines()["__default__"].nodes:
+        before = [order.index(layer[name]) for name in node.inputs if name in layer]
+        after = [order.index(layer[name]) for name in node.outputs if name in layer]
+        assert not before or max(before) <= min(after), node.name
