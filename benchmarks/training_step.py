@@ -1,23 +1,24 @@
 """Whole training step against its ceiling: the bare backbone's forward, backward and optimiser step."""
 
 import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import timm
 import torch
+from torch.utils.data import DataLoader
 
 from comparison import compare
 from input_path import crops
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.images.decode import keep_freed_memory
+from slimp_pipeline.images.decode import DecodedImages, keep_freed_memory
 from slimp_pipeline.models.image import is_convolutional
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import ImageEncoderParams, LossParams, ModelParams, SamplerParams, TrainingParams
 from slimp_pipeline.tables.encoding import fit_encoding
 from slimp_pipeline.training.data import patient_lesions
-from slimp_pipeline.training.loop import build_loader
 from slimp_pipeline.training.sampler import PatientBatches
 from slimp_pipeline.training.step import TrainingStep, build_optimizer
 
@@ -54,16 +55,19 @@ def _ours(model, store, data, settings, size: int) -> float:
     step = TrainingStep(model, build_optimizer(model, settings), data, settings, size, torch.device("cpu"), 10_000)
     if is_convolutional(model.image_encoder):
         model.image_encoder.to(memory_format=torch.channels_last)
-    loader = iter(build_loader(store, size, data, batches, settings, 0))
+    drawn = list(islice(batches.steps(0, 10_000), STEPS + 2))
+    indices = [data.store_index_N[rows].tolist() for rows in drawn]
+    images = DecodedImages(store, size)
+    loader = zip(drawn, DataLoader(images, batch_sampler=indices, collate_fn=lambda x: x, num_workers=1), strict=True)
     for warm_up in range(2):
         rows, (canvas, side) = next(loader)
         step(warm_up, rows, canvas, side)
-    started, images = time.perf_counter(), 0
+    started, count = time.perf_counter(), 0
     for number in range(STEPS):
         rows, (canvas, side) = next(loader)
         step(number, rows, canvas, side)
-        images += len(rows)
-    return images / (time.perf_counter() - started)
+        count += len(rows)
+    return count / (time.perf_counter() - started)
 
 
 def _bare(settings: ImageEncoderParams) -> float:
