@@ -5,6 +5,7 @@ import pandas as pd
 
 from slimp_pipeline.evaluation.bootstrap import interval
 from slimp_pipeline.evaluation.task import Task
+from slimp_pipeline.tables.splits import HOLDOUT
 
 RESULT_COLUMNS = [
     "cohort", "method", "features", "protocol", "shots", "draw", "metric", "value", "ci_low", "ci_high",
@@ -15,6 +16,11 @@ DIFFERENCE_COLUMNS = [
     "num_comparisons",
 ]  # fmt: skip
 Key = tuple[str, str, str]  # method, features, protocol
+
+
+def summary_draw(results: pd.DataFrame) -> str:
+    """The draw that stands for a run: the mean over folds, or the hold-out where there are no folds."""
+    return "all" if (results["draw"] == "all").any() else HOLDOUT
 
 
 def result_rows(

@@ -12,6 +12,7 @@ from sklearn.manifold import TSNE
 from slimp_pipeline.evaluation.embed import block, methods
 from slimp_pipeline.evaluation.metrics import roc_points
 from slimp_pipeline.evaluation.protocol import Task
+from slimp_pipeline.evaluation.records import summary_draw
 from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES, in_order, method_colour, method_name
 from slimp_pipeline.tables.splits import HOLDOUT, partition_names
 
@@ -22,7 +23,7 @@ _MAP_POINTS = 2000  # more can't be told apart, and make the page heavy
 def results_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") -> go.Figure:
     """Linear probe by method and feature set: mean over folds with its interval."""
     chosen = results[(results["metric"] == metric) & results["protocol"].isin(["linear_probe", "baseline"])]
-    draw = "all" if (chosen["draw"] == "all").any() else HOLDOUT
+    draw = summary_draw(chosen)
     chosen = chosen[chosen["draw"] == draw]
     figure = go.Figure()
     for method in in_order(chosen["method"]):

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from slimp_pipeline.tables.splits import HOLDOUT
+from slimp_pipeline.evaluation.records import summary_draw
 
 
 def summary_lines(results: pd.DataFrame, differences: pd.DataFrame, metric: str = "balanced_accuracy") -> list[str]:
@@ -16,7 +16,7 @@ def summary_lines(results: pd.DataFrame, differences: pd.DataFrame, metric: str 
     Returns:
         At most eight lines of text.
     """
-    draw = "all" if (results["draw"] == "all").any() else HOLDOUT
+    draw = summary_draw(results)
     chosen = results[(results["metric"] == metric) & (results["draw"] == draw)]
     image = chosen[(chosen["features"] == "image") & (chosen["protocol"] == "linear_probe")]
     baseline = chosen[chosen["protocol"] == "baseline"]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from slimp_pipeline.evaluation.records import summary_draw
 from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, in_order, method_name
 from slimp_pipeline.tables.splits import HOLDOUT
 
@@ -38,7 +39,7 @@ def differences_table(differences: pd.DataFrame) -> dict[str, Any]:
 
 def headline(results: pd.DataFrame, differences: pd.DataFrame, metric: str = "balanced_accuracy") -> dict[str, Any]:
     """Image features and the metadata baseline, and what SLIMP adds on image features."""
-    draw = "all" if (results["draw"] == "all").any() else HOLDOUT
+    draw = summary_draw(results)
     chosen = results[(results["metric"] == metric) & (results["draw"] == draw)]
     probes = (chosen["features"] == "image") & (chosen["protocol"] == "linear_probe")
     chosen = chosen[probes | (chosen["protocol"] == "baseline")]

@@ -12,6 +12,7 @@ from kedro.io import DataCatalog
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
+from slimp_pipeline.evaluation.records import summary_draw
 from slimp_pipeline.models.pretrained import Checkpoint
 
 METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "pauc_above_80_tpr", "ece")
@@ -51,7 +52,7 @@ def tag_pretraining(encoders: dict[str, Checkpoint]) -> None:
 
 def log_results(results: pd.DataFrame) -> None:
     """Log the results that stand for all folds (or the hold-out) as metrics."""
-    draw = "all" if (results["draw"] == "all").any() else "holdout"
+    draw = summary_draw(results)
     rows = results[(results["draw"] == draw) & results["metric"].isin(METRICS)].dropna(subset=["value"])
     keys = rows[["method", "features", "protocol", "metric"]].agg("/".join, axis=1).str.replace("+", "_", regex=False)
     mlflow.log_metrics(dict(zip(keys, rows["value"], strict=True)))
