@@ -26,9 +26,10 @@ def numbered(height: int, width: int) -> np.ndarray:
 
 def test_a_smaller_image_keeps_its_pixels_in_the_corner_of_the_canvas(to_bytes: ToBytes) -> None:
     pixels = numbered(10, 10)
-    canvas, side = fit_canvas([to_bytes(Image.fromarray(pixels), "PNG")], image_size=16)
-    assert canvas.shape == (1, 3, 20, 20)
-    assert (canvas.dtype, side.dtype, side.tolist()) == (torch.uint8, torch.int64, [10])
+    encoded = [to_bytes(Image.fromarray(image), "PNG") for image in (pixels, numbered(15, 15))]
+    canvas, side = fit_canvas(encoded, image_size=16)
+    assert canvas.shape == (2, 3, 15, 15)  # no wider than the largest image
+    assert (canvas.dtype, side.dtype, side.tolist()) == (torch.uint8, torch.int64, [10, 15])
     assert np.array_equal(canvas[0, :, :10, :10].permute(1, 2, 0), pixels)
     assert canvas[0, :, 10:].sum() == canvas[0, :, :, 10:].sum() == 0
 
@@ -65,16 +66,24 @@ def test_a_greyscale_jpeg_fills_three_channels(to_bytes: ToBytes) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(height=st.integers(1, 60), width=st.integers(1, 60), image_size=st.integers(16, 40))
-def test_no_pixel_outside_an_image_is_set_and_none_within_is_lost(height: int, width: int, image_size: int) -> None:
-    buffer = io.BytesIO()
-    Image.new("RGB", (width, height), (200, 200, 200)).save(buffer, "PNG")
-    canvas, side_px = fit_canvas([buffer.getvalue()], image_size)
-    side, canvas_px = int(side_px[0]), round(1.25 * image_size)
-    assert canvas.shape == (1, 3, canvas_px, canvas_px)
-    assert side == min(height, width, canvas_px)
-    assert torch.all(canvas[..., :side, :side] == 200)
-    assert int((canvas == 200).sum()) == 3 * side * side
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=3),
+    image_size=st.integers(16, 40),
+)
+def test_no_pixel_outside_an_image_is_set_and_none_within_is_lost(
+    sizes: list[tuple[int, int]], image_size: int
+) -> None:
+    encoded = []
+    for size in sizes:
+        buffer = io.BytesIO()
+        Image.new("RGB", size, (200, 200, 200)).save(buffer, "PNG")
+        encoded.append(buffer.getvalue())
+    canvas, sides = fit_canvas(encoded, image_size)
+    assert sides.tolist() == [min(*size, round(1.25 * image_size)) for size in sizes]
+    assert canvas.shape == (len(sizes), 3, int(sides.max()), int(sides.max()))
+    for image, side in zip(canvas, sides.tolist(), strict=True):
+        assert torch.all(image[:, :side, :side] == 200)
+        assert int((image == 200).sum()) == 3 * side * side
 
 
 def test_store_rows_are_decoded_by_index_in_the_order_asked(to_bytes: ToBytes, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from slimp_pipeline.parameters import AugmentationParams
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
+_PIECE_PX = 200_000  # pixels whose coordinates and colours fit a core's cache
 
 
 def augment(
@@ -37,37 +38,60 @@ def augment(
     Returns:
         views_B3HH: float32 on the device of `canvas_B3SS`, H = image_size.
     """
-    batch, device = len(canvas_B3SS), canvas_B3SS.device
-    theta_B23 = _random_affine(batch, settings, generator).to(device)
-    views_B3HH = _sample(canvas_B3SS, side_px_B, theta_B23, image_size)
-    matrix_B33, offset_B3 = _random_colour(batch, settings, generator)
-    return _apply_colour(views_B3HH, matrix_B33.to(device), offset_B3.to(device), mean_3, std_3)
+    batch = len(canvas_B3SS)
+    theta_B23 = _random_affine(batch, settings, generator)
+    colour = _random_colour(batch, settings, generator)
+    return _views(canvas_B3SS, side_px_B, image_size, theta_B23, colour, mean_3, std_3)
 
 
 def plain_view(canvas_B3SS: Tensor, side_px_B: Tensor, image_size: int, mean_3: Tensor, std_3: Tensor) -> Tensor:
     """Return the whole image, resized and normalised: what evaluation sees; shapes as in `augment`."""
-    batch, device = len(canvas_B3SS), canvas_B3SS.device
-    identity_B23 = torch.eye(2, 3, device=device).expand(batch, 2, 3)
-    views_B3HH = _sample(canvas_B3SS, side_px_B, identity_B23, image_size)
-    return _apply_colour(
-        views_B3HH,
-        torch.eye(3, device=device).expand(batch, 3, 3),
-        torch.zeros(batch, 3, device=device),
-        mean_3,
-        std_3,
-    )
+    batch = len(canvas_B3SS)
+    unchanged = torch.eye(3).expand(batch, 3, 3), torch.zeros(batch, 3)
+    return _views(canvas_B3SS, side_px_B, image_size, torch.eye(2, 3).expand(batch, 2, 3), unchanged, mean_3, std_3)
+
+
+def _views(
+    canvas_B3SS: Tensor,
+    side_px_B: Tensor,
+    image_size: int,
+    theta_B23: Tensor,
+    colour: tuple[Tensor, Tensor],
+    mean_3: Tensor,
+    std_3: Tensor,
+) -> Tensor:
+    """Sample and colour the views: at once on a GPU, on a CPU in pieces that stay in its cache."""
+    device, batch = canvas_B3SS.device, len(canvas_B3SS)
+    step = max(1, _PIECE_PX // image_size**2) if device.type == "cpu" else max(1, batch)
+    matrix_B33, offset_B31 = _normalised(*(part.to(device) for part in colour), mean_3, std_3)
+    theta_B23, side_px_B = theta_B23.to(device), side_px_B.to(device)
+    views_B3HH = torch.empty(batch, 3, image_size, image_size, device=device)
+    for start in range(0, batch, step):
+        piece = slice(start, start + step)
+        views = _sample(canvas_B3SS[piece], side_px_B[piece], theta_B23[piece], image_size)
+        views_B3P = views_B3HH[piece].view(len(views), 3, -1)
+        torch.baddbmm(offset_B31[piece], matrix_B33[piece], views.view(len(views), 3, -1), out=views_B3P)
+    return views_B3HH
 
 
 def _sample(canvas_B3SS: Tensor, side_px_B: Tensor, theta_B23: Tensor, image_size: int) -> Tensor:
-    """Sample views; `theta` maps view coordinates in [-1, 1] to image coordinates in [-1, 1]."""
+    """Sample views; `theta` maps view coordinates in [-1, 1] to image coordinates in [-1, 1].
+
+    Coordinates reflect at the image's edge, since beyond it lies the empty canvas, not skin.
+    """
     batch, canvas_px = len(canvas_B3SS), canvas_B3SS.shape[-1]
-    grid_BHH2 = F.affine_grid(theta_B23, [batch, 3, image_size, image_size], align_corners=False)
-    side_B111 = side_px_B.to(grid_BHH2.device, torch.float32).view(-1, 1, 1, 1)
-    # Coordinates reflect at the image's edge, since beyond it lies the empty canvas, not skin.
-    grid_BHH2 = 1 - ((grid_BHH2 + 1).remainder(4) - 2).abs()
-    pixel_BHH2 = ((grid_BHH2 + 1) * side_B111 - 1) / 2
-    pixel_BHH2 = torch.minimum(pixel_BHH2.clamp_min(0), side_B111 - 1)
-    grid_BHH2 = (2 * pixel_BHH2 + 1) / canvas_px - 1
+    side_B111 = side_px_B.to(torch.float32).view(-1, 1, 1, 1)
+    centre_H = (2 * torch.arange(image_size, device=canvas_B3SS.device) + 1) / image_size - 1
+    across_B2H = theta_B23[:, :, 0:1] * centre_H
+    down_B2H = theta_B23[:, :, 1:2] * centre_H + theta_B23[:, :, 2:3] + 1
+    grid_BHH2 = torch.empty(batch, image_size, image_size, 2, device=canvas_B3SS.device)
+    torch.add(down_B2H[:, 0, :, None], across_B2H[:, 0, None, :], out=grid_BHH2[..., 0])
+    torch.add(down_B2H[:, 1, :, None], across_B2H[:, 1, None, :], out=grid_BHH2[..., 1])
+    # In place from here on: distance to the image's far edge, folded into 0..2, then held half a pixel inside.
+    grid_BHH2.sub_((grid_BHH2 / 4).floor_(), alpha=4).sub_(2).abs_()  # remainder_(4) takes five times as long
+    half_pixel = 1 / side_B111
+    torch.minimum(grid_BHH2.clamp_(min=half_pixel), 2 - half_pixel, out=grid_BHH2)
+    grid_BHH2.sub_(2).mul_(-side_B111 / canvas_px).sub_(1)
     return F.grid_sample(canvas_B3SS.float(), grid_BHH2, mode="bilinear", align_corners=False)
 
 
@@ -110,11 +134,7 @@ def _hue_rotation(angle_B: Tensor) -> Tensor:
     return cos * torch.eye(3) + sin * cross_33 + (1 - cos) * outer_33
 
 
-def _apply_colour(views_B3HH: Tensor, matrix_B33: Tensor, offset_B3: Tensor, mean_3: Tensor, std_3: Tensor) -> Tensor:
-    """Colour map and normalisation as one batched matrix product over the pixels, range 0..255 in."""
-    batch, _, height, width = views_B3HH.shape
+def _normalised(matrix_B33: Tensor, offset_B3: Tensor, mean_3: Tensor, std_3: Tensor) -> tuple[Tensor, Tensor]:
+    """Colour map and normalisation as one map of values 0..255: matrix (B, 3, 3), offset (B, 3, 1)."""
     scale_31 = (1 / std_3).view(3, 1)
-    matrix_B33 = matrix_B33 * scale_31 / 255
-    offset_B31 = (offset_B3.unsqueeze(-1) - mean_3.view(3, 1)) * scale_31
-    flat = torch.baddbmm(offset_B31, matrix_B33, views_B3HH.reshape(batch, 3, -1))
-    return flat.view(batch, 3, height, width)
+    return matrix_B33 * scale_31 / 255, (offset_B3.unsqueeze(-1) - mean_3.view(3, 1)) * scale_31

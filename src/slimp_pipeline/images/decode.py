@@ -5,14 +5,15 @@ import warnings
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.io import ImageReadMode, decode_image
-from torchvision.transforms.v2 import functional as F
+from torchvision.transforms.v2.functional import center_crop
 
 from slimp_pipeline.images.store import ImageStore
 
-CANVAS_MARGIN = 1.25  # the canvas is this much wider than the network's input, so that crops stay sharp
+CANVAS_MARGIN = 1.25  # the canvas may be this much wider than the network's input, so that crops stay sharp
 
 
 class DecodedImages(Dataset[tuple[Tensor, Tensor]]):
@@ -43,31 +44,30 @@ def fit_canvas(encoded: Sequence[bytes | memoryview], image_size: int) -> tuple[
     corner. The longer side is cropped to the centre: lesions are photographed in the middle.
 
     Returns:
-        canvas_B3SS: uint8, S = 1.25 image_size; pixels outside an image are zero and never sampled.
+        canvas_B3SS: uint8, S = the largest side of the batch, at most 1.25 image_size; pixels outside an
+            image are zero and never sampled.
         side_px_B: int64, the side of each image on its canvas.
     """
-    canvas_px = round(image_size * CANVAS_MARGIN)
-    canvas_B3SS = torch.zeros(len(encoded), 3, canvas_px, canvas_px, dtype=torch.uint8)
-    side_px_B = torch.empty(len(encoded), dtype=torch.int64)
-    for row, raw in enumerate(encoded):
-        image_3SS = _decode_square(raw, canvas_px)
-        side = image_3SS.shape[1]
-        canvas_B3SS[row, :, :side, :side] = image_3SS
-        side_px_B[row] = side
-    return canvas_B3SS, side_px_B
-
-
-def _decode_square(encoded: bytes | memoryview, canvas_px: int) -> Tensor:
+    max_px = round(image_size * CANVAS_MARGIN)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the store's memory is read-only, and only read
-        raw = torch.frombuffer(encoded, dtype=torch.uint8)
-    image_3HW = decode_image(raw, ImageReadMode.RGB)
+        images = [_decode_square(raw, max_px) for raw in encoded]
+    sides = [image_3SS.shape[1] for image_3SS in images]
+    canvas_px = max(sides, default=max_px)
+    canvas_B3SS = torch.zeros(len(images), 3, canvas_px, canvas_px, dtype=torch.uint8)
+    for row, (image_3SS, side) in enumerate(zip(images, sides, strict=True)):
+        canvas_B3SS[row, :, :side, :side] = image_3SS
+    return canvas_B3SS, torch.tensor(sides, dtype=torch.int64)
+
+
+def _decode_square(encoded: bytes | memoryview, max_px: int) -> Tensor:
+    image_3HW = decode_image(torch.frombuffer(encoded, dtype=torch.uint8), ImageReadMode.RGB)
     height, width = image_3HW.shape[1:]
     side = min(height, width)
     if height != width:
-        image_3HW = F.center_crop(image_3HW, [side, side])
-    if side > canvas_px:
-        image_3HW = F.resize(image_3HW, [canvas_px, canvas_px], antialias=True)
+        image_3HW = center_crop(image_3HW, [side, side])
+    if side > max_px:
+        image_3HW = F.interpolate(image_3HW[None], size=(max_px, max_px), mode="bilinear", antialias=True)[0]
     return image_3HW
 
 
