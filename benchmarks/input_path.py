@@ -14,7 +14,7 @@ from comparison import compare
 from slimp_pipeline.cohorts.fabricated import fabricate_tbp
 from slimp_pipeline.cohorts.raw_files import COLUMNS
 from slimp_pipeline.images.augment import augment
-from slimp_pipeline.images.decode import DecodedImages, keep_freed_memory
+from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import SCHEMA, ImageStore, pack
 from slimp_pipeline.parameters import AugmentationParams, IngestParams
 
@@ -64,13 +64,12 @@ class PerImage(Dataset):
 def measure(folder: Path, size: int, rounds: int) -> dict:
     store = crops(folder)
     keep_freed_memory()
-    count = 40 if size == 64 else 12
+    count = 150 if size == 64 else 40
     batches = torch.randint(len(store), (count, BATCH), generator=torch.Generator().manual_seed(0)).tolist()
 
     def ours() -> float:
-        loader = DataLoader(
-            DecodedImages(store, size), batch_sampler=batches, collate_fn=lambda x: x, num_workers=NUM_WORKERS
-        )
+        torch.set_num_threads(1)  # two workers decode meanwhile: more threads than cores wait for each other
+        loader = decoded_batches(store, size, batches, NUM_WORKERS)
         generator = torch.Generator().manual_seed(0)
         views = (augment(c, s, size, AugmentationParams(), generator, MEAN, STD) for c, s in loader)
         return _rate(views)

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 import timm
 import torch
-from torch.utils.data import DataLoader
 
 from comparison import compare
 from input_path import crops
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.images.decode import DecodedImages, keep_freed_memory
+from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.models.image import is_convolutional
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import ImageEncoderParams, LossParams, ModelParams, SamplerParams, TrainingParams
@@ -57,8 +56,7 @@ def _ours(model, store, data, settings, size: int) -> float:
         model.image_encoder.to(memory_format=torch.channels_last)
     drawn = list(islice(batches.steps(0, 10_000), STEPS + 2))
     indices = [data.store_index_N[rows].tolist() for rows in drawn]
-    images = DecodedImages(store, size)
-    loader = zip(drawn, DataLoader(images, batch_sampler=indices, collate_fn=lambda x: x, num_workers=1), strict=True)
+    loader = zip(drawn, decoded_batches(store, size, indices, num_workers=1), strict=True)
     for warm_up in range(2):
         rows, (canvas, side) = next(loader)
         step(warm_up, rows, canvas, side)

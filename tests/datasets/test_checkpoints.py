@@ -5,7 +5,7 @@ import torch
 from kedro.io import DatasetError, Version
 
 from slimp_pipeline.datasets import CheckpointsDataset
-from slimp_pipeline.models.pretrained import Checkpoint
+from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import LossParams, ModelParams
 from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
 

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 
 from slimp_pipeline.evaluation.embed import embed_methods, evaluation_rows, initial, methods
 from slimp_pipeline.images.store import SCHEMA, ImageStore
-from slimp_pipeline.models.pretrained import Checkpoint, PretrainedSLIMP
+from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import (
     EvaluationParams,

@@ -13,7 +13,7 @@ from hypothesis import settings
 from PIL import Image
 
 from slimp_pipeline.images.store import ImageStore, pack
-from slimp_pipeline.models.pretrained import Checkpoint
+from slimp_pipeline.models.checkpoint import Checkpoint, write_checkpoint
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import (
     ImageEncoderParams,
@@ -121,3 +121,9 @@ def pack_files(tmp_path: Path) -> Callable[[list[Path]], ImageStore]:
         return ImageStore(tmp_path / "store.arrow")
 
     return packed
+
+
+@pytest.fixture
+def folder(checkpoint: Checkpoint, tmp_path: Path) -> Path:
+    write_checkpoint(checkpoint, tmp_path / "encoders" / "fold_0")
+    return tmp_path / "encoders" / "fold_0"

@@ -6,7 +6,7 @@ from typing import Any
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 
 from slimp_pipeline.datasets.whole import appearing_whole
-from slimp_pipeline.models.pretrained import Checkpoint, read_checkpoint, write_checkpoint
+from slimp_pipeline.models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 
 
 class CheckpointsDataset(AbstractVersionedDataset[dict[str, Checkpoint], dict[str, Checkpoint]]):

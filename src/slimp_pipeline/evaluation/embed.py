@@ -5,19 +5,17 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from slimp_pipeline.images.decode import DecodedImages, keep_freed_memory
+from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import ImageStore
-from slimp_pipeline.models.pretrained import Checkpoint, PretrainedSLIMP
+from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.encoding import LevelEncoding
+from slimp_pipeline.tables.splits import ALL
 from slimp_pipeline.training.device import pick_device
-
-BLOCKS = ("image", "lesion", "patient")
-SHARED = "all"  # partition name of an embedding that is the same for all partitions
 
 
 def evaluation_rows(lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +59,7 @@ def embed_methods(
         starts["random_init"] = initial(checkpoint, random_image_encoder=True)
         for method, start in {"slimp": checkpoint, **starts}.items():
             encoder = PretrainedSLIMP(start, device, settings.batch_size)
-            image_key = f"{method}.{partition if method == 'slimp' else SHARED}.image"
+            image_key = f"{method}.{partition if method == 'slimp' else ALL}.image"
             if image_key not in embeddings:
                 embeddings[image_key] = _embed_images(encoder, rows, store, settings, f"{method} {partition}")
             embeddings |= {
@@ -83,7 +81,7 @@ def initial(checkpoint: Checkpoint, *, random_image_encoder: bool) -> Checkpoint
 
 def block(embeddings: Mapping[str, np.ndarray], method: str, partition: str, name: str) -> np.ndarray | None:
     """Look up a block of a method for a partition; None where there is none."""
-    for key in (f"{method}.{partition}.{name}", f"{method}.{SHARED}.{name}"):
+    for key in (f"{method}.{partition}.{name}", f"{method}.{ALL}.{name}"):
         if key in embeddings:
             return embeddings[key]
     return None
@@ -99,18 +97,13 @@ def _embed_images(
 ) -> np.ndarray:
     index = rows["store_index"].to_numpy(dtype=np.int64)
     batches = [index[i : i + settings.batch_size].tolist() for i in range(0, len(index), settings.batch_size)]
-    images = DecodedImages(store, encoder.checkpoint.model.image_encoder.image_size)
-    loader = DataLoader(images, batch_sampler=batches, collate_fn=_as_is, num_workers=settings.num_workers)  # type: ignore[arg-type]
+    image_size = encoder.checkpoint.model.image_encoder.image_size
     parts = []
     with tqdm(total=len(index), desc=f"Embedding {label}", unit="img", leave=False, disable=None) as progress:
-        for canvas, side in loader:
+        for canvas, side in decoded_batches(store, image_size, batches, settings.num_workers):
             parts.append(encoder.encode_canvases(canvas, side))
             progress.update(len(side))
     return np.concatenate(parts)
-
-
-def _as_is(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    return batch
 
 
 def _embed_metadata(encoder: PretrainedSLIMP, rows: pd.DataFrame) -> dict[str, np.ndarray]:

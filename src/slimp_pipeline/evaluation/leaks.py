@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from slimp_pipeline.evaluation.embed import SHARED
-from slimp_pipeline.models.pretrained import Checkpoint
-from slimp_pipeline.tables.splits import check_patient_disjoint, partition, partition_names, rows_digest
+from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.tables.splits import ALL, check_patient_disjoint, partition, partition_names, rows_digest
 
 
 def check_encoders(training_rows: pd.DataFrame, checkpoints: Mapping[str, Checkpoint]) -> None:
@@ -38,7 +37,7 @@ def check_no_leak(training_rows: pd.DataFrame, splits: pd.DataFrame, *, same_coh
     """
     check_patient_disjoint(splits)
     if not same_cohort:
-        if set(training_rows["partition"]) != {SHARED}:
+        if set(training_rows["partition"]) != {ALL}:
             raise ValueError(
                 "the latest encoders of the source cohort were trained fold by fold, for an evaluation on itself. "
                 "Run `kedro run --pipeline=pretrain` with these settings first."

@@ -63,7 +63,7 @@ def _views(
     """Sample and colour the views: at once on a GPU, on a CPU in pieces that stay in its cache."""
     device, batch = canvas_B3SS.device, len(canvas_B3SS)
     step = max(1, _PIECE_PX // image_size**2) if device.type == "cpu" else max(1, batch)
-    matrix_B33, offset_B31 = _normalised(*(part.to(device) for part in colour), mean_3, std_3)
+    matrix_B33, offset_B31 = _normalised(colour[0].to(device), colour[1].to(device), mean_3, std_3)
     theta_B23, side_px_B = theta_B23.to(device), side_px_B.to(device)
     views_B3HH = torch.empty(batch, 3, image_size, image_size, device=device)
     for start in range(0, batch, step):

@@ -2,12 +2,12 @@
 
 import ctypes
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2.functional import center_crop
 
@@ -34,6 +34,20 @@ class DecodedImages(Dataset[tuple[Tensor, Tensor]]):
     def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Decode store rows `indices`; returns canvases and sides as `fit_canvas` does."""
         return fit_canvas([self.store.encoded(int(index)) for index in indices], self.image_size)
+
+
+def decoded_batches(
+    store: ImageStore, image_size: int, batches: Iterable[list[int]], num_workers: int, *, pin_memory: bool = False
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """Decode batches of store rows, in order, in worker processes; yields what `fit_canvas` returns."""
+    return DataLoader(
+        DecodedImages(store, image_size),
+        batch_sampler=batches,
+        collate_fn=_as_is,  # type: ignore[arg-type]  # the dataset gives whole batches
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        prefetch_factor=4 if num_workers else None,
+    )
 
 
 def fit_canvas(encoded: Sequence[bytes | memoryview], image_size: int) -> tuple[Tensor, Tensor]:
@@ -69,6 +83,10 @@ def _decode_square(encoded: bytes | memoryview, max_px: int) -> Tensor:
     if side > max_px:
         image_3HW = F.interpolate(image_3HW[None], size=(max_px, max_px), mode="bilinear", antialias=True)[0]
     return image_3HW
+
+
+def _as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return batch
 
 
 def keep_freed_memory() -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from slimp_pipeline.cohorts.reader import FALSE, TRUE
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.parameters import Block
-from slimp_pipeline.tables.splits import partition, partition_names
+from slimp_pipeline.tables.splits import ALL, partition, partition_names
 
 MISSING, UNSEEN = 0, 1  # codes of a categorical field; its categories follow
 MAX_DEVIATIONS = 8.0  # a number further from the training mean is taken as this far
@@ -89,7 +89,7 @@ def fit_encodings(
     lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame, fields: dict[str, FieldSpec]
 ) -> dict[str, Encoding]:
     """Fit one encoding per partition on its training patients; `all` is fitted on every split row."""
-    training = {"all": np.ones(len(splits), dtype=bool)}
+    training = {ALL: np.ones(len(splits), dtype=bool)}
     training |= {name: partition(splits, name)[0] for name in partition_names(splits)}
     encodings = {}
     for name, rows in training.items():

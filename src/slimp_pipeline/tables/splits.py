@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from slimp_pipeline.parameters import FeatureParams
 
 HOLDOUT = "holdout"
+ALL = "all"  # the partition of a cohort that isn't tested on: every row trains
 _MAX_PARTS = 50  # the hold-out is a number of parts of the cohort, of at most so many
 _TEST_NAMES, _TRAIN_NAMES = (
     {"test", "holdout", "hold-out"},

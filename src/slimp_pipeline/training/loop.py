@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 
-from slimp_pipeline.images.decode import DecodedImages, keep_freed_memory
+from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.image import is_convolutional
 from slimp_pipeline.models.slimp import SLIMP
@@ -74,37 +73,17 @@ def train(
     return run.weights(), run.progress
 
 
-class _StepBatches(Sampler[list[int]]):
-    """Store rows of every step to come."""
-
-    def __init__(self, batches: PatientBatches, data: PatientLesions, start: int, num_epochs: int) -> None:
-        self.batches, self.data, self.start, self.num_epochs = batches, data, start, num_epochs
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for rows in self.batches.steps(self.start, self.num_epochs):
-            yield self.data.store_index_N[rows].tolist()
-
-
 def _inputs(
     store: ImageStore, image_size: int, data: PatientLesions, batches: PatientBatches, run: Run
 ) -> Iterator[tuple[np.ndarray, tuple[Tensor, Tensor]]]:
     """Lesion rows and decoded images of every step to come."""
     if run.is_over:
         return iter(())
-    num_epochs, num_workers = run.settings.num_epochs, run.settings.num_workers
-    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-        DecodedImages(store, image_size),
-        batch_sampler=_StepBatches(batches, data, run.step, num_epochs),
-        collate_fn=_as_is,  # type: ignore[arg-type]  # the dataset gives whole batches
-        num_workers=num_workers,
-        pin_memory=pick_device(run.settings.device).type == "cuda",
-        prefetch_factor=4 if num_workers else None,
-    )
-    return zip(batches.steps(run.step, num_epochs), loader, strict=True)
-
-
-def _as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    return batch
+    settings = run.settings
+    store_rows = (data.store_index_N[rows].tolist() for rows in batches.steps(run.step, settings.num_epochs))
+    on_gpu = pick_device(settings.device).type == "cuda"
+    images = decoded_batches(store, image_size, store_rows, settings.num_workers, pin_memory=on_gpu)
+    return zip(batches.steps(run.step, settings.num_epochs), images, strict=True)
 
 
 def _place(model: SLIMP, device: torch.device) -> SLIMP:

@@ -12,17 +12,15 @@ import torch
 from sklearn.model_selection import GroupShuffleSplit
 
 from slimp_pipeline.images.store import ImageStore
-from slimp_pipeline.models.pretrained import Checkpoint
+from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
-from slimp_pipeline.tables.splits import partition, partition_names, rows_digest
+from slimp_pipeline.tables.splits import ALL, partition, partition_names, rows_digest
 from slimp_pipeline.training.checkpoint import running_key
 from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.loop import train
 from slimp_pipeline.training.run import Report
-
-ALL = "all"  # the partition of a source cohort that isn't tested on: all its patients train
 
 
 @dataclass(frozen=True)

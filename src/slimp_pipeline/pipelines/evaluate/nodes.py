@@ -11,7 +11,7 @@ from slimp_pipeline.evaluation import protocol
 from slimp_pipeline.evaluation.embed import embed_methods, evaluation_rows
 from slimp_pipeline.evaluation.leaks import check_encoders, check_no_leak
 from slimp_pipeline.images.store import ImageStore
-from slimp_pipeline.models.pretrained import Checkpoint
+from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.reporting import figures
 from slimp_pipeline.tables.encoding import Encoding

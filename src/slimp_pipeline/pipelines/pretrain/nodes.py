@@ -8,7 +8,7 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.store import ImageStore
-from slimp_pipeline.models.pretrained import Checkpoint
+from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
 from slimp_pipeline.training.pretrain import Cohort, pretrain_partitions, training_partitions
