@@ -82,6 +82,20 @@ def test_a_download_of_the_isic_client_is_read(tmp_path: Path, read_raw: ReadRaw
     assert_packs(images)
 
 
+def test_a_collection_of_the_archive_may_lack_any_column_but_the_image_id(
+    tmp_path: Path, read_raw: ReadRaw, caplog: pytest.LogCaptureFixture
+) -> None:
+    isic_download(tmp_path / "isic_archive")
+    listed = pd.read_csv(tmp_path / "isic_archive/metadata.csv", dtype=str)
+    listed[["isic_id", "sex"]].to_csv(tmp_path / "isic_archive/metadata.csv", index=False)
+    with caplog.at_level("INFO"):
+        rows, quarantine, _ = read_raw("isic_archive", tmp_path)
+    assert len(quarantine) == 0 and rows["sex"].tolist() == ["female"] * 3
+    assert rows[["age_years", "site", "diagnosis", "malignant"]].isna().all(axis=None)
+    assert rows["patient_id"].is_unique and not rows["patient_known"].any()
+    assert "metadata.csv has no column age_approx, anatom_site_general, diagnosis_1, " in caplog.text
+
+
 def test_hiba_keeps_histories_as_categories_and_lesions_as_named(tmp_path: Path, read_raw: ReadRaw) -> None:
     isic_download(tmp_path / "hiba")
     rows, _, _ = read_raw("hiba", tmp_path)

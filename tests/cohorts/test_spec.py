@@ -51,6 +51,13 @@ def test_malignant_and_indeterminate_diagnoses_do_not_overlap_and_exist(
     assert not known or set(label.malignant) <= known
 
 
+def test_an_optional_column_that_nothing_reads_is_refused(make_spec: Callable[..., CohortSpec]) -> None:
+    assert make_spec(optional=["age", "patient"]).optional == ["age", "patient"]
+    for name in ("agee", "image"):
+        with pytest.raises(ValueError, match=f"`optional` names {name}"):
+            make_spec(optional=[name])
+
+
 @pytest.mark.parametrize("name", ["hiba", "isic_archive"])
 def test_columns_of_isic_archive_cohorts_are_those_of_its_client(
     shipped_spec: Callable[[str], CohortSpec], name: str

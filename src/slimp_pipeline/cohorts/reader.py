@@ -1,5 +1,6 @@
 """Raw tables to lesion rows: one reader for every cohort, driven by its specification."""
 
+import logging
 import math
 from pathlib import Path, PurePosixPath
 
@@ -8,6 +9,7 @@ import pandas as pd
 from slimp_pipeline.cohorts.csv_table import read_csv_table
 from slimp_pipeline.cohorts.spec import MISSING_TOKENS, CohortSpec, FieldSpec, LabelSpec, TableSpec
 
+logger = logging.getLogger(__name__)
 QUARANTINE_COLUMNS = ["image_id", "line", "column", "value", "reason"]
 TRUE, FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
 
@@ -29,8 +31,7 @@ def read_rows(spec: CohortSpec, table_paths: list[Path]) -> tuple[pd.DataFrame, 
     Raises:
         ValueError: If a column is missing or a table can't be read; names the file and the column.
     """
-    raw = _join(spec, table_paths)
-    _require_columns(spec, raw, table_paths[0])
+    raw = _with_columns(spec, _join(spec, table_paths), table_paths[0])
     problems: list[pd.DataFrame] = []
     rows = pd.DataFrame({"image_id": _image_ids(spec, raw, problems)}, index=raw.index)
     rows["lesion_id"], lesion_known = _joined_ids(raw, spec.lesion_id, rows["image_id"], "image:" + rows["image_id"])
@@ -81,16 +82,17 @@ def _left_join(spec: CohortSpec, left: pd.DataFrame, right: pd.DataFrame, table:
     return left.join(merged.drop(columns=key).fillna(""))
 
 
-def _require_columns(spec: CohortSpec, raw: pd.DataFrame, path: Path) -> None:
-    needed = [spec.image_id, *spec.lesion_id, *spec.patient_id]
-    needed += [column for field in spec.fields.values() for column in field.columns]
-    if spec.label:
-        needed += spec.label.columns
-    if missing := sorted(set(needed) - set(raw.columns)):
+def _with_columns(spec: CohortSpec, raw: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Require the columns that are read, and fill in the optional ones that aren't there."""
+    absent = sorted(set(spec.columns) - set(raw.columns))
+    if needed := [column for column in absent if column not in spec.optional]:
         raise ValueError(
-            f"{path}: column {', '.join(missing)} not found. The cohort '{spec.name}' needs it; the file "
+            f"{path}: column {', '.join(needed)} not found. The cohort '{spec.name}' needs it; the file "
             f"has: {', '.join(raw.columns)}. Correct the file or the cohort's YAML."
         )
+    if absent:
+        logger.info("%s has no column %s: not known in any row", path.name, ", ".join(absent))
+    return raw.assign(**dict.fromkeys(absent, ""))
 
 
 def _image_ids(spec: CohortSpec, raw: pd.DataFrame, problems: list[pd.DataFrame]) -> pd.Series:

@@ -126,6 +126,7 @@ class CohortSpec(Block):
     label: LabelSpec | None = None
     fields: dict[str, FieldSpec]
     leaks: dict[str, str] = {}  # column -> why it may not be a feature
+    optional: list[str] = []  # columns that some releases lack: where one is absent, its values are missing
     ignored: list[str] = []  # known columns without use
     fabricated: FabricatedSpec | None = None
 
@@ -140,6 +141,20 @@ class CohortSpec(Block):
                         f"label: {leaking[column]}. Remove the field."
                     )
         return self
+
+    @model_validator(mode="after")
+    def _optional_columns_are_read(self) -> "CohortSpec":
+        if unread := [name for name in self.optional if name not in self.columns or name == self.image_id]:
+            raise ValueError(
+                f"cohort {self.name}: `optional` names {', '.join(unread)}, which no id, field or label reads"
+            )
+        return self
+
+    @property
+    def columns(self) -> list[str]:
+        """Raw columns that are read."""
+        fields = [column for field in self.fields.values() for column in field.columns]
+        return [self.image_id, *self.lesion_id, *self.patient_id, *fields, *(self.label.columns if self.label else [])]
 
     @property
     def leaking_columns(self) -> dict[str, str]:
