@@ -61,7 +61,7 @@ def test_nothing_is_pickled(finished):
     project, _ = finished
     files = [path for path in (project.folder / "data").rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= {
-        ".parquet", ".csv", ".json", ".safetensors", ".arrow", ".html", ".md", ".hdf5", ".png", "",
+        ".parquet", ".csv", ".json", ".safetensors", ".arrow", ".html", ".md", ".hdf5", ".png", ".svg", "",
     }  # fmt: skip
     assert not [path for path in files if path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")]
 

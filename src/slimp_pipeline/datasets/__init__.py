@@ -3,6 +3,7 @@
 from slimp_pipeline.datasets.arrays import ArraysDataset
 from slimp_pipeline.datasets.atomic import AtomicDataset
 from slimp_pipeline.datasets.checkpoints import CheckpointsDataset
+from slimp_pipeline.datasets.files import FilesDataset
 from slimp_pipeline.datasets.image_store import ImageStoreDataset
 
-__all__ = ["ArraysDataset", "AtomicDataset", "CheckpointsDataset", "ImageStoreDataset"]
+__all__ = ["ArraysDataset", "AtomicDataset", "CheckpointsDataset", "FilesDataset", "ImageStoreDataset"]

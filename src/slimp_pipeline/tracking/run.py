@@ -65,6 +65,8 @@ def log_artifacts(catalog: DataCatalog, names: set[str]) -> None:
             mlflow.log_text(catalog.load(name).to_csv(index=False), f"{name}.csv")
     if "report_page" in names:
         mlflow.log_text(catalog.load("report_page"), "report.html")
+    if "figure_files" in names:
+        mlflow.log_artifacts(catalog["figure_files"].folder(), "figures")  # type: ignore[attr-defined]
     for name in sorted(names):
         if name.endswith(("_figure", "_map")):
             mlflow.log_figure(catalog.load(name), f"figures/{name}.html")

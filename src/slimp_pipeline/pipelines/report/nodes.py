@@ -11,11 +11,17 @@ from slimp_pipeline.parameters import ReportParams
 from slimp_pipeline.reporting import figures
 from slimp_pipeline.reporting.gallery import nearest_neighbours
 from slimp_pipeline.reporting.page import Role, render_page
+from slimp_pipeline.reporting.pictures import draw_pictures
 
 
 def draw_training(history: pd.DataFrame) -> tuple[go.Figure, go.Figure]:
     """Loss curves and embedding health."""
     return figures.history_figure(history), figures.health_figure(history)
+
+
+def export_figures(**drawn: go.Figure) -> dict[str, bytes]:
+    """PNG and SVG of every figure."""
+    return draw_pictures(drawn)
 
 
 def pick_gallery(

@@ -4,7 +4,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from slimp_pipeline.pipelines.report.nodes import draw_training, pick_gallery, render
+from slimp_pipeline.pipelines.report.nodes import draw_training, export_figures, pick_gallery, render
 
 _ROLE_TABLES = {
     "manifest": "manifest",
@@ -12,16 +12,19 @@ _ROLE_TABLES = {
     "duplicates": "duplicates",
     "conflicts": "patient_conflicts",
 }
-_FIGURES = ("history_figure", "health_figure", "results_figure", "roc_figure", "confusion_figure")
+_FIGURES = {
+    name: name for name in ("history_figure", "health_figure", "results_figure", "roc_figure", "confusion_figure")
+} | {"embedding_map_figure": "embedding_map"}
 
 
 def create_pipeline(**kwargs: Any) -> Pipeline:
     """History, results and figures -> report page."""
     tables = {f"{role}_{key}": f"{role}.{name}" for role in ("source", "target") for key, name in _ROLE_TABLES.items()}
-    names = ("gallery", "training_rows", "history", "results", "differences", *_FIGURES)
+    names = ("gallery", "training_rows", "history", "results", "differences")
     return Pipeline(
         [
             Node(draw_training, inputs="history", outputs=["history_figure", "health_figure"], name="draw_training"),
+            Node(export_figures, inputs=_FIGURES, outputs="figure_files", name="export_figures"),
             Node(
                 pick_gallery,
                 inputs=[
@@ -37,7 +40,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             ),
             Node(
                 render,
-                inputs=tables | {name: name for name in names} | {"embedding_map_figure": "embedding_map"},
+                inputs=tables | {name: name for name in names} | _FIGURES,
                 outputs="report_page",
                 name="render_report",
             ),
