@@ -47,6 +47,13 @@ class ImageEncoderParams(Block):
     weights: str = "random"  # random | hub | path of a safetensors file
     arguments: dict[str, Any] | None = None  # passed on to timm.create_model
     num_trained_stages: int | None = Field(None, ge=0)  # the last N stages train; None: all
+    keep_batch_norm: bool = False  # batch norm goes by the statistics of the first weights, never by the batch's
+
+    @model_validator(mode="after")
+    def _kept_statistics_exist(self) -> "ImageEncoderParams":
+        if self.keep_batch_norm and self.weights == "random":
+            raise ValueError("keep_batch_norm needs first weights that have statistics; `weights` is random")
+        return self
 
 
 class MetadataEncoderParams(Block):

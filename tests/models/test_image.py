@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from slimp_pipeline.models.image import (
     build_image_encoder,
     freeze_stages,
+    hold_statistics,
     is_convolutional,
     normalisation,
-    set_training_mode,
 )
 from slimp_pipeline.parameters import ImageEncoderParams
 
@@ -125,8 +125,8 @@ def test_the_normalisation_is_the_backbones_own():
     assert mean.tolist() == std.tolist() == [0.5, 0.5, 0.5]
 
 
-def trained(encoder, steps: int = 2) -> None:
-    set_training_mode(encoder)
+def trained(encoder, steps: int = 2, keep_batch_norm: bool = False) -> None:
+    hold_statistics(encoder.train(), keep_batch_norm=keep_batch_norm)
     optimizer = torch.optim.AdamW([p for p in encoder.parameters() if p.requires_grad], lr=0.1, weight_decay=0.5)
     for step in range(steps):
         encoder(torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(step))).pow(2).mean().backward()
@@ -150,6 +150,21 @@ def test_frozen_stages_stay_bit_identical_with_their_batch_norm_statistics():
             assert torch.equal(value, before[name]) == held, name
 
 
+def test_kept_batch_norm_trains_its_scale_but_not_its_statistics():
+    torch.manual_seed(0)
+    encoder = build_image_encoder(ImageEncoderParams(name="tf_efficientnet_lite0", image_size=32))
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    trained(encoder, keep_batch_norm=True)
+    for name, value in encoder.state_dict().items():
+        statistic = name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+        assert torch.equal(value, before[name]) == statistic, name
+
+
+def test_statistics_can_only_be_kept_where_there_are_some():
+    with pytest.raises(ValueError, match="keep_batch_norm needs first weights that have statistics"):
+        ImageEncoderParams(name="tf_efficientnet_lite0", keep_batch_norm=True)
+
+
 @pytest.mark.parametrize("num_trained", [0, 1, 2])
 def test_as_many_stages_train_as_were_asked_for(num_trained):
     encoder = build_image_encoder(settings_of(num_trained_stages=num_trained))
@@ -170,7 +185,7 @@ def test_more_stages_than_there_are_is_an_error():
 
 def test_a_frozen_stem_leaves_the_trained_blocks_in_training_mode():
     encoder = build_image_encoder(settings_of(arguments={**VIT, "proj_drop_rate": 0.5}, num_trained_stages=1))
-    set_training_mode(encoder)
+    hold_statistics(encoder.train(), keep_batch_norm=False)
     drops = [module for name, module in encoder.blocks.named_modules() if isinstance(module, torch.nn.Dropout)]
     assert drops
     assert all(module.training for module in drops)

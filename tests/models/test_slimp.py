@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from slimp_pipeline.models.slimp import SLIMP
-from slimp_pipeline.parameters import LossParams
+from slimp_pipeline.parameters import ImageEncoderParams, LossParams, ModelParams
 from slimp_pipeline.tables.encoding import encode
 
 
@@ -83,3 +83,17 @@ def test_a_temperature_at_its_minimum_can_rise_again(model, encoding):
     assert model.log_temperatures.tolist() == pytest.approx([math.log(0.01)] * 2)
     model(*batch(encoding, [1, 1])).lesion_temperature.backward()
     assert float(model.log_temperatures.grad[0]) == pytest.approx(0.01)
+
+
+def test_batch_norm_is_kept_through_training_and_evaluation(encoding):
+    image_encoder = ImageEncoderParams(
+        name="tf_efficientnet_lite0", image_size=32, weights="file.safetensors", keep_batch_norm=True
+    )
+    settings = ModelParams(image_encoder=image_encoder)
+    model = SLIMP(settings, LossParams(), encoding, load_weights=False)
+    for _ in range(2):
+        model.train()
+        assert model.lesion_encoder.training and model.image_encoder.conv_head.training
+        assert not model.image_encoder.bn2.training
+        model.eval()
+        assert not model.lesion_encoder.training

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from timm.models import group_parameters
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from slimp_pipeline.parameters import ImageEncoderParams
 
@@ -76,12 +77,17 @@ def freeze_stages(encoder: nn.Module, num_trained_stages: int | None) -> None:
                 parameters[name].requires_grad_(False)
 
 
-def set_training_mode(encoder: nn.Module) -> None:
-    """Training mode, except for frozen normalisation layers: their statistics stay as they were."""
-    encoder.train()
+def hold_statistics(encoder: nn.Module, *, keep_batch_norm: bool) -> None:
+    """Put layers of an encoder in training mode back into evaluation mode, so that their statistics stay.
+
+    Args:
+        encoder: In training mode.
+        keep_batch_norm: True: all batch-norm layers; else only layers whose parameters are frozen.
+    """
     for module in encoder.modules():
         own = list(module.parameters(recurse=False))
-        if own and not any(parameter.requires_grad for parameter in own):
+        frozen = own and not any(parameter.requires_grad for parameter in own)
+        if frozen or (keep_batch_norm and isinstance(module, _BatchNorm)):
             module.training = False  # of this module alone: what lies inside may train
 
 

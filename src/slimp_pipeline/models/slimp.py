@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from slimp_pipeline.models.image import build_image_encoder, normalisation
+from slimp_pipeline.models.image import build_image_encoder, hold_statistics, normalisation
 from slimp_pipeline.models.phenotype import mean_per_patient
 from slimp_pipeline.models.tabular import MetadataEncoder, TensorFields
 from slimp_pipeline.parameters import LossParams, ModelParams
@@ -50,6 +50,7 @@ class SLIMP(nn.Module):
         self.lesion_projection = _projection(metadata_dim, dim)
         self.phenotype_projection = _projection(image_dim + metadata_dim, dim)
         self.patient_projection = _projection(metadata_dim, dim)
+        self._keep_batch_norm = settings.image_encoder.keep_batch_norm
         self._min_log_temperature = math.log(loss.min_temperature)
         self.log_temperatures = nn.Parameter(torch.full((2,), loss.temperature).log())
         self.clamp_temperatures()
@@ -83,6 +84,13 @@ class SLIMP(nn.Module):
             temperatures[0],
             temperatures[1],
         )
+
+    def train(self, mode: bool = True) -> "SLIMP":
+        """Switch between training and evaluation; layers that are frozen keep their statistics."""
+        super().train(mode)
+        if mode:
+            hold_statistics(self.image_encoder, keep_batch_norm=self._keep_batch_norm)
+        return self
 
     @torch.no_grad()
     def clamp_temperatures(self) -> None:

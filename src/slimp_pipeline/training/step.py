@@ -8,7 +8,7 @@ from torch import Tensor
 
 from slimp_pipeline.images.augment import augment
 from slimp_pipeline.losses.nested import NestedLoss, nested_loss
-from slimp_pipeline.models.image import is_convolutional, set_training_mode
+from slimp_pipeline.models.image import is_convolutional
 from slimp_pipeline.models.slimp import SLIMP, NestedProjections
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.training.data import PatientLesions, select
@@ -71,7 +71,7 @@ class TrainingStep:
         self.settings, self.image_size, self.device, self.num_steps = settings, image_size, device, num_steps
         self.amp = settings.mixed_precision and device.type == "cuda"
         self.channels_last = is_convolutional(model.image_encoder)
-        set_training_mode(model)
+        model.train()
 
     def __call__(self, step: int, rows: np.ndarray, canvas_B3SS: Tensor, side_px_B: Tensor) -> dict[str, float]:
         """Take step number `step` (from 0).

@@ -10,7 +10,6 @@ from slimp_pipeline.images.augment import plain_view
 from slimp_pipeline.images.decode import DecodedImages
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.losses.nested import nested_loss
-from slimp_pipeline.models.image import set_training_mode
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.training.data import PatientLesions
@@ -57,7 +56,7 @@ def validate(model: SLIMP, held_out: HeldOut, settings: TrainingParams, device: 
         projections, lesion_groups, patient_groups = project(model, held_out.data, rows, views, amp)
         losses.append(nested_loss(projections, lesion_groups, patient_groups, settings.loss))
         parts.append((projections, lesion_groups, patient_groups))
-    set_training_mode(model)
+    model.train()
     image = torch.cat([p.image_BD for p, _, _ in parts]).float()
     lesion = torch.cat([p.lesion_metadata_BD for p, _, _ in parts]).float()
     phenotype = torch.cat([p.phenotype_PD for p, _, _ in parts]).float()
