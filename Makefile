@@ -41,7 +41,7 @@ bench: $(READY)
 	@$(BIN)/python benchmarks/run.py
 
 docs: $(READY)
-	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]" && $(BIN)/mkdocs build --strict
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]" && NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
