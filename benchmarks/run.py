@@ -22,8 +22,9 @@ ROUNDS = 5
 BENCHMARKS: dict[str, Callable[[Path, int], dict]] = {
     "input_path_64": lambda folder, rounds: input_path.measure(folder, 64, rounds),
     "input_path_224": lambda folder, rounds: input_path.measure(folder, 224, rounds),
-    "training_step_vit": lambda folder, rounds: training_step.measure(folder, "vit", rounds),
+    "training_step_vit_tiny": lambda folder, rounds: training_step.measure(folder, "vit_tiny", rounds),
     "training_step_efficientnet": lambda folder, rounds: training_step.measure(folder, "efficientnet", rounds),
+    "training_step_vit_small": lambda folder, rounds: training_step.measure(folder, "vit_small", rounds),
     "features_401k": features_401k.measure,
     "demo": demo.measure,
 }

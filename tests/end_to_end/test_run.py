@@ -175,23 +175,34 @@ def test_cross_fitting_trains_once_per_fold_and_never_on_its_test_patients(fresh
         fresh.run("evaluate", **roles, features={"seed": 9})
 
 
-def test_a_run_killed_while_training_goes_on_to_the_same_weights(finished, fresh):
+def kill_once_there_is(project, pattern: str) -> None:
+    """Start a run, and end it without warning as soon as a path under data/ exists."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "kedro", "run", "--env=test", "--pipeline=pretrain"],
-        cwd=fresh.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", "kedro", "run", "--env=test"],
+        cwd=project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    running = fresh.folder / "data/06_models/running"
-    deadline = time.monotonic() + 200
-    while not list(running.glob("*/step_*")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    deadline = time.monotonic() + 120
+    while not list((project.folder / "data").glob(pattern)) and time.monotonic() < deadline:
+        time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert list(running.glob("*/step_*"))
-    done = fresh.kedro("run", "--env=test", "--pipeline=pretrain")  # a process as fresh as the one compared with
+    assert list((project.folder / "data").glob(pattern))
+
+
+def test_a_run_killed_in_one_stage_after_the_other_ends_in_the_very_same_weights_and_results(finished, fresh):
+    for pattern in (
+        "02_intermediate/demo_tbp/image_store/*.tmp",  # packing
+        "06_models/running/*/step_*",  # training
+        "07_model_output/demo_clinic/embeddings.safetensors/*/embeddings.safetensors",  # evaluating
+    ):
+        kill_once_there_is(fresh, pattern)
+    done = fresh.kedro("run", "--env=test")
     assert done.returncode == 0, done.stderr
-    resumed = fresh.latest("06_models/demo_tbp/encoders") / "all/model.safetensors"
-    whole = finished[0].latest("06_models/demo_tbp/encoders") / "all/model.safetensors"
-    assert resumed.read_bytes() == whole.read_bytes()
+    for path in ("06_models/demo_tbp/encoders", "08_reporting/demo_clinic/results.csv"):
+        resumed, whole = fresh.latest(path), finished[0].latest(path)
+        if whole.is_dir():
+            resumed, whole = resumed / "all/model.safetensors", whole / "all/model.safetensors"
+        assert resumed.read_bytes() == whole.read_bytes(), path
 
 
 def test_the_registry_holds_every_pipeline_with_a_layer_for_every_dataset():
