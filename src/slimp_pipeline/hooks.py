@@ -41,6 +41,8 @@ class TrackingHooks(MlflowHook):
         _require_encoders(run_params, pipeline, catalog)
         super().before_pipeline_run(run_params, pipeline, catalog)
         if self._is_mlflow_enabled:
+            roles = [catalog.load(f"params:{role}.cohort").name for role in ("source", "target")]
+            tracking.name_run(*roles)
             mlflow.set_tags({"git_commit": tracking.git_commit(self._project), "env": run_params.get("env") or "base"})
 
     @hook_impl

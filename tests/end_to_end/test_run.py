@@ -127,7 +127,8 @@ def test_evaluate_alone_rests_on_the_earlier_pretraining_and_says_so(copy_of_fin
     mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
     runs = mlflow.search_runs(experiment_names=["slimp-test"], output_format="list")
     by_name = {run.info.run_name: run for run in runs}
-    assert by_name["evaluate"].data.tags["pretraining_run_id"] == by_name["__default__"].info.run_id
+    evaluation, whole = by_name["evaluate: demo_tbp → demo_clinic"], by_name["everything: demo_tbp → demo_clinic"]
+    assert evaluation.data.tags["pretraining_run_id"] == whole.info.run_id
 
 
 def test_evaluate_without_encoder_says_which_command_makes_one(fresh):

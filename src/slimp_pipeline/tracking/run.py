@@ -27,6 +27,13 @@ def git_commit(project: Path) -> str:
         return "unknown"
 
 
+def name_run(source: str, target: str) -> None:
+    """Name the active run by what it does with whom: it stands among many in the MLflow UI."""
+    if run := mlflow.active_run():
+        pipeline = str(run.info.run_name).replace("__default__", "everything")
+        mlflow.set_tag("mlflow.runName", f"{pipeline}: {source} → {target}")
+
+
 def encoders_digest(encoders: dict[str, Checkpoint]) -> str:
     """Digest of the weights, by which an evaluation finds the pre-training it rests on."""
     digest = hashlib.sha256()
