@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
 from slimp_pipeline.cohorts.reader import read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.images.contact_sheet import cohort_sheet
 from slimp_pipeline.images.store import ImageStore, Packing, pack, packing_key
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.tables import lesions as lesions_table
@@ -43,3 +45,8 @@ def link_images(
         int((~images["image_id"].isin(listed)).sum()),
         settings.max_quarantined_share,
     )
+
+
+def draw_contact_sheet(lesions: pd.DataFrame, image_store: ImageStore) -> Image.Image:
+    """Pictures of every diagnosis on one sheet."""
+    return cohort_sheet(lesions, image_store)

@@ -4,11 +4,11 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from slimp_pipeline.pipelines.ingest.nodes import link_images, pack_images, read_lesions
+from slimp_pipeline.pipelines.ingest.nodes import draw_contact_sheet, link_images, pack_images, read_lesions
 
 
 def create_pipeline(**kwargs: Any) -> Pipeline:
-    """One role's raw files -> lesions, image store, quarantine, manifest."""
+    """One role's raw files -> lesions, image store, quarantine, manifest, contact sheet."""
     return Pipeline(
         [
             Node(
@@ -24,6 +24,10 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 inputs=["params:cohort", "rows", "row_quarantine", "raw_files", "image_store", "params:ingest"],
                 outputs=["lesions", "quarantine", "manifest"],
                 name="link_images",
+            ),
+            Node(
+                draw_contact_sheet, inputs=["lesions", "image_store"], outputs="contact_sheet",
+                name="draw_contact_sheet",
             ),
         ]
     )  # fmt: skip

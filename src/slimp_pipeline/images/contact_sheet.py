@@ -1,19 +1,38 @@
 """Many small pictures on one sheet, for looking at a cohort at a glance."""
 
-from __future__ import annotations
-
+import io
 from collections.abc import Sequence
 
+import pandas as pd
 from PIL import Image, ImageDraw
+
+from slimp_pipeline.images.store import ImageStore
 
 _GAP_PX = 4
 _CAPTION_PX = 12
+_COLUMNS, _NUM_PICTURES = 10, 60
+
+
+def cohort_sheet(lesions: pd.DataFrame, store: ImageStore) -> Image.Image:
+    """Show a cohort: up to 60 of its pictures, as many of each diagnosis as there are, spread over the table.
+
+    Args:
+        lesions: diagnosis, store_index.
+        store: The image store.
+    """
+    rows = lesions[lesions["store_index"].notna()]
+    by_class = rows.groupby(rows["diagnosis"].fillna("unlabelled"), sort=True)
+    share = -(-_NUM_PICTURES // max(1, by_class.ngroups))
+    chosen = [group.iloc[:: max(1, len(group) // share)].head(share) for _, group in by_class]
+    shown = pd.concat(chosen).head(_NUM_PICTURES) if chosen else rows
+    pictures = [Image.open(io.BytesIO(store.encoded(int(index)))) for index in shown["store_index"]]
+    return contact_sheet(pictures, _COLUMNS, captions=shown["diagnosis"].fillna("unlabelled").tolist())
 
 
 def contact_sheet(
     pictures: Sequence[Image.Image], columns: int, side_px: int = 96, captions: Sequence[str] | None = None
 ) -> Image.Image:
-    """Lays pictures out row by row on white.
+    """Lay pictures out row by row on white.
 
     Args:
         pictures: Pictures of any size and mode; each is fitted into its square, its proportions kept.
@@ -25,10 +44,10 @@ def contact_sheet(
         An RGB picture, `columns` squares wide, with 4 px between the squares.
 
     Raises:
-        ValueError: If there are no pictures, columns or side_px is below 1, or captions differ in number.
+        ValueError: If columns or side_px is below 1, or captions differ in number.
     """
-    if not pictures or columns < 1 or side_px < 1:
-        raise ValueError("A contact sheet needs at least one picture, one column and one pixel a side.")
+    if columns < 1 or side_px < 1:
+        raise ValueError("A contact sheet needs at least one column and one pixel a side.")
     if captions is not None and len(captions) != len(pictures):
         raise ValueError(f"{len(captions)} captions for {len(pictures)} pictures.")
     cell_width = side_px + _GAP_PX
