@@ -27,6 +27,7 @@ class TrackingHooks(MlflowHook):
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Set MLflow up by conf/<env>/mlflow.yml."""
+        _require_environment(context)
         super().after_context_created(context)
         self._project = Path(context.project_path)
 
@@ -120,6 +121,14 @@ def _report(partition: str, step: int, values: dict[str, float]) -> None:
         mlflow.log_metrics({f"pretrain/{partition}/{name}": value for name, value in values.items()}, step=step)
     if "validation_loss" in values and not sys.stderr.isatty():  # a terminal has the progress bar
         logger.info("pre-training %s, step %d: validation loss %.3f", partition, step, values["validation_loss"])
+
+
+def _require_environment(context: KedroContext) -> None:
+    """Without this, kedro-mlflow would meet the missing folder first, and complain of something else."""
+    conf = Path(context.config_loader.conf_source)
+    if context.env and conf.is_dir() and not (conf / context.env).is_dir():
+        known = sorted(path.name for path in conf.iterdir() if path.is_dir() and path.name not in ("base", "local"))
+        raise ValueError(f"there is no environment '{context.env}'. Known in {conf.name}/: {', '.join(known)}.")
 
 
 def _require_encoders(run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:

@@ -144,6 +144,11 @@ def test_an_unknown_cohort_is_named_with_the_place_where_cohorts_are_described(f
     assert "nevus_land" in done.stderr and "conf/base/parameters/cohorts" in done.stderr
 
 
+def test_an_unknown_environment_is_named_with_those_there_are(fresh):
+    with pytest.raises(Exception, match=r"no environment 'nope'\. Known in conf/: pad_ufes_20, .*slice3d"):
+        fresh.run("ingest", env="nope")
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
