@@ -33,8 +33,6 @@ def measure(folder: Path, rounds: int) -> dict:
 
 
 def main() -> None:
-    import resource
-
     from slimp_pipeline.cohorts.spec import CohortSpec
     from slimp_pipeline.parameters import FeatureParams
     from slimp_pipeline.tables.encoding import encode, fit_encodings
@@ -51,7 +49,9 @@ def main() -> None:
     encodings = fit_encodings(lesions, patients, splits, fields)
     encode(encodings["all"].lesion, lesions)
     seconds = time.perf_counter() - started
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    # Of this process alone; ru_maxrss would count its parent's.
+    peak_kb = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    peak_gb = int(peak_kb) / 1e6
     print(json.dumps({"seconds": seconds, "peak_gb": peak_gb, "num_fields": len(fields)}))
 
 

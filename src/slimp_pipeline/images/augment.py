@@ -83,15 +83,16 @@ def _sample(canvas_B3SS: Tensor, side_px_B: Tensor, theta_B23: Tensor, image_siz
     side_B111 = side_px_B.to(torch.float32).view(-1, 1, 1, 1)
     centre_H = (2 * torch.arange(image_size, device=canvas_B3SS.device) + 1) / image_size - 1
     across_B2H = theta_B23[:, :, 0:1] * centre_H
-    down_B2H = theta_B23[:, :, 1:2] * centre_H + theta_B23[:, :, 2:3] + 1
+    down_B2H = theta_B23[:, :, 1:2] * centre_H + theta_B23[:, :, 2:3] - 1  # 0 is the image's far edge
     grid_BHH2 = torch.empty(batch, image_size, image_size, 2, device=canvas_B3SS.device)
     torch.add(down_B2H[:, 0, :, None], across_B2H[:, 0, None, :], out=grid_BHH2[..., 0])
     torch.add(down_B2H[:, 1, :, None], across_B2H[:, 1, None, :], out=grid_BHH2[..., 1])
     # In place from here on: distance to the image's far edge, folded into 0..2, then held half a pixel inside.
-    grid_BHH2.sub_((grid_BHH2 / 4).floor_(), alpha=4).sub_(2).abs_()  # remainder_(4) takes five times as long
+    grid_BHH2.sub_((grid_BHH2 / 4).round_(), alpha=4).abs_()  # remainder_(4) takes five times as long
     half_pixel = 1 / side_B111
     torch.minimum(grid_BHH2.clamp_(min=half_pixel), 2 - half_pixel, out=grid_BHH2)
-    grid_BHH2.sub_(2).mul_(-side_B111 / canvas_px).sub_(1)
+    scale_B111 = side_B111 / canvas_px
+    torch.addcmul(2 * scale_B111 - 1, grid_BHH2, -scale_B111, out=grid_BHH2)
     return F.grid_sample(canvas_B3SS.float(), grid_BHH2, mode="bilinear", align_corners=False)
 
 
