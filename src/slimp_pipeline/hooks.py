@@ -89,9 +89,10 @@ class ConsoleHooks:
         self._started[node.name] = time.perf_counter()
 
     @hook_impl
-    def after_node_run(self, node: Node) -> None:
-        """Say what was done."""
-        logger.info("%-42s %6.1f s", node.name, time.perf_counter() - self._started[node.name])
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Say what was done, once its last artifact is saved: images are packed while they are written."""
+        if dataset_name == node.outputs[-1]:
+            logger.info("%-42s %6.1f s", node.name, time.perf_counter() - self._started[node.name])
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
