@@ -34,7 +34,7 @@ class TrackingHooks(MlflowHook):
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog) -> None:
         """Give long computations somewhere to report to."""
-        catalog["report"] = MemoryDataset(_report, copy_mode="assign")
+        catalog["report_progress"] = MemoryDataset(_report, copy_mode="assign")
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:

@@ -30,7 +30,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     "params:model",
                     "params:training",
                     "params:running_root",
-                    "report",
+                    "report_progress",
                 ],
                 outputs=["encoders", "history"],
                 name="pretrain",
