@@ -11,8 +11,7 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 _FOR_PEOPLE = (
     ValueError,
-    FileNotFoundError,
-    ConnectionError,
+    OSError,
     FloatingPointError,
     DatasetError,
     ParameterValidationError,

@@ -155,3 +155,16 @@ def test_yaml_values_that_are_no_text_become_the_text_of_the_tables() -> None:
 def test_a_table_may_have_one_name_or_several() -> None:
     assert TableSpec(file="a.csv").file == ["a.csv"]
     assert TableSpec(file=["a.csv", "b.csv"]).file == ["a.csv", "b.csv"]
+
+
+@pytest.mark.parametrize("name", ["diagnosis", "malignant", "patient_id", "fold"])
+def test_a_field_may_not_take_the_name_of_a_column_of_the_tables(
+    make_spec: Callable[..., CohortSpec], name: str
+) -> None:
+    with pytest.raises(ValueError, match=f"a field may not be called {name}"):
+        make_spec(fields={name: {"kind": "categorical", "level": "lesion", "column": "referral"}})
+
+
+def test_a_misspelt_malignant_diagnosis_is_refused() -> None:
+    with pytest.raises(ValueError, match="names Melanoma; the diagnoses are melanoma, nevus"):
+        LabelSpec(column="dx", classes={"nv": "nevus", "mel": "melanoma"}, malignant=["Melanoma"])

@@ -14,7 +14,11 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project
+from kedro.io import AbstractDataset
+
+from slimp_pipeline.settings import CONFIG_LOADER_ARGS
 
 pytestmark = pytest.mark.xdist_group("end_to_end")
 
@@ -239,3 +243,22 @@ def test_data_flows_down_the_layers():
         before = [order.index(layer[name]) for name in node.inputs if name in layer]
         after = [order.index(layer[name]) for name in node.outputs if name in layer]
         assert not before or max(before) <= min(after), node.name
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("splits", ["image_id", "patient_id"]),
+        ("duplicates", ["image_a", "image_b"]),
+        ("patient_conflicts", ["patient_id", "field"]),
+    ],
+)
+def test_ids_that_look_like_numbers_stay_text(tmp_path, name, ids):
+    folder = Path(__file__).parents[2] / "conf"
+    catalog = OmegaConfigLoader(str(folder), **CONFIG_LOADER_ARGS)["catalog"]
+    table = pd.DataFrame({ids[0]: ["0001", "0002"], ids[1]: ["007", "NA"], "fold": [0, 1]})
+    for role in ("source", "target"):
+        entry = catalog[f"{role}.{name}"] | {"filepath": str(tmp_path / role / "table.csv"), "versioned": False}
+        dataset = AbstractDataset.from_config(name, entry)
+        dataset.save(table)
+        pd.testing.assert_frame_equal(dataset.load(), table.astype(dict.fromkeys(ids, "str")))

@@ -162,3 +162,14 @@ def test_many_weightings_at_once_equal_one_at_a_time():
         alone = metrics.classification_metrics(score_NK, label_N, malignant_K, weight_N[None])
         for name in together:
             np.testing.assert_allclose(together[name][row], alone[name][0])
+
+
+def test_rows_of_a_class_that_is_neither_malignant_nor_benign_are_in_no_malignancy_metric():
+    score_NK = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.5, 0.2, 0.3], [0.1, 0.2, 0.7]])
+    label_N, malignant_K = np.array([0, 1, 2, 2]), np.array([1, 0, -1])
+    values = metrics.classification_metrics(score_NK, label_N, malignant_K, ones(4))
+    decided = metrics.classification_metrics(score_NK[:2], label_N[:2], malignant_K, ones(2))
+    for name in ("malignant_auroc", "malignant_average_precision", "pauc_above_80_tpr"):
+        assert values[name] == decided[name]
+    assert values["balanced_accuracy"] == pytest.approx((1 + 1 + 0.5) / 3)
+    assert "malignant_auroc" not in metrics.classification_metrics(score_NK, label_N, np.array([1, -1, -1]), ones(4))

@@ -237,3 +237,12 @@ def test_a_level_without_fields_encodes_to_empty_columns_and_one_group():
     assert [part.shape for part in encoded.values()] == [(3, 0)] * 4
     assert row_groups(encoded).tolist() == [0, 0, 0]
     assert one_hot(LevelEncoding(fields={}), pd.DataFrame(index=range(3))).shape == (3, 0)
+
+
+def test_categories_may_come_in_their_own_types():
+    level = LevelEncoding(fields={"smoke": CategoricalEncoding(categories=["False", "True"])})
+    for values in ([True, False, None], ["True", "False", None]):
+        codes = encode(level, pd.DataFrame({"smoke": pd.Series(values, dtype=object)}))["categorical"]
+        assert codes[:, 0].tolist() == [3, 2, 0]
+    level = LevelEncoding(fields={"skin": CategoricalEncoding(categories=["1.0", "2.0"])})
+    assert encode(level, pd.DataFrame({"skin": [2.0, np.nan]}))["categorical"][:, 0].tolist() == [3, 0]

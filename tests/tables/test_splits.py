@@ -159,3 +159,10 @@ def test_rows_without_an_image_are_split_only_where_no_row_has_one(make_lesions)
     assert usable_rows(lesions)["patient_id"].tolist() == ["a", "c"]
     tables_alone = make_lesions(["a", "b"], store_index=[None, None])
     assert usable_rows(tables_alone)["patient_id"].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("share", [0.001, 0.009])
+def test_a_tiny_hold_out_is_the_smallest_part_and_not_half_the_cohort(share):
+    lesions = pd.DataFrame({"image_id": [str(n) for n in range(400)], "patient_id": [f"p{n}" for n in range(400)]})
+    splits = split_patients(lesions.assign(diagnosis="nevus"), FeatureParams(holdout_share=share))
+    assert splits["split"].eq("test").sum() == 400 / 50

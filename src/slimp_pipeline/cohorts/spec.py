@@ -9,6 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from slimp_pipeline.parameters import Block
 
+RESERVED = frozenset(
+    {"image_id", "lesion_id", "patient_id", "patient_known", "diagnosis", "malignant", "store_index"}
+    | {"split", "fold", "partition", "num_images"}
+)  # columns of the tables that hold fields
 MISSING_TOKENS = frozenset({"", "NA", "N/A", "NaN", "nan", "None", "null", "NULL"})
 
 
@@ -89,6 +93,16 @@ class LabelSpec(Block):
         return {_text(key): str(value) for key, value in (values or {}).items()}
 
     @model_validator(mode="after")
+    def _groups_name_diagnoses(self) -> "LabelSpec":
+        known = set(self.classes.values()) or set(self.one_hot)
+        if known and (unknown := sorted({*self.malignant, *self.indeterminate} - known)):
+            raise ValueError(
+                f"`malignant` or `indeterminate` names {', '.join(unknown)}; "
+                f"the diagnoses are {', '.join(sorted(known))}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_form(self) -> "LabelSpec":
         if bool(self.column) == bool(self.one_hot):
             raise ValueError("a label needs either `column` or `one_hot`")
@@ -140,6 +154,14 @@ class CohortSpec(Block):
                         f"cohort {self.name}: field '{name}' reads column '{column}', which leaks the "
                         f"label: {leaking[column]}. Remove the field."
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _field_names_are_free(self) -> "CohortSpec":
+        if taken := sorted(RESERVED & set(self.fields)):
+            raise ValueError(
+                f"cohort {self.name}: a field may not be called {', '.join(taken)}: a column of the tables is"
+            )
         return self
 
     @model_validator(mode="after")

@@ -23,7 +23,8 @@ def classification_metrics(
     Args:
         score_NK: Class probabilities.
         label_N: Class numbers, 0..K-1.
-        malignant_K: Which classes are malignant; where all or none are, the malignancy metrics are left out.
+        malignant_K: 1 where a class is malignant, 0 where benign, -1 where neither: such rows are in no malignancy
+            metric. Without classes of both kinds those metrics are left out.
         weights_RN: How often each row counts, in each of R weightings.
     """
     predicted_N = score_NK.argmax(axis=1)
@@ -35,8 +36,10 @@ def classification_metrics(
         "average_precision": _macro(average_precision, score_NK, label_N, weights_RN),
         "ece": expected_calibration_error(score_NK, label_N, weights_RN),
     }
-    if malignant_K.any() and not malignant_K.all():
-        score_N, positive_N = score_NK[:, malignant_K].sum(axis=1), malignant_K[label_N]
+    is_malignant_K = malignant_K == 1
+    if is_malignant_K.any() and (malignant_K == 0).any():
+        score_N, positive_N = score_NK[:, is_malignant_K].sum(axis=1), is_malignant_K[label_N]
+        weights_RN = weights_RN * (malignant_K[label_N] != -1)
         values |= {
             "malignant_auroc": auroc(score_N, positive_N, weights_RN),
             "malignant_average_precision": average_precision(score_N, positive_N, weights_RN),

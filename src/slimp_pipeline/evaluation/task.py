@@ -16,7 +16,7 @@ class Task:
         rows: Labelled rows with image, sorted by image_id: image_id, patient_id, split, fold, fields.
         label_N: Class numbers.
         classes: Class names.
-        malignant_K: Which classes are malignant.
+        malignant_K: 1 where a class is malignant, 0 where benign, -1 where neither (indeterminate, or not known).
     """
 
     rows: pd.DataFrame
@@ -51,4 +51,5 @@ def make_task(lesions: pd.DataFrame, splits: pd.DataFrame, settings: EvaluationP
     rows = lesions[labelled].merge(splits[["image_id", "split", "fold"]], on="image_id", how="left")
     label_N = label[labelled].map({name: k for k, name in enumerate(classes)}).to_numpy(dtype=np.int64)
     share = rows["malignant"].astype("float").groupby(label_N).mean().reindex(range(len(classes)))
-    return Task(rows, label_N, list(map(str, classes)), (share > 0.5).to_numpy()), labelled
+    malignant_K = np.where(share.isna(), -1, share > 0.5)
+    return Task(rows, label_N, list(map(str, classes)), malignant_K), labelled

@@ -89,7 +89,7 @@ def roc_figure(predictions: pd.DataFrame, classes: list[str], malignant_K: np.nd
     chosen = predictions[(predictions["protocol"] == "linear_probe") & (predictions["features"] == "image")]
     folds = chosen[chosen["draw"] != HOLDOUT]
     chosen = folds if len(folds) else chosen
-    grouped = bool(malignant_K.any() and not malignant_K.all())
+    grouped = bool((malignant_K == 1).any() and (malignant_K == 0).any())
     figure = go.Figure()
     for method in in_order(chosen["method"]):
         rows = chosen[chosen["method"] == method]
@@ -110,7 +110,8 @@ def _curves(fold: pd.DataFrame, classes: list[str], malignant_K: np.ndarray, *, 
     score_NK = fold[[f"score.{name}" for name in classes]].to_numpy()
     label_N = pd.Categorical(fold["label"], classes).codes
     if grouped:
-        tasks = [(score_NK[:, malignant_K].sum(axis=1), malignant_K[label_N])]
+        decided_N = malignant_K[label_N] != -1
+        tasks = [(score_NK[decided_N][:, malignant_K == 1].sum(axis=1), malignant_K[label_N][decided_N] == 1)]
     else:
         tasks = [(score_NK[:, k], label_N == k) for k in range(len(classes))]
     return [_curve(score, positive) for score, positive in tasks if 0 < positive.sum() < len(positive)]

@@ -177,7 +177,8 @@ def _encode_categories(field: Any, frame: pd.DataFrame, name: str) -> np.ndarray
     if name not in frame:
         return np.full(len(frame), MISSING, dtype=np.int64)
     column = frame[name]
-    codes = pd.Index(field.categories, dtype=object).get_indexer(column.astype(object)).astype(np.int64) + 2
+    text = column.astype(object).map(str)  # True and 1.0 are categories as much as "True" and "1.0"
+    codes = pd.Index(field.categories, dtype=object).get_indexer(text).astype(np.int64) + 2
     codes[codes < 2] = UNSEEN
     codes[column.isna().to_numpy()] = MISSING
     return codes

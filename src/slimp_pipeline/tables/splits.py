@@ -103,8 +103,10 @@ def _draw_holdout(labels: np.ndarray, patients: np.ndarray, settings: FeaturePar
     if settings.holdout_share == 0:
         return np.zeros(len(labels), dtype=bool)
     share = Fraction(settings.holdout_share).limit_denominator(min(_MAX_PARTS, len(np.unique(patients))))
+    if share == 0:
+        share = Fraction(1, min(_MAX_PARTS, len(np.unique(patients))))
     num_parts = max(2, share.denominator)
-    num_taken = max(1, round(share * num_parts))
+    num_taken = round(share * num_parts)
     return _folds(labels, patients, num_parts, settings.seed + 1) < num_taken
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -44,7 +45,13 @@ def save_running(folder: Path, state: RunningState) -> None:
     target = folder / f"step_{state.step:09d}"
     temporary = target.with_suffix(".tmp")
     temporary.mkdir()
-    save_file({name: value.contiguous() for name, value in state.tensors.items()}, temporary / "state.safetensors")
+    try:
+        save_file({name: value.contiguous() for name, value in state.tensors.items()}, temporary / "state.safetensors")
+    except SafetensorError as error:
+        raise OSError(
+            f"the running checkpoint {target} couldn't be written ({error}); the previous one is whole. "
+            "Free disk space and run again."
+        ) from error
     (temporary / "progress.json").write_text(json.dumps(state.progress))
     if target.exists():
         shutil.rmtree(target)

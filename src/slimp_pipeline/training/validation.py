@@ -57,11 +57,12 @@ def validate(model: SLIMP, held_out: HeldOut, settings: TrainingParams, device: 
         losses.append(nested_loss(projections, lesion_groups, patient_groups, settings.loss))
         parts.append((projections, lesion_groups, patient_groups))
     model.train()
-    image = torch.cat([p.image_BD for p, _, _ in parts]).float()
-    lesion = torch.cat([p.lesion_metadata_BD for p, _, _ in parts]).float()
-    phenotype = torch.cat([p.phenotype_PD for p, _, _ in parts]).float()
-    patient = torch.cat([p.patient_metadata_PD for p, _, _ in parts]).float()
-    lesion_groups, patient_groups = torch.cat([g for _, g, _ in parts]), torch.cat([g for _, _, g in parts])
+    # On the CPU: embedding health is measured in double precision, which MPS lacks.
+    image = torch.cat([p.image_BD for p, _, _ in parts]).float().cpu()
+    lesion = torch.cat([p.lesion_metadata_BD for p, _, _ in parts]).float().cpu()
+    phenotype = torch.cat([p.phenotype_PD for p, _, _ in parts]).float().cpu()
+    patient = torch.cat([p.patient_metadata_PD for p, _, _ in parts]).float().cpu()
+    lesion_groups, patient_groups = torch.cat([g for _, g, _ in parts]).cpu(), torch.cat([g for _, _, g in parts]).cpu()
     return {
         "validation_loss": float(torch.stack([loss.total for loss in losses]).mean()),
         "validation_loss_lesion": float(torch.stack([loss.lesion for loss in losses]).mean()),
