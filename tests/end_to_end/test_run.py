@@ -182,7 +182,9 @@ def test_cross_fitting_trains_once_per_fold_and_never_on_its_test_patients(fresh
         assert json.loads(config.read_text())["facts"]["partition"] == f"fold_{fold}"
     # Encoders of other folds are refused, not used.
     with pytest.raises(ValueError, match="were in its pre-training"):
-        fresh.run("evaluate", **roles, features={"seed": 9})
+        fresh.run("evaluate", **roles, features={"seed": 9}, training={"num_epochs": 1})
+    with pytest.raises(ValueError, match=r"other settings \(training\.num_epochs 1, now 2\)"):
+        fresh.run("evaluate", **roles)
 
 
 def kill_once_there_is(project, pattern: str) -> None:

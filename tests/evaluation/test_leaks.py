@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from slimp_pipeline.evaluation.leaks import check_encoders, check_no_leak
+from slimp_pipeline.parameters import ImageEncoderParams, ModelParams, TrainingParams
 from slimp_pipeline.tables.splits import rows_digest
 
 
@@ -25,6 +26,14 @@ def splits():
 def trained(**partitions):
     rows = [(name, f"i{n}", f"p{n}") for name, numbers in partitions.items() for n in numbers]
     return pd.DataFrame(rows, columns=["partition", "image_id", "patient_id"])
+
+
+MODEL, TRAINING = ModelParams(), TrainingParams()
+
+
+def encoder(rows, model=MODEL, training=TRAINING):
+    facts = {"training_rows": rows_digest(rows["image_id"]), "training": training.model_dump(mode="json")}
+    return SimpleNamespace(model=model, facts=facts)
 
 
 CLEAN = {"fold_0": [2, 3], "fold_1": [0, 1], "holdout": [0, 1, 2, 3]}
@@ -78,11 +87,27 @@ def test_splits_that_break_a_patient_apart_are_refused(splits):
 
 def test_encoders_left_by_an_earlier_pretraining_are_refused():
     rows = trained(fold_0=[2, 3], fold_1=[0, 1])
-    whole = {
-        n: SimpleNamespace(facts={"training_rows": rows_digest(g["image_id"])}) for n, g in rows.groupby("partition")
-    }
-    check_encoders(rows, whole)
+    whole = {name: encoder(group) for name, group in rows.groupby("partition")}
+    check_encoders(rows, whole, MODEL, TRAINING)
     with pytest.raises(ValueError, match=r"partition fold_1.*didn't finish"):
-        check_encoders(trained(fold_0=[2, 3], fold_1=[0, 2]), whole)
+        check_encoders(trained(fold_0=[2, 3], fold_1=[0, 2]), whole, MODEL, TRAINING)
     with pytest.raises(ValueError, match="fold_1"):
-        check_encoders(rows, {"fold_0": whole["fold_0"]})
+        check_encoders(rows, {"fold_0": whole["fold_0"]}, MODEL, TRAINING)
+
+
+def test_encoders_trained_with_other_settings_are_refused_and_the_settings_named():
+    rows = trained(all=[0, 1])
+    here = {"all": encoder(rows, training=TrainingParams(device="cpu", num_workers=4, num_epochs=5))}
+    check_encoders(rows, here, MODEL, TrainingParams(device="auto", num_epochs=5))  # where it ran is no matter
+    with pytest.raises(ValueError, match=r"training\.num_epochs 5, now 6"):
+        check_encoders(rows, here, MODEL, TrainingParams(num_epochs=6))
+    moved = {"all": encoder(rows, ModelParams(image_encoder=ImageEncoderParams(weights="/a/w.safetensors")))}
+    check_encoders(rows, moved, ModelParams(image_encoder=ImageEncoderParams(weights="b/w.safetensors")), TRAINING)
+    with pytest.raises(ValueError, match=r"model\.image_encoder\.weights w\.safetensors, now v\.safetensors"):
+        check_encoders(rows, moved, ModelParams(image_encoder=ImageEncoderParams(weights="b/v.safetensors")), TRAINING)
+
+
+def test_patients_that_two_cohorts_share_are_refused_where_their_ids_mean_the_same_people(splits):
+    other = trained(all=range(6)).assign(image_id=[f"other{n}" for n in range(6)])
+    with pytest.raises(ValueError, match=r"6 patients of the target were in the pre-training, first: p0"):
+        check_no_leak(other, splits, same_cohort=False, same_registry=True)

@@ -137,6 +137,7 @@ class CohortSpec(Block):
     image_id_is_path: bool = False  # the column holds file names: folder and suffix are dropped
     lesion_id: list[str] = []  # columns that together identify a lesion; empty: every image its own
     patient_id: list[str] = []  # likewise for patients; empty: every lesion its own
+    patient_registry: str | None = None  # cohorts of one registry name the same person by the same patient id
     label: LabelSpec | None = None
     fields: dict[str, FieldSpec]
     leaks: dict[str, str] = {}  # column -> why it may not be a feature

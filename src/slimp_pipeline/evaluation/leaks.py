@@ -1,19 +1,37 @@
 """Guard: no test patient is ever seen by pre-training."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.parameters import ModelParams, TrainingParams
 from slimp_pipeline.tables.splits import ALL, check_patient_disjoint, partition, partition_names, rows_digest
 
+_WHERE_IT_RAN = {"device", "num_workers", "mixed_precision", "checkpoint_every_steps"}
 
-def check_encoders(training_rows: pd.DataFrame, checkpoints: Mapping[str, Checkpoint]) -> None:
-    """Check that the encoders were trained on exactly these rows.
+
+def check_encoders(
+    training_rows: pd.DataFrame, checkpoints: Mapping[str, Checkpoint], model: ModelParams, training: TrainingParams
+) -> None:
+    """Check that the encoders were trained on exactly these rows, with these settings.
 
     Raises:
-        ValueError: If they were not: a pre-training that was killed leaves new rows beside old encoders.
+        ValueError: If they were not: another environment trained on the same cohort since, or a pre-training
+            that was killed left new rows beside old encoders.
     """
+    asked = _settings(model, training.model_dump(mode="json"))
+    for checkpoint in checkpoints.values():
+        trained = _settings(checkpoint.model, checkpoint.facts["training"])
+        if differing := [
+            f"{key} {trained.get(key)}, now {asked[key]}" for key in asked if trained.get(key) != asked[key]
+        ]:
+            raise ValueError(
+                f"the latest encoders of the source cohort were trained with other settings ({'; '.join(differing[:4])}). "
+                "Run `kedro run --pipeline=pretrain` with these settings again; what was trained before is reused."
+            )
     for name, rows in training_rows.groupby("partition"):
         checkpoint = checkpoints.get(str(name))
         if checkpoint is None or checkpoint.facts["training_rows"] != rows_digest(rows["image_id"]):
@@ -23,13 +41,23 @@ def check_encoders(training_rows: pd.DataFrame, checkpoints: Mapping[str, Checkp
             )
 
 
-def check_no_leak(training_rows: pd.DataFrame, splits: pd.DataFrame, *, same_cohort: bool) -> None:
+def _settings(model: ModelParams, training: dict[str, Any]) -> dict[str, Any]:
+    """Settings that decide what is learnt, flattened; weights by the name of their file."""
+    kept = {key: value for key, value in training.items() if key not in _WHERE_IT_RAN}
+    flat = pd.json_normalize({"model": model.model_dump(mode="json"), "training": kept}).iloc[0].to_dict()
+    return flat | {"model.image_encoder.weights": Path(model.image_encoder.weights).name}
+
+
+def check_no_leak(
+    training_rows: pd.DataFrame, splits: pd.DataFrame, *, same_cohort: bool, same_registry: bool = False
+) -> None:
     """Check what pre-training saw against what is tested on.
 
     Args:
         training_rows: partition, image_id, patient_id of every pre-training.
         splits: The target's splits.
         same_cohort: Whether source and target are one cohort (its patient ids then mean the same people).
+        same_registry: Whether they are two cohorts whose patient ids mean the same people all the same.
 
     Raises:
         ValueError: If a test patient, or an image of the target, was trained on; or if the pre-training
@@ -47,6 +75,11 @@ def check_no_leak(training_rows: pd.DataFrame, splits: pd.DataFrame, *, same_coh
             raise ValueError(
                 f"{len(shared)} images of the target were in the pre-training, first: {min(shared)}. "
                 "The source cohort contains the target; remove one from the other."
+            )
+        if same_registry and (known := set(training_rows["patient_id"]) & set(splits["patient_id"])):
+            raise ValueError(
+                f"{len(known)} patients of the target were in the pre-training, first: {min(known)}. "
+                "Source and target share patients; remove them from one of the two."
             )
         return
     trained = {str(name): set(rows["patient_id"]) for name, rows in training_rows.groupby("partition")}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -29,11 +30,19 @@ class RunningState:
 def running_key(*parts: Any) -> str:
     """Digest of what determines a run: settings, cohort fingerprint, and the code and libraries it runs on."""
     digest = hashlib.sha256(json.dumps([_plain(part) for part in parts], sort_keys=True).encode())
-    digest.update(f"{torch.__version__}".encode())
+    digest.update(f"{torch.__version__} {timm.__version__}".encode())
     package = Path(slimp_pipeline.__file__).parent
     for folder in ("images", "losses", "models", "tables", "training"):
         for file in sorted((package / folder).glob("*.py")):
             digest.update(file.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Digest of a model's weights: a file of first weights may change and keep its name."""
+    digest = hashlib.sha256()
+    for value in model.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:20]
 
 

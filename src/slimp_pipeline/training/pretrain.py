@@ -17,7 +17,7 @@ from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
 from slimp_pipeline.tables.splits import ALL, partition, partition_names, rows_digest
-from slimp_pipeline.training.checkpoint import running_key
+from slimp_pipeline.training.checkpoint import running_key, weights_digest
 from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.loop import train
 from slimp_pipeline.training.run import Report
@@ -117,7 +117,8 @@ def pretrain_partition(
         for part in (lesions[~held_out], lesions[held_out])
         if len(part)
     ]
-    key = running_key(settings, model_settings, encoding, cohort.fingerprint, sorted(lesions["image_id"]), name)
+    content = [cohort.fingerprint, sorted(lesions["image_id"]), weights_digest(model)]
+    key = running_key(settings, model_settings, encoding, content, name)
     state, progress = train(
         model,
         store,

@@ -12,7 +12,7 @@ from slimp_pipeline.evaluation.embed import embed_methods, evaluation_rows
 from slimp_pipeline.evaluation.leaks import check_encoders, check_no_leak
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
-from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.parameters import EvaluationParams, ModelParams, TrainingParams
 from slimp_pipeline.reporting import figures
 from slimp_pipeline.tables.encoding import Encoding
 
@@ -25,10 +25,13 @@ def select_rows(
     splits: pd.DataFrame,
     training_rows: pd.DataFrame,
     encoders: dict[str, Checkpoint],
+    model: ModelParams,
+    training: TrainingParams,
 ) -> pd.DataFrame:
     """Rows to evaluate on, after checking that pre-training never saw a test patient."""
-    check_encoders(training_rows, encoders)
-    check_no_leak(training_rows, splits, same_cohort=source.name == target.name)
+    check_encoders(training_rows, encoders, model, training)
+    same_registry = source.patient_registry is not None and source.patient_registry == target.patient_registry
+    check_no_leak(training_rows, splits, same_cohort=source.name == target.name, same_registry=same_registry)
     return evaluation_rows(lesions, patients, splits)
 
 

@@ -21,6 +21,8 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     "target.splits",
                     "training_rows",
                     "encoders",
+                    "params:model",
+                    "params:training",
                 ],
                 outputs="evaluation_rows",
                 name="select_evaluation_rows",
