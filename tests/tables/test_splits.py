@@ -166,3 +166,13 @@ def test_a_tiny_hold_out_is_the_smallest_part_and_not_half_the_cohort(share):
     lesions = pd.DataFrame({"image_id": [str(n) for n in range(400)], "patient_id": [f"p{n}" for n in range(400)]})
     splits = split_patients(lesions.assign(diagnosis="nevus"), FeatureParams(holdout_share=share))
     assert splits["split"].eq("test").sum() == 400 / 50
+
+
+def test_published_splits_are_reused_with_their_folds(tmp_path):
+    numbers = [f"{n:03d}" for n in range(60)]
+    lesions = pd.DataFrame({"image_id": numbers, "patient_id": [f"p{int(n) // 2}" for n in numbers]})
+    lesions["diagnosis"] = ["nevus", "melanoma", "nevus"] * 20
+    first = split_patients(lesions, FeatureParams(holdout_share=0.2, seed=0))
+    first.to_csv(tmp_path / "splits.csv", index=False)
+    again = split_patients(lesions, FeatureParams(split_file=tmp_path / "splits.csv", seed=9))
+    pd.testing.assert_frame_equal(again, first)

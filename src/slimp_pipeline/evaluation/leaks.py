@@ -23,13 +23,12 @@ def check_encoders(
             that was killed left new rows beside old encoders.
     """
     asked = _settings(model, training.model_dump(mode="json"))
-    for checkpoint in checkpoints.values():
-        trained = _settings(checkpoint.model, checkpoint.facts["training"])
-        if differing := [
-            f"{key} {trained.get(key)}, now {asked[key]}" for key in asked if trained.get(key) != asked[key]
-        ]:
+    for encoder in checkpoints.values():
+        trained = _settings(encoder.model, encoder.facts["training"])
+        if names := [name for name in {**asked, **trained} if trained.get(name) != asked.get(name)]:
+            differing = "; ".join(f"{name} {trained.get(name)}, now {asked.get(name)}" for name in names[:4])
             raise ValueError(
-                f"the latest encoders of the source cohort were trained with other settings ({'; '.join(differing[:4])}). "
+                f"the latest encoders of the source cohort were trained with other settings ({differing}). "
                 "Run `kedro run --pipeline=pretrain` with these settings again; what was trained before is reused."
             )
     for name, rows in training_rows.groupby("partition"):

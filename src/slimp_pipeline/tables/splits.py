@@ -43,7 +43,11 @@ def split_patients(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFra
         in_test = _draw_holdout(labels, patients, settings)
     splits["split"] = np.where(in_test, "test", "train")
     splits["fold"] = -1
-    splits.loc[~in_test, "fold"] = _folds(labels[~in_test], patients[~in_test], settings.num_folds, settings.seed)
+    folds = _published_folds(lesions, settings.split_file) if settings.split_file else None
+    if folds is not None:
+        splits.loc[~in_test, "fold"] = folds[~in_test]
+    else:
+        splits.loc[~in_test, "fold"] = _folds(labels[~in_test], patients[~in_test], settings.num_folds, settings.seed)
     splits = splits.sort_values("image_id", ignore_index=True)
     check_patient_disjoint(splits)
     return splits
@@ -133,6 +137,15 @@ def _official_test(lesions: pd.DataFrame, path: Path) -> np.ndarray:
     if (broken := sides[sides > 1]).size:
         raise ValueError(f"{path}: patient {broken.index[0]} stands in both train and test")
     return in_test.to_numpy()
+
+
+def _published_folds(lesions: pd.DataFrame, path: Path) -> np.ndarray | None:
+    """Folds of a split file as `splits.csv` has them; None where it has none."""
+    table = pd.read_csv(path, dtype=str)
+    if not {"image_id", "fold"} <= set(table):
+        return None
+    folds = lesions["image_id"].map(table.drop_duplicates("image_id").set_index("image_id")["fold"])
+    return pd.to_numeric(folds).to_numpy(dtype=np.int64)
 
 
 def usable_rows(lesions: pd.DataFrame) -> pd.DataFrame:
