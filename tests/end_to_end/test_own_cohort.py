@@ -120,6 +120,15 @@ def test_an_own_cohort_is_read_and_what_is_broken_stands_in_the_quarantine_with_
     assert splits.groupby("patient_id")["fold"].nunique().max() == 1
 
 
+def test_images_that_no_row_names_are_told_with_the_likely_cause(project, tmp_path):
+    table = tmp_path / "raw/my_clinic/lesions.csv"
+    lines = table.read_text(encoding="utf-8-sig").splitlines()
+    named = [line.replace(";", ".jpg;", 1) for line in lines[1:] if line.startswith("good_")]
+    table.write_text("\n".join([lines[0], *named]))
+    with pytest.raises(Exception, match=r"none bears the image id .*'good_0\.jpg'.* image_id_is_path: true"):
+        project.run("ingest", env=None, target_cohort="my_clinic", source_cohort="my_clinic")
+
+
 def test_a_missing_column_is_named_with_its_file(project, tmp_path):
     table = tmp_path / "raw/my_clinic/lesions.csv"
     table.write_text(table.read_text(encoding="utf-8-sig").replace("size_cm", "size"))

@@ -167,7 +167,8 @@ class CohortSpec(Block):
 
     @model_validator(mode="after")
     def _optional_columns_are_read(self) -> "CohortSpec":
-        if unread := [name for name in self.optional if name not in self.columns or name == self.image_id]:
+        known = {*self.columns, *self.leaks}  # a label column of another task leaks this one's
+        if unread := [name for name in self.optional if name not in known or name == self.image_id]:
             raise ValueError(
                 f"cohort {self.name}: `optional` names {', '.join(unread)}, which no id, field or label reads"
             )

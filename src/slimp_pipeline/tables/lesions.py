@@ -89,6 +89,12 @@ def link_images(
     lesions["store_index"] = lesions["image_id"].map(index).astype("Int64")
     num_rows = len(rows) + row_quarantine["line"].nunique()
     _require_few_broken(spec, quarantine, num_rows, num_rows - len(lesions), max_quarantined_share)
+    if num_unlisted_images and lesions["store_index"].isna().all():
+        raise ValueError(
+            f"cohort {spec.name}: {num_unlisted_images} images are there, but none bears the image id of a row (the "
+            f"first row's is '{lesions['image_id'].iloc[0]}'). An image's id is its file's name without suffix; where "
+            f"column '{spec.image_id}' holds whole file names, set image_id_is_path: true in the cohort's YAML."
+        )
     try:
         lesions = lesions_schema(spec).validate(lesions, lazy=True)
     except pa.errors.SchemaErrors as errors:
