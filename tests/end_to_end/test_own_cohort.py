@@ -134,3 +134,18 @@ def test_a_missing_column_is_named_with_its_file(project, tmp_path):
     table.write_text(table.read_text(encoding="utf-8-sig").replace("size_cm", "size"))
     with pytest.raises(Exception, match=r"lesions\.csv: column size_cm not found"):
         project.run("ingest", env=None, target_cohort="my_clinic", source_cohort="my_clinic")
+
+
+def test_a_cohorts_official_split_is_its_own_and_leaves_the_other_role_alone(project, tmp_path):
+    split = pd.DataFrame({"image_id": [row.split(";")[0] for row in GOOD]})
+    split["split"] = ["test" if n % 40 < 10 else "train" for n in range(len(GOOD))]
+    split.to_csv(tmp_path / "official.csv", index=False)
+    table = tmp_path / "raw/my_clinic/lesions.csv"
+    lines = table.read_text(encoding="utf-8-sig").splitlines()
+    table.write_text("\n".join([lines[0], *GOOD]))
+    roles = {"target_cohort": "my_clinic", "source": {"cohort": {"fabricated": {"num_patients": 8}}}}
+    project.run("features", env=None, **roles, target={"cohort": {"split_file": str(tmp_path / "official.csv")}})
+    splits = pd.read_csv(project.latest("05_model_input/my_clinic/splits.csv"))
+    assert splits.set_index("image_id")["split"].to_dict() == split.set_index("image_id")["split"].to_dict()
+    source = pd.read_csv(project.latest("05_model_input/demo_tbp/as_source/splits.csv"))
+    assert source["split"].eq("train").all()

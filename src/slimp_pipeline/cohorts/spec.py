@@ -3,6 +3,7 @@
 A cohort is described by YAML alone (`conf/base/parameters/cohorts/<cohort>.yml`); no cohort has code.
 """
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -138,6 +139,7 @@ class CohortSpec(Block):
     lesion_id: list[str] = []  # columns that together identify a lesion; empty: every image its own
     patient_id: list[str] = []  # likewise for patients; empty: every lesion its own
     patient_registry: str | None = None  # cohorts of one registry name the same person by the same patient id
+    split_file: Path | None = None  # official split of this cohort; see `features.split_file`
     label: LabelSpec | None = None
     fields: dict[str, FieldSpec]
     leaks: dict[str, str] = {}  # column -> why it may not be a feature

@@ -20,9 +20,10 @@ def group_patients(
     return build_patients(lesions, cohort.select_fields(settings.fields))
 
 
-def split(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFrame:
-    """Patient-disjoint folds and hold-out."""
-    return split_patients(usable_rows(lesions), settings)
+def split(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFrame:
+    """Patient-disjoint folds and hold-out; a run's split file comes before the cohort's own."""
+    split_file = settings.split_file or cohort.split_file
+    return split_patients(usable_rows(lesions), settings.model_copy(update={"split_file": split_file}))
 
 
 def encode(

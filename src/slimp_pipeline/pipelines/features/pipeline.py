@@ -15,7 +15,10 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 group_patients, inputs=["params:cohort", "lesions", "params:features"],
                 outputs=["patients", "patient_conflicts"], name="group_patients",
             ),
-            Node(split, inputs=["lesions", "params:features"], outputs="splits", name="split_patients"),
+            Node(
+                split, inputs=["params:cohort", "lesions", "params:features"],
+                outputs="splits", name="split_patients",
+            ),
             Node(
                 encode, inputs=["params:cohort", "lesions", "patients", "splits", "params:features"],
                 outputs="encodings", name="fit_encodings",
