@@ -20,13 +20,13 @@ def cohort_sheet(lesions: pd.DataFrame, store: ImageStore) -> Image.Image:
         lesions: diagnosis, store_index.
         store: The image store.
     """
-    rows = lesions[lesions["store_index"].notna()]
-    by_class = rows.groupby(rows["diagnosis"].fillna("unlabelled"), sort=True)
+    rows = lesions.loc[lesions["store_index"].notna(), ["diagnosis", "store_index"]].fillna({"diagnosis": "unlabelled"})
+    by_class = rows.groupby("diagnosis", sort=True)
     share = -(-_NUM_PICTURES // max(1, by_class.ngroups))
     chosen = [group.iloc[:: max(1, len(group) // share)].head(share) for _, group in by_class]
     shown = pd.concat(chosen).head(_NUM_PICTURES) if chosen else rows
     pictures = [Image.open(io.BytesIO(store.encoded(int(index)))) for index in shown["store_index"]]
-    return contact_sheet(pictures, _COLUMNS, captions=shown["diagnosis"].fillna("unlabelled").tolist())
+    return contact_sheet(pictures, _COLUMNS, captions=shown["diagnosis"].tolist())
 
 
 def contact_sheet(
