@@ -5,7 +5,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 export MPLBACKEND := Agg
 
-.PHONY: setup demo test lint bench browser docs clean
+.PHONY: setup demo study test lint bench browser docs clean
 
 setup: $(READY)
 
@@ -19,6 +19,11 @@ $(READY): pyproject.toml constraints.txt
 # Everything on the fabricated cohorts: about three minutes on two CPU cores.
 demo: $(READY)
 	@$(BIN)/kedro run
+
+# A grid of objectives and seeds on one cohort, then their comparison; finished cells aren't run again.
+# make study ENV=pad_ufes_20 PARAMS=features.fields=always_present
+study: $(READY)
+	@$(BIN)/kedro study $(if $(ENV),--env=$(ENV)) $(if $(PARAMS),--params=$(PARAMS))
 
 test: $(READY) browser lint
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup

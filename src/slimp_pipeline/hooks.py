@@ -15,7 +15,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks import MlflowHook
 
-from slimp_pipeline.reporting.summary import summary_lines
+from slimp_pipeline.reporting.summary import comparison_lines, summary_lines
 from slimp_pipeline.tracking import run as tracking
 
 logger = logging.getLogger(__name__)
@@ -29,12 +29,14 @@ class TrackingHooks(MlflowHook):
         """Set MLflow up by conf/<env>/mlflow.yml."""
         _require_environment(context)
         super().after_context_created(context)
+        self._settings = tracking.settings_digest(context.params)
         self._project = Path(context.project_path)
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog) -> None:
-        """Give long computations somewhere to report to."""
+        """Give long computations somewhere to report to, and comparisons a way from MLflow runs to versions."""
         catalog["report_progress"] = MemoryDataset(_report, copy_mode="assign")
+        catalog["find_version"] = MemoryDataset(tracking.find_version, copy_mode="assign")
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -42,9 +44,9 @@ class TrackingHooks(MlflowHook):
         _require_encoders(run_params, pipeline, catalog)
         super().before_pipeline_run(run_params, pipeline, catalog)
         if self._is_mlflow_enabled:
-            roles = [catalog.load(f"params:{role}.cohort").name for role in ("source", "target")]
-            tracking.name_run(*roles)
+            tracking.name_run(*(_cohort_name(catalog, role) for role in ("source", "target")))
             mlflow.set_tags({"git_commit": tracking.git_commit(self._project), "env": run_params.get("env") or "base"})
+            mlflow.set_tag("settings", self._settings)
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool) -> None:
@@ -72,6 +74,8 @@ class TrackingHooks(MlflowHook):
         """Log artifacts and the encoder, then close the MLflow run."""
         if self._is_mlflow_enabled:
             tracking.log_artifacts(catalog, pipeline.outputs() | _written(pipeline))
+            if "predictions" in _written(pipeline):
+                mlflow.set_tag("version", Path(_path(catalog, "predictions")).parent.name)
             if "encoders" in _written(pipeline):
                 tracking.log_encoder(catalog["encoders"].folder())  # type: ignore[attr-defined]
         super().after_pipeline_run(run_params, pipeline, catalog)
@@ -98,6 +102,9 @@ class ConsoleHooks:
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Say what was found, and where to look."""
         written = _written(pipeline)
+        if "comparison_page" in written:
+            lines = ["", *comparison_lines(catalog.load("comparison"), catalog.load("comparison_pairs"))]
+            logger.info("\n".join([*lines, f"Page:     {_path(catalog, 'comparison_page')}"]))
         if "results" not in written:
             return
         lines = ["", *summary_lines(catalog.load("results"), catalog.load("differences"))]
@@ -115,6 +122,12 @@ def _written(pipeline: Pipeline) -> set[str]:
 def _path(catalog: DataCatalog, name: str) -> str:
     path = Path(catalog[name]._get_load_path())  # type: ignore[attr-defined]
     return os.path.relpath(path)
+
+
+def _cohort_name(catalog: DataCatalog, role: str) -> str:
+    """A parameter is typed only where a node of the pipeline asks for its type."""
+    cohort = catalog.load(f"params:{role}.cohort")
+    return str(cohort["name"] if isinstance(cohort, dict) else cohort.name)
 
 
 def _report(partition: str, step: int, values: dict[str, float]) -> None:

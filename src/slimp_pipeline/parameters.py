@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Objective = Literal["slimp", "slimp_paper", "flat", "inner_only", "outer_only", "simclr"]
+Pooling = Literal["mean", "max", "gated_attention", "set_transformer"]
 
 
 class Block(BaseModel):
@@ -35,7 +37,8 @@ class FeatureParams(Block):
     num_folds: int = Field(5, ge=2)
     holdout_share: Share = 0.0  # of patients, in no fold: tested once
     split_file: Path | None = None  # official split: CSV with image_id (or isic_id) and split
-    fields: Literal["all"] | list[str] = "all"
+    fields: Literal["all", "always_present"] | list[str] = "all"
+    max_missing_share: Share = 0.05  # always_present: fields missing in more of the rows are left out
     near_duplicate_bits: int = Field(3, ge=0, le=3)  # Hamming distance of 64-bit perceptual hashes
 
 
@@ -77,16 +80,22 @@ class ModelParams(Block):
 
     image_encoder: ImageEncoderParams = ImageEncoderParams()
     metadata_encoder: MetadataEncoderParams = MetadataEncoderParams()
+    pooling: Pooling = "mean"  # of a patient's lesions into its phenotype
     projection_dim: int = Field(128, ge=8)
 
 
 class LossParams(Block):
-    """L = lesion_weight * L_lesion + (1 - lesion_weight) * L_patient."""
+    """What pre-training minimises.
 
+    Nested objectives: L = lesion_weight * L_lesion + (1 - lesion_weight) * L_patient. `slimp` takes rows with
+    the anchor's metadata as positives, `slimp_paper` as negatives.
+    """
+
+    objective: Objective = "slimp"
     lesion_weight: Share = 0.5
     temperature: float = Field(0.07, gt=0)
     min_temperature: float = Field(0.01, gt=0)
-    multi_positive: bool = True  # rows with the anchor's metadata are positives, not negatives
+    reconstruction_weight: float = Field(0.0, ge=0)  # of hidden metadata fields, added to any objective; 0: off
 
 
 class AugmentationParams(Block):
@@ -130,12 +139,78 @@ class TrainingParams(Block):
     loss: LossParams = LossParams()
 
 
+class AdaptationParams(Block):
+    """Continual pre-training on the target's training patients; what isn't named here is as in `training`."""
+
+    trained: Literal["none", "embeddings", "last_blocks", "all", "lora"] = "embeddings"
+    num_blocks: int = Field(1, ge=1)  # last_blocks: how many
+    lora_rank: int = Field(8, ge=1)  # lora: rank of the update of every linear layer of the image encoder
+    num_epochs: int = Field(10, ge=1)
+    learning_rate: float = Field(5e-4, gt=0)
+    image_learning_rate: float | None = Field(None, gt=0)  # None: learning_rate
+
+
+class ExtrapolationParams(Block):
+    """Metadata borrowed from the nearest reference lesions."""
+
+    num_neighbours: int = Field(1, ge=1)  # 1: the nearest lends its row; more: a softmax over their similarities
+    temperature: float = Field(0.05, gt=0)  # of that softmax
+    rows_per_chunk: int = Field(65536, ge=1)  # of the reference, compared at once
+    coverages: list[Share] = [0.1, 0.25, 0.5, 0.75, 1.0]  # quality where only the nearest share is trusted
+    num_shown: int = Field(6, ge=0)  # best and worst cases on the page
+
+
 class ProbeParams(Block):
     """Linear probe and k-NN on frozen embeddings."""
 
     strengths: list[float] = [0.001, 0.01, 0.1, 1.0, 10.0]  # inverse L2 penalty, chosen by inner folds
     num_inner_folds: int = Field(5, ge=2)
     num_neighbours: int = Field(11, ge=1)
+
+
+class LowShotParams(Block):
+    """Probes trained on few rows; their strength is fixed, since so few rows can't choose one."""
+
+    shots_per_class: list[int] = [1, 5, 10, 20]
+    patient_shares: list[Share] = [0.01, 0.05, 0.1, 0.25, 1.0]
+    num_draws: int = Field(5, ge=1)
+    strength: float = Field(10.0, gt=0)
+
+
+class RetrievalParams(Block):
+    """How many results of a query count."""
+
+    ks: list[int] = [1, 5, 10]
+
+
+class FineTuningParams(Block):
+    """Supervised training of the image encoder, stopped early by patients held out of the training patients."""
+
+    num_epochs: int = Field(20, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)  # of the classifier
+    image_learning_rate: float = Field(3e-4, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    batch_size: int = Field(32, ge=2)
+    validation_share: float = Field(0.15, gt=0, lt=1)  # of the training patients
+    patience_epochs: int = Field(5, ge=1)
+
+
+class RobustnessParams(Block):
+    """Metadata of test rows dropped or corrupted."""
+
+    shares: list[Share] = [0.0, 0.1, 0.3, 0.5, 0.7]
+    num_draws: int = Field(3, ge=1)
+
+
+class SubgroupParams(Block):
+    """Groups of patients that results are given for apart; fields that a cohort lacks are left out."""
+
+    fields: list[str] = ["sex", "age_years", "fitzpatrick", "skin_tone", "site"]
+    age_edges: list[float] = [40.0, 60.0, 75.0]  # bounds between age bands, in years
+    min_patients: int = Field(20, ge=1)  # smaller groups are named, without figures
+
+
+Protocol = Literal["linear_probe", "knn", "baselines", "low_shot", "retrieval", "robustness", "fine_tuning"]
 
 
 class EvaluationParams(Block):
@@ -146,9 +221,28 @@ class EvaluationParams(Block):
     batch_size: int = Field(64, ge=1)
     num_workers: int = Field(1, ge=0)
     label: Literal["diagnosis", "malignant"] = "diagnosis"
+    protocols: list[Protocol] = ["linear_probe", "knn", "baselines", "low_shot", "retrieval", "robustness"]
     probe: ProbeParams = ProbeParams()
+    low_shot: LowShotParams = LowShotParams()
+    retrieval: RetrievalParams = RetrievalParams()
+    robustness: RobustnessParams = RobustnessParams()
+    fine_tuning: FineTuningParams = FineTuningParams()
+    subgroups: SubgroupParams = SubgroupParams()
     num_resamples: int = Field(1000, ge=10)  # bootstrap over patients
     confidence: float = Field(0.95, gt=0.5, lt=1)
+
+
+class ComparisonParams(Block):
+    """Which runs are compared: label -> MLflow run ids, or versions of the predictions, of its seeds in order."""
+
+    groups: dict[str, list[str]] = {}
+
+
+class StudyParams(Block):
+    """A grid of runs: every variant with every seed."""
+
+    seeds: list[int] = Field([0, 1, 2], min_length=1)
+    variants: dict[str, dict[str, Any]] = Field(min_length=1)  # label -> parameter (dotted) -> value
 
 
 class ReportParams(Block):

@@ -4,7 +4,7 @@ import warnings
 
 from kedro.pipeline import Pipeline
 
-from slimp_pipeline.pipelines import evaluate, fabricate, features, ingest, pretrain, report
+from slimp_pipeline.pipelines import adapt, compare, evaluate, fabricate, features, ingest, pretrain, report
 
 ROLES = ("source", "target")
 _SHARED_PARAMETERS = {"params:raw_root", "params:fabricated_root", "params:ingest", "params:features"}
@@ -24,15 +24,18 @@ def register_pipelines() -> dict[str, Pipeline]:
         ingested = {role: raw[role] + _in_role(ingest.create_pipeline(), role) for role in ROLES}
         featured = {role: ingested[role] + _in_role(features.create_pipeline(), role) for role in ROLES}
         pretrained = featured["source"] + _as_stage(pretrain.create_pipeline(), "pretrain")
-        evaluated = featured["target"] + _as_stage(evaluate.create_pipeline(), "evaluate")
+        adapted = featured["target"] + _as_stage(adapt.create_pipeline(), "adapt")
+        evaluated = adapted + _as_stage(evaluate.create_pipeline(), "evaluate")
         reported = _as_stage(report.create_pipeline(), "report")
     return {
         "fabricate": raw["source"] + raw["target"],
         "ingest": ingested["source"] + ingested["target"],
         "features": featured["source"] + featured["target"],
         "pretrain": pretrained,
+        "adapt": adapted,
         "evaluate": evaluated,
         "report": reported,
+        "compare": compare.create_pipeline(),
         "__default__": pretrained + evaluated + reported,
     }
 

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from slimp_pipeline.evaluation.protocol import evaluate, make_task
-from slimp_pipeline.parameters import EvaluationParams, ProbeParams
+from slimp_pipeline.evaluation.measure import measure
+from slimp_pipeline.evaluation.protocol import predict
+from slimp_pipeline.evaluation.records import difference_table
+from slimp_pipeline.parameters import EvaluationParams, LowShotParams, ProbeParams
 from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding, NumericEncoding
 
 torch.set_num_threads(1)  # sums then don't depend on how a batch is cut
@@ -25,8 +27,9 @@ class SmallCohort:
     settings: EvaluationParams
 
     def run(self):
-        task, labelled = make_task(self.lesions, self.splits, self.settings)
-        return evaluate(task, labelled, self.embeddings, self.encodings, "small", self.settings)
+        predictions = predict(self.lesions, self.splits, self.embeddings, self.encodings, "small", self.settings)
+        results, averaged = measure("small", predictions, self.settings)
+        return results, difference_table("small", averaged, self.settings.confidence), predictions
 
 
 def build() -> SmallCohort:
@@ -57,7 +60,11 @@ def build() -> SmallCohort:
     other = LevelEncoding(fields={"region": CategoricalEncoding(categories=["arm", "face"])})
     encoding = Encoding(lesion=other, patient=level, num_patients=36)
     names = ("fold_0", "fold_1", "fold_2", "holdout")
-    settings = EvaluationParams(num_resamples=60, probe=ProbeParams(strengths=[0.1, 10.0], num_neighbours=5))
+    settings = EvaluationParams(
+        num_resamples=60,
+        probe=ProbeParams(strengths=[0.1, 10.0], num_neighbours=5),
+        low_shot=LowShotParams(shots_per_class=[1, 5], patient_shares=[0.25], num_draws=2),
+    )
     as_float32 = {name: values.astype(np.float32) for name, values in embeddings.items()}
     return SmallCohort(lesions, splits, as_float32, dict.fromkeys(names, encoding), settings)
 

@@ -114,7 +114,7 @@ def test_random_init_differs_from_the_initial_weights_in_the_image_encoder_alone
 def test_every_method_has_its_blocks_in_the_order_of_the_rows(trained, weights_file, rows, store):
     checkpoint, _ = trained(weights_file)
     settings = EvaluationParams(num_workers=0, batch_size=4, device="cpu")
-    embeddings = embed_methods(rows, store, {"fold_0": checkpoint, "fold_1": checkpoint}, settings)
+    embeddings = embed_methods(rows, store, {"slimp": {"fold_0": checkpoint, "fold_1": checkpoint}}, settings)
     assert methods(embeddings) == ["slimp", "initial_weights", "random_init"]
     assert {name for name in embeddings if name.endswith("image")} == {
         "slimp.fold_0.image",
@@ -124,7 +124,7 @@ def test_every_method_has_its_blocks_in_the_order_of_the_rows(trained, weights_f
     }
     for method in methods(embeddings):  # a level of checkbox groups alone has its block too
         assert {f"{method}.fold_1.lesion", f"{method}.fold_1.patient"} <= embeddings.keys()
-    turned = embed_methods(rows[::-1].reset_index(drop=True), store, {"fold_0": checkpoint}, settings)
+    turned = embed_methods(rows[::-1].reset_index(drop=True), store, {"slimp": {"fold_0": checkpoint}}, settings)
     for name, values in turned.items():
         np.testing.assert_allclose(values[::-1], embeddings[name], atol=1e-5)
 
@@ -132,7 +132,7 @@ def test_every_method_has_its_blocks_in_the_order_of_the_rows(trained, weights_f
 def test_a_level_of_which_the_target_has_no_field_is_left_out(trained, rows, store):
     checkpoint, _ = trained()
     settings = EvaluationParams(num_workers=0, device="cpu")
-    embeddings = embed_methods(rows.drop(columns="age_years"), store, {"all": checkpoint}, settings)
+    embeddings = embed_methods(rows.drop(columns="age_years"), store, {"slimp": {"all": checkpoint}}, settings)
     assert methods(embeddings) == ["slimp", "random_init"]
     assert {name.split(".")[2] for name in embeddings} == {"image", "lesion"}
     expected = PretrainedSLIMP(checkpoint).encode_metadata(rows)

@@ -6,6 +6,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from slimp_pipeline.evaluation import probe
+from slimp_pipeline.evaluation.calibration import rescale
+from slimp_pipeline.evaluation.metrics import expected_calibration_error
 from slimp_pipeline.evaluation.probe import linear_probe
 from slimp_pipeline.parameters import ProbeParams
 
@@ -22,7 +24,7 @@ def test_the_rotation_into_the_training_rows_span_is_exact(width):
     feature_ND, label_N, patient_N = blobs(60, width, shift=0.5)
     train_N = np.arange(60) < 40
     settings = ProbeParams(strengths=[0.1])
-    scores, strength = linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 3, settings, 0)
+    scores, strength, _ = linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 3, settings, 0)
     plain = LogisticRegression(C=0.1, class_weight="balanced", tol=1e-8, max_iter=5000)
     plain.fit(feature_ND[train_N], label_N[train_N])
     np.testing.assert_allclose(scores, plain.predict_proba(feature_ND[~train_N]), atol=5e-3)
@@ -62,7 +64,7 @@ def test_inner_folds_keep_patients_together():
 def test_classes_without_a_training_row_get_probability_0():
     feature_ND, label_N, patient_N = blobs()
     train_N = (np.arange(90) < 60) & (label_N != 1)
-    scores, _ = linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 5, ProbeParams(), 0)
+    scores, *_ = linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 5, ProbeParams(), 0)
     assert scores.shape == ((~train_N).sum(), 5)
     assert not scores[:, [1, 3, 4]].any()
     np.testing.assert_allclose(scores.sum(axis=1), 1)
@@ -77,14 +79,14 @@ def test_one_class_in_training_is_refused():
 def test_separable_classes_are_told_apart():
     feature_ND, label_N, patient_N = blobs(shift=8)
     train_N = np.arange(90) < 60
-    scores, _ = linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 3, ProbeParams(), 0)
+    scores, *_ = linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 3, ProbeParams(), 0)
     assert (scores.argmax(axis=1) == label_N[~train_N]).all()
 
 
 def test_features_that_tell_nothing_give_every_class_the_same_chance():
     _, label_N, patient_N = blobs()
     train_N = np.arange(90) < 60
-    scores, _ = linear_probe(np.zeros((90, 1)), label_N, patient_N, train_N, ~train_N, 3, ProbeParams(), 0)
+    scores, *_ = linear_probe(np.zeros((90, 1)), label_N, patient_N, train_N, ~train_N, 3, ProbeParams(), 0)
     np.testing.assert_allclose(scores, 1 / 3, atol=1e-3)
 
 
@@ -92,7 +94,7 @@ def test_classes_of_fewer_rows_than_inner_folds_are_no_hindrance():
     feature_ND, label_N, _ = blobs(6, shift=8)
     everyone = np.ones(6, dtype=bool)
     settings = ProbeParams(num_inner_folds=3)
-    scores, _ = linear_probe(feature_ND, label_N, np.arange(6), everyone, everyone, 3, settings, 0)
+    scores, *_ = linear_probe(feature_ND, label_N, np.arange(6), everyone, everyone, 3, settings, 0)
     assert (scores.argmax(axis=1) == label_N).all()
 
 
@@ -103,7 +105,7 @@ def test_the_strength_chosen_has_the_lowest_class_weighted_log_loss_over_inner_f
     train_N, strengths = np.arange(120) < 119, [0.001, 0.1, 1000.0]
     settings = ProbeParams(strengths=strengths, num_inner_folds=3)
     patient_N = np.arange(120)
-    _, chosen = linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 2, settings, 0)
+    _, chosen, _ = linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 2, settings, 0)
     features, labels = feature_ND[train_N], label_N[train_N]
     weights = (1 / np.bincount(labels))[labels]
     losses = []
@@ -117,3 +119,25 @@ def test_the_strength_chosen_has_the_lowest_class_weighted_log_loss_over_inner_f
             loss -= (weights[test] * np.log(probability[np.arange(len(test)), labels[test]])).sum()
         losses.append(loss)
     assert chosen == strengths[int(np.argmin(losses))]
+
+
+def test_the_temperature_makes_overconfident_held_out_scores_less_sure():
+    rng = np.random.default_rng(0)
+    feature_ND, patient_N = rng.normal(size=(200, 60)), np.arange(200)
+    label_N = (feature_ND[:, 0] + rng.normal(0, 2, 200) > 0).astype(int)
+    train_N = np.arange(200) < 120
+    weak = ProbeParams(strengths=[100.0, 200.0], num_inner_folds=4)  # too weak a penalty: overfits
+    result = linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 2, weak, 0)
+    assert result.temperature > 1.5
+    calibrated = rescale(result.score_NK, result.temperature)
+    ones = np.ones((1, 80))
+    before, after = (expected_calibration_error(s, label_N[~train_N], ones)[0] for s in (result.score_NK, calibrated))
+    assert after < before
+    np.testing.assert_array_equal(calibrated.argmax(axis=1), result.score_NK.argmax(axis=1))
+
+
+def test_a_single_strength_leaves_scores_uncalibrated():
+    feature_ND, label_N, patient_N = blobs()
+    train_N = np.arange(90) < 60
+    settings = ProbeParams(strengths=[0.1])
+    assert linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 3, settings, 0).temperature == 1

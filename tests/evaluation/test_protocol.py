@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
-from slimp_pipeline.evaluation import protocol
+from slimp_pipeline.evaluation import measure, task
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
 
-KEY = ["method", "features", "protocol"]
+KEY = ["method", "features", "protocol", "shots"]
 
 
 def test_result_tables_have_exactly_the_promised_columns(small_results):
@@ -34,6 +34,7 @@ def test_result_tables_have_exactly_the_promised_columns(small_results):
         "reference",
         "features",
         "protocol",
+        "shots",
         "metric",
         "difference",
         "ci_low",
@@ -41,24 +42,46 @@ def test_result_tables_have_exactly_the_promised_columns(small_results):
         "num_comparisons",
     ]
     scores = ["score.BCC", "score.MEL", "score.NEV"]
-    assert list(predictions) == [*KEY, "draw", "image_id", "patient_id", "label", "predicted", *scores]
+    assert list(predictions) == [
+        *KEY,
+        "draw",
+        "repeat",
+        "num_train_patients",
+        "image_id",
+        "patient_id",
+        "label",
+        "label_malignant",
+        "predicted",
+        *scores,
+    ]
     assert set(results["draw"]) == {"0", "1", "2", "holdout", "all"}
-    assert set(results["protocol"]) == {"linear_probe", "knn", "knn_prior_weighted", "baseline"}
-    assert set(results["shots"]) == {"all"} and set(results["cohort"]) == {"small"}
-    assert set(results["features"]) == {"image", "image+lesion", "image+lesion+patient", "metadata"}
-    assert not results[results["method"] == "random_init"]["features"].ne("image").any()
+    assert set(results["protocol"]) == {
+        "linear_probe",
+        "linear_probe_calibrated",
+        "knn",
+        "knn_prior_weighted",
+        "baseline",
+        "low_shot",
+    }
+    assert set(results["shots"]) == {"all", "1", "5", "25%"} and set(results["cohort"]) == {"small"}
+    sets = {"image", "image+lesion", "image+lesion+patient", "image+metadata", "image+ugly_duckling", "metadata"}
+    assert set(results["features"]) == sets
+    of_images = {"image", "image+metadata", "image+ugly_duckling"}
+    assert set(results[results["method"] == "random_init"]["features"]) == of_images
     assert not results.duplicated([*KEY, "draw", "metric"]).any()
 
 
 def test_all_is_the_mean_over_folds_without_the_hold_out(small_results):
-    results, _, _ = small_results
+    results = small_results[0]
+    results = results[results["shots"] == "all"]
     folds = results[results["draw"].isin(["0", "1", "2"])].groupby([*KEY, "metric"])["value"].mean()
     together = results[results["draw"] == "all"].set_index([*KEY, "metric"])["value"]
     pd.testing.assert_series_equal(folds.sort_index(), together.sort_index())
 
 
 def test_patients_are_counted_by_draw(small_results):
-    results, _, _ = small_results
+    results = small_results[0]
+    results = results[results["shots"] == "all"]
     sizes = results.groupby("draw")[["num_train_patients", "num_test_patients"]].agg(["min", "max"])
     assert sizes.loc["0"].tolist() == [36, 36, 18, 18]
     assert sizes.loc["holdout"].tolist() == [54, 54, 6, 6]
@@ -77,6 +100,7 @@ def test_every_interval_holds_its_value(small_results):
 
 def test_predictions_allow_to_recompute_every_metric(small_results):
     results, _, predictions = small_results
+    predictions = predictions[predictions["shots"] == "all"]
     for (key, draw), rows in predictions.groupby([predictions[KEY].agg("|".join, axis=1), "draw"]):
         own = results[(results[KEY].agg("|".join, axis=1) == key) & (results["draw"] == draw)]
         value = own.set_index("metric")["value"]
@@ -94,7 +118,7 @@ def test_test_rows_of_a_fold_are_its_own_patients(small_cohort, small_results):
     fold = small_cohort.splits.set_index("image_id")["fold"]
     draws = predictions["draw"].replace("holdout", "-1").astype(int)
     assert (draws == predictions["image_id"].map(fold)).all()
-    assert not predictions.duplicated([*KEY, "image_id"]).any()
+    assert not predictions.duplicated([*KEY, "repeat", "image_id"]).any()
     pd.testing.assert_series_equal(
         predictions["label"],
         predictions["image_id"].map(small_cohort.lesions.set_index("image_id")["diagnosis"]),
@@ -121,21 +145,23 @@ def test_differences_are_those_of_the_means_and_their_number_is_stated(small_res
     results, differences, _ = small_results
     means = results[results["draw"] == "all"].set_index([*KEY, "metric"])["value"]
     for row in differences.itertuples():
-        reference = (row.reference, row.features, row.protocol, row.metric)
-        if row.reference == "metadata_linear":
-            reference = (row.reference, "metadata", "baseline", row.metric)
-        expected = means[("slimp", row.features, row.protocol, row.metric)] - means[reference]
+        reference = (row.reference, row.features, row.protocol, row.shots, row.metric)
+        if "metadata" in row.reference:
+            reference = (row.reference, "metadata", "baseline", "all", row.metric)
+        if row.reference == "fused_gbdt":
+            reference = (row.reference, "image+metadata", "baseline", "all", row.metric)
+        expected = means[("slimp", row.features, row.protocol, row.shots, row.metric)] - means[reference]
         assert row.difference == pytest.approx(expected)
     assert (differences["num_comparisons"] == len(differences)).all()
     baseline = differences[differences["reference"] == "metadata_linear"]
-    assert set(baseline["features"]) == {"image", "image+lesion", "image+lesion+patient"}
+    assert {"image", "image+lesion", "image+lesion+patient"} < set(baseline["features"])
     assert set(baseline["protocol"]) == {"linear_probe"}
 
 
 def test_folds_are_resampled_independently(small_cohort, monkeypatch):
     drawn = []
-    plain = protocol.patient_weights
-    monkeypatch.setattr(protocol, "patient_weights", lambda *a: drawn.append(plain(*a)) or drawn[-1])
+    plain = measure.patient_weights
+    monkeypatch.setattr(measure, "patient_weights", lambda *a: drawn.append(plain(*a)) or drawn[-1])
     small_cohort.run()
     first, second, third = (weights[:, ::2] for weights in drawn[:3])  # one row per patient
     assert first.shape == second.shape
@@ -149,7 +175,7 @@ def test_test_rows_change_nothing_but_their_own_scores(small_cohort, small_resul
     for name, values in small_cohort.embeddings.items():
         small_cohort.embeddings[name] = np.where(spoilt[:, None], 100, values)
     _, _, after = small_cohort.run()
-    others = (before["draw"] == "0") & (before["image_id"] != "i001")
+    others = (before["draw"] == "0") & (before["patient_id"] != "p00")  # its other row has it in its context
     pd.testing.assert_frame_equal(before[others], after[others])
 
 
@@ -178,7 +204,7 @@ def test_malignant_or_not_may_be_the_label(small_cohort):
     assert set(predictions["label"]) == {"benign", "malignant"}
     assert "i000" not in set(predictions["image_id"])
     values = results.set_index([*KEY, "draw", "metric"])["value"]
-    key = ("slimp", "image", "linear_probe", "all")
+    key = ("slimp", "image", "linear_probe", "all", "all")
     assert values[(*key, "malignant_auroc")] == pytest.approx(values[(*key, "macro_auroc")])
 
 
@@ -214,4 +240,4 @@ def test_a_fold_whose_training_patients_are_of_one_class_is_refused(small_cohort
 def test_a_task_needs_two_classes(small_cohort, diagnosis, found):
     small_cohort.lesions["diagnosis"] = pd.Series([diagnosis] * 120, dtype="str")
     with pytest.raises(ValueError, match=found):
-        protocol.make_task(small_cohort.lesions, small_cohort.splits, EvaluationParams())
+        task.make_task(small_cohort.lesions, small_cohort.splits, EvaluationParams())

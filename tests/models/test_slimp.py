@@ -1,13 +1,13 @@
 """The nested model."""
 
-import math
+from typing import get_args
 
 import pandas as pd
 import pytest
 import torch
 
-from slimp_pipeline.models.slimp import SLIMP
-from slimp_pipeline.parameters import ImageEncoderParams, LossParams, ModelParams
+from slimp_pipeline.models.slimp import SLIMP, Batch
+from slimp_pipeline.parameters import ImageEncoderParams, LossParams, ModelParams, Objective, Pooling
 from slimp_pipeline.tables.encoding import encode
 
 
@@ -17,8 +17,8 @@ def model(model_settings, encoding) -> SLIMP:
     return SLIMP(model_settings, LossParams(), encoding).eval()
 
 
-def batch(encoding, counts: list[int], seed: int = 0):
-    generator = torch.Generator().manual_seed(seed)
+def draw(encoding, counts: list[int], views: int = 1) -> Batch:
+    generator = torch.Generator().manual_seed(0)
     lesions = sum(counts)
     lesion_rows = pd.DataFrame({"diameter_mm": [float(n) for n in range(lesions)], "site": "arm"})
     patient_rows = pd.DataFrame({"age_years": [30.0 + n for n in range(len(counts))]})
@@ -27,62 +27,74 @@ def batch(encoding, counts: list[int], seed: int = 0):
         for level, rows in ((encoding.lesion, lesion_rows), (encoding.patient, patient_rows))
     )
     owner = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    return torch.randn(lesions, 3, 16, 16, generator=generator), lesion, patient, owner
+    views = torch.randn(views * lesions, 3, 16, 16, generator=generator)
+    return Batch(views, lesion, patient, owner, torch.arange(lesions), torch.arange(len(counts)))
 
 
-def some(fields, rows):
-    return {name: part[rows] for name, part in fields.items()}
+def of_patient(batch: Batch, number: int) -> Batch:
+    own = (batch.patient_of_lesion_B == number).nonzero().view(-1)
+    lesion = {name: part[own] for name, part in batch.lesion.items()}
+    patient = {name: part[[number]] for name, part in batch.patient.items()}
+    return Batch(batch.views[own], lesion, patient, torch.zeros_like(own), own, torch.tensor([0]))
 
 
-def test_a_batch_of_patients_with_any_number_of_lesions_is_projected(model, encoding):
-    projections = model(*batch(encoding, [1, 4, 2]))
-    assert projections.image_BD.shape == projections.lesion_metadata_BD.shape == (7, 8)
-    assert projections.phenotype_PD.shape == projections.patient_metadata_PD.shape == (3, 8)
-    assert projections.lesion_temperature.item() == pytest.approx(0.07)
-    assert projections.patient_temperature.item() == pytest.approx(0.07)
+def phenotypes(model, batch: Batch) -> torch.Tensor:
+    image, lesion = model.image_encoder(batch.views), model.lesion_encoder(batch.lesion)
+    return model.phenotype(image, lesion, batch.patient_of_lesion_B, len(batch.patient_groups_P))
+
+
+def test_a_batch_of_patients_with_any_number_of_lesions_is_contrasted(model, encoding):
+    losses, contrasts = model(draw(encoding, [1, 4, 2]))
+    assert contrasts["lesion"].left_ND.shape == contrasts["lesion"].right_ND.shape == (7, 8)
+    assert contrasts["patient"].left_ND.shape == contrasts["patient"].right_ND.shape == (3, 8)
+    assert set(losses) == {"loss", "loss_lesion", "loss_patient"}
 
 
 def test_a_patients_phenotype_does_not_depend_on_the_other_patients(model, encoding):
-    image, lesion, patient, owner = batch(encoding, [1, 5, 2])
-    together = model(image, lesion, patient, owner).phenotype_PD
+    batch = draw(encoding, [1, 5, 2])
+    together = phenotypes(model, batch)
     for number in range(3):
-        own = (owner == number).nonzero().view(-1)
-        alone = model(
-            image[own],
-            some(lesion, own),
-            some(patient, torch.tensor([number])),
-            torch.zeros(len(own), dtype=torch.long),
-        )
-        torch.testing.assert_close(alone.phenotype_PD[0], together[number], rtol=1e-4, atol=1e-5)
+        alone = phenotypes(model, of_patient(batch, number))
+        torch.testing.assert_close(alone[0], together[number], rtol=1e-4, atol=1e-5)
 
 
-def test_the_order_of_a_patients_lesions_does_not_change_its_phenotype(model, encoding):
-    image, lesion, patient, owner = batch(encoding, [3, 2])
-    order = torch.tensor([2, 0, 1, 4, 3])
-    shuffled = model(image[order], some(lesion, order), patient, owner).phenotype_PD
-    torch.testing.assert_close(shuffled, model(image, lesion, patient, owner).phenotype_PD, rtol=1e-4, atol=1e-5)
+def test_the_phenotype_is_the_mean_of_image_and_metadata_representations(model, encoding):
+    batch = draw(encoding, [2, 1])
+    joined = torch.cat([model.image_encoder(batch.views), model.lesion_encoder(batch.lesion)], dim=1)
+    torch.testing.assert_close(phenotypes(model, batch), torch.stack([joined[:2].mean(0), joined[2]]))
 
 
-def test_the_phenotype_projects_the_mean_of_image_and_metadata_representations(model, encoding):
-    image, lesion, patient, owner = batch(encoding, [2, 1])
-    joined = torch.cat([model.image_encoder(image), model.lesion_encoder(lesion)], dim=1)
-    expected = model.phenotype_projection(torch.stack([joined[:2].mean(0), joined[2]]))
-    torch.testing.assert_close(model(image, lesion, patient, owner).phenotype_PD, expected)
+def test_what_is_contrasted_at_the_patient_level_is_the_phenotype(model, encoding):
+    batch = draw(encoding, [2, 1])
+    _, contrasts = model(batch)
+    expected = model.objective.outer.patient.left(phenotypes(model, batch))
+    torch.testing.assert_close(contrasts["patient"].left_ND, expected)
 
 
-def test_temperatures_begin_at_the_setting_but_never_below_the_minimum(model_settings, encoding):
-    for setting, expected in ((0.07, 0.07), (0.001, 0.02)):
-        model = SLIMP(model_settings, LossParams(temperature=setting, min_temperature=0.02), encoding)
-        assert model.log_temperatures.exp().tolist() == pytest.approx([expected] * 2)
+def test_two_views_of_a_batch_keep_their_order(model_settings, encoding):
+    model = SLIMP(model_settings, LossParams(objective="simclr"), encoding).eval()
+    batch = draw(encoding, [2, 1], views=2)
+    _, contrasts = model(batch)
+    first, second = model.image_encoder(batch.views).split(3)
+    torch.testing.assert_close(contrasts["views"].left_ND, model.objective.projection(first))
+    torch.testing.assert_close(contrasts["views"].right_ND, model.objective.projection(second))
 
 
-def test_a_temperature_at_its_minimum_can_rise_again(model, encoding):
-    with torch.no_grad():
-        model.log_temperatures.fill_(-20.0)
-    model.clamp_temperatures()
-    assert model.log_temperatures.tolist() == pytest.approx([math.log(0.01)] * 2)
-    model(*batch(encoding, [1, 1])).lesion_temperature.backward()
-    assert float(model.log_temperatures.grad[0]) == pytest.approx(0.01)
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+def test_every_pooling_trains(model_settings, encoding, pooling):
+    model = SLIMP(model_settings.model_copy(update={"pooling": pooling}), LossParams(), encoding)
+    losses, _ = model(draw(encoding, [1, 4, 2]))
+    losses["loss"].backward()
+    assert all(p.grad is not None for p in model.pooling.parameters())
+
+
+def test_the_encoders_start_alike_whatever_the_objective(model_settings, encoding):
+    states = []
+    for name in get_args(Objective):
+        torch.manual_seed(0)
+        states.append(SLIMP(model_settings, LossParams(objective=name), encoding).state_dict())
+    shared = [key for key in states[0] if "encoder" in key]
+    assert all(torch.equal(states[0][key], state[key]) for state in states for key in shared)
 
 
 def test_batch_norm_is_kept_through_training_and_evaluation(encoding):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimp_pipeline.models.tabular import FieldTokenizer, MetadataEncoder
+from slimp_pipeline.models.tabular import FieldTokenizer, MetadataEncoder, hide_fields, known_fields
 from slimp_pipeline.parameters import MetadataEncoderParams
 from slimp_pipeline.tables.encoding import MISSING, UNSEEN, LevelEncoding, encode
 
@@ -173,3 +173,21 @@ def test_a_level_of_one_kind_of_field_encodes(lesion_level, kind):
     embedding = encoder(fields_of(level, FULL, {}))
     assert np.isfinite(embedding.detach().numpy()).all()
     assert not torch.allclose(embedding[0], embedding[1])
+
+
+def test_hidden_fields_are_known_ones_and_read_as_missing(lesion_level):
+    fields = fields_of(lesion_level, *[FULL] * 200, {"site": "back"}, {})
+    before = {name: part.clone() for name, part in fields.items()}
+    torch.manual_seed(0)
+    left, hidden = hide_fields(fields, 0.3)
+    known = known_fields(fields)
+    assert torch.equal(known_fields(left), known & ~hidden)
+    assert not (hidden & ~known).any()
+    assert hidden[:200].float().mean(0).tolist() == pytest.approx([0.3] * 6, abs=0.1)
+    assert all(torch.equal(part.nan_to_num(7), before[name].nan_to_num(7)) for name, part in fields.items())
+
+
+def test_hiding_nothing_or_everything_is_exact(lesion_level):
+    fields = fields_of(lesion_level, FULL, {"site": "back"})
+    assert not hide_fields(fields, 0.0)[1].any()
+    assert not known_fields(hide_fields(fields, 1.0)[0]).any()

@@ -32,7 +32,7 @@ def results():
 @pytest.fixture
 def differences():
     rows = [
-        ["small", "slimp", reference, features, "linear_probe", metric, 0.05, low, 0.1]
+        ["small", "slimp", reference, features, "linear_probe", "all", metric, 0.05, low, 0.1]
         for reference, low in (("random_init", 0.01), ("initial_weights", -0.02), ("metadata_linear", -0.01))
         for features in ("image", "image+lesion")
         for metric in METRICS
@@ -55,7 +55,7 @@ def predictions():
 
 @pytest.fixture
 def history():
-    names = ("loss", "validation_loss", "image_effective_rank", "phenotype_effective_rank")
+    names = ("loss", "validation_loss", "lesion_effective_rank", "patient_effective_rank")
     rows = [
         [partition, epoch * 3, epoch, name, 5 / epoch + position]
         for partition in ("fold_0", "fold_1")

@@ -1,8 +1,9 @@
 """Result tables as the page shows them."""
 
 import numpy as np
+import pandas as pd
 
-from slimp_pipeline.reporting.tables import differences_table, headline, results_tables
+from slimp_pipeline.reporting.tables import differences_tables, headline, results_tables
 
 
 def test_tables_group_methods_in_one_order_under_their_features(results):
@@ -32,18 +33,30 @@ def test_what_could_not_be_measured_says_so(results):
     assert results_tables(results)[0]["groups"][0]["lines"][0]["cells"][0]["value"] == "not measurable"
 
 
-def test_differences_within_noise_are_called_so_and_comparisons_counted(differences):
-    table = differences_table(differences)
+def test_differences_within_noise_are_called_so(differences):
+    (table,) = differences_tables(differences)
+    assert table["method"] == "SLIMP"
     lines = {line["method"]: line["cells"] for line in table["groups"][0]["lines"]}
     assert list(lines) == ["initial weights", "random init", "metadata, linear"]
     assert {cell["verdict"] for cell in lines["random init"]} == {"better"}
     assert {cell["verdict"] for cell in lines["initial weights"]} == {"within noise"}
-    assert table["num_comparisons"] == len(differences)
-    assert differences_table(differences.iloc[:0]) == {"metrics": [], "groups": [], "num_comparisons": 0}
+    assert differences_tables(differences.iloc[:0]) == []
 
 
 def test_the_headline_names_the_probes_on_images_and_the_baseline(results, differences):
     brief = headline(results, differences)
     methods = ["SLIMP", "initial weights", "random init", "metadata, linear"]
     assert [line["method"] for line in brief["results"]] == methods
-    assert [line["method"] for line in brief["differences"]] == methods[1:]
+    assert [line["reference"] for line in brief["differences"]] == methods[1:]
+    assert {line["method"] for line in brief["differences"]} == {"SLIMP"}
+
+
+def test_every_pre_trained_method_has_a_table_of_its_differences(differences):
+    adapted = differences.assign(method="slimp_adapted")
+    tables = differences_tables(pd.concat([differences, adapted]))
+    assert [table["method"] for table in tables] == ["SLIMP", "SLIMP, adapted"]
+
+
+def test_probes_on_few_labels_stay_out_of_the_tables_of_full_training(results):
+    few = results.assign(shots="5")
+    assert results_tables(pd.concat([results, few])) == results_tables(results)

@@ -45,7 +45,7 @@ def test_the_loss_falls_on_a_cohort_that_can_be_learnt(tiny, make_model, make_se
     _, progress = run(tiny, make_model, settings)
     losses = [entry["value"] for entry in progress.history if entry["name"] == "loss_lesion"]
     assert sum(losses[-3:]) < 0.6 * sum(losses[:3])
-    accuracy = [e["value"] for e in progress.history if e["name"] == "validation_image_to_metadata_accuracy"]
+    accuracy = [e["value"] for e in progress.history if e["name"] == "validation_lesion_accuracy"]
     assert len(accuracy) == 30
 
 
@@ -164,14 +164,14 @@ def test_validation_reads_no_training_patient_and_training_no_held_out_one(
 ):
     training, held_out = tiny.data(0, 7), tiny.data(8, 11)
     read = {"training": set(), "validation": set()}
-    plain = step.project
+    plain = step.forward
 
     def spy(model, data, rows, views, amp):
         read["training" if model.training else "validation"].update(data.store_index_N[rows].tolist())
         return plain(model, data, rows, views, amp)
 
-    monkeypatch.setattr(step, "project", spy)
-    monkeypatch.setattr(validation, "project", spy)
+    monkeypatch.setattr(step, "forward", spy)
+    monkeypatch.setattr(validation, "forward", spy)
     run(tiny, make_model, make_settings())
     assert read["training"] == set(training.store_index_N.tolist())
     assert read["validation"] <= set(held_out.store_index_N.tolist())
@@ -181,16 +181,16 @@ def test_validation_reads_no_training_patient_and_training_no_held_out_one(
 def test_a_gradient_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     tiny, make_model, make_settings, tmp_path, monkeypatch
 ):
-    plain, calls = step.forward_loss, []
+    plain, calls = step.forward, []
 
     def broken(*args):
-        loss = plain(*args)
-        calls.append(loss)
+        losses, contrasts = plain(*args)
+        calls.append(losses)
         if len(calls) == 4:
-            object.__setattr__(loss, "total", loss.total * float("inf"))
-        return loss
+            losses["loss"] = losses["loss"] * float("inf")
+        return losses, contrasts
 
-    monkeypatch.setattr(step, "forward_loss", broken)
+    monkeypatch.setattr(step, "forward", broken)
     with pytest.raises(FloatingPointError, match="step 3 "):
         run(tiny, make_model, make_settings(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["step_000000002"]

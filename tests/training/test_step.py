@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from slimp_pipeline.images.decode import DecodedImages
+from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import LossParams
 from slimp_pipeline.training.step import TrainingStep, build_optimizer, learning_rate_factor
 
@@ -43,7 +44,11 @@ def test_only_matrices_decay_and_the_backbone_has_its_own_rate(make_model, make_
             plain = parameter.ndim < 2 or any(part in name for part in ("tokenizer", "cls_token", "pos_embed"))
             assert group["weight_decay"] == (0.0 if plain else 0.3), name
     assert sorted(seen) == sorted(names.values())
-    assert {"log_temperatures", "lesion_encoder.tokenizer.options", "image_encoder.pos_embed"} <= set(seen)
+    assert {
+        "objective.inner.lesion.temperature.log",
+        "lesion_encoder.tokenizer.options",
+        "image_encoder.pos_embed",
+    } <= set(seen)
 
 
 def test_frozen_parameters_are_not_optimised(make_model, make_settings):
@@ -92,7 +97,7 @@ def test_the_same_step_from_the_same_weights_gives_the_same_weights(tiny, make_m
 def test_a_gradient_that_is_not_finite_stops_the_run_and_names_the_step(tiny, make_model, make_settings):
     model = make_model(make_settings())
     with torch.no_grad():
-        model.image_projection[1].weight.fill_(float("nan"))
+        model.objective.inner.lesion.left[1].weight.fill_(float("nan"))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(FloatingPointError, match=r"isn't finite at step 7 .*Lower training.learning_rate"):
         stepper(tiny, model, make_settings())(7)
@@ -106,4 +111,45 @@ def test_temperatures_never_fall_below_their_minimum(tiny, make_model, make_sett
     take_step = stepper(tiny, model, settings)
     for number in range(6):
         take_step(number)
-        assert (model.log_temperatures.exp() >= 0.07 * (1 - 1e-6)).all()
+        assert float(model.objective.inner.lesion.temperature()) >= 0.07 * (1 - 1e-6)
+        assert float(model.objective.outer.patient.temperature()) >= 0.07 * (1 - 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("objective", "untouched"),
+    [
+        ("flat", set()),
+        ("inner_only", {"patient_encoder"}),
+        ("outer_only", set()),
+        ("simclr", {"lesion_encoder", "patient_encoder"}),
+    ],
+)
+def test_an_objective_trains_the_encoders_that_it_compares(tiny, make_model, make_settings, objective, untouched):
+    settings = make_settings(warmup_share=0.0, loss=LossParams(objective=objective))
+    model = make_model(settings)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    stepper(tiny, model, settings)(0)
+    after = model.state_dict()
+    changed = {name.partition(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
+    encoders = {"image_encoder", "lesion_encoder", "patient_encoder"}
+    assert changed & encoders == encoders - untouched
+    assert "objective" in changed
+
+
+def test_hidden_fields_are_reconstructed_beside_the_contrast(tiny, make_settings, model_settings):
+    settings = make_settings(loss=LossParams(reconstruction_weight=0.5))
+    metadata = model_settings.metadata_encoder.model_copy(update={"field_dropout": 0.5})
+    torch.manual_seed(0)
+    model = SLIMP(model_settings.model_copy(update={"metadata_encoder": metadata}), settings.loss, tiny.encoding)
+    take_step = stepper(tiny, model, settings, num_steps=60)
+    values = [take_step(number) for number in range(60)]
+    for value in values:
+        nested = (value["loss_lesion"] + value["loss_patient"]) / 2
+        assert value["loss"] == pytest.approx(nested + 0.5 * value["loss_reconstruction"], rel=1e-5)
+    reconstruction = [value["loss_reconstruction"] for value in values]
+    assert np.mean(reconstruction[-10:]) < np.mean(reconstruction[:10])
+
+
+def test_reconstruction_without_hidden_fields_is_refused(tiny, model_settings):
+    with pytest.raises(ValueError, match="field_dropout above 0"):
+        SLIMP(model_settings, LossParams(reconstruction_weight=0.5), tiny.encoding)

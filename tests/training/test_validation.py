@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from slimp_pipeline.parameters import LossParams
 from slimp_pipeline.training.validation import draw_validation, validate
 
 CPU = torch.device("cpu")
@@ -26,20 +27,19 @@ def test_validation_measures_everything_and_changes_nothing(tiny, make_model, ma
     held_out = draw_validation(tiny.store, tiny.data(), settings, 16)
     values = validate(model, held_out, settings, CPU)
     assert values == validate(model, held_out, settings, CPU)
-    assert set(values) == {
-        "validation_loss",
-        "validation_loss_lesion",
-        "validation_loss_patient",
-        "validation_image_to_metadata_accuracy",
-        "validation_phenotype_to_patient_accuracy",
-        "image_effective_rank",
-        "image_uniformity",
-        "image_metadata_alignment",
-        "phenotype_effective_rank",
+    health = ("effective_rank", "uniformity", "alignment")
+    assert set(values) == {"validation_loss"} | {
+        name
+        for level in ("lesion", "patient")
+        for name in (
+            f"validation_loss_{level}",
+            f"validation_{level}_accuracy",
+            *(f"{level}_{measure}" for measure in health),
+        )
     }
     assert all(math.isfinite(value) for value in values.values())
-    assert 1 <= values["image_effective_rank"] <= 8
-    assert 0 <= values["image_metadata_alignment"] <= 4
+    assert 1 <= values["lesion_effective_rank"] <= 8
+    assert 0 <= values["lesion_alignment"] <= 4
     assert model.training
     assert torch.equal(random_state, torch.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -51,3 +51,11 @@ def test_frozen_normalisation_stays_frozen_after_validation(tiny, make_model, ma
     validate(model, draw_validation(tiny.store, tiny.data(0, 3), settings, 16), settings, CPU)
     assert not model.image_encoder.bn1.training
     assert model.image_encoder.bn2.training
+
+
+def test_an_objective_of_two_views_is_measured_on_two_different_views(tiny, make_model, make_settings):
+    settings = make_settings(loss=LossParams(objective="simclr"))
+    model = make_model(settings)
+    values = validate(model, draw_validation(tiny.store, tiny.data(), settings, 16), settings, CPU)
+    assert {"validation_loss_views", "validation_views_accuracy", "views_effective_rank"} <= set(values)
+    assert values["views_alignment"] > 1e-3

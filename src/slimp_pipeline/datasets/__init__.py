@@ -5,5 +5,13 @@ from slimp_pipeline.datasets.atomic import AtomicDataset
 from slimp_pipeline.datasets.checkpoints import CheckpointsDataset
 from slimp_pipeline.datasets.files import FilesDataset
 from slimp_pipeline.datasets.image_store import ImageStoreDataset
+from slimp_pipeline.datasets.versions import VersionsDataset
 
-__all__ = ["ArraysDataset", "AtomicDataset", "CheckpointsDataset", "FilesDataset", "ImageStoreDataset"]
+__all__ = [
+    "ArraysDataset",
+    "AtomicDataset",
+    "CheckpointsDataset",
+    "FilesDataset",
+    "ImageStoreDataset",
+    "VersionsDataset",
+]

@@ -1,12 +1,13 @@
 """Frozen embeddings of a target cohort, by method and partition."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
+from slimp_pipeline.evaluation.records import ADAPTED
 from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
@@ -30,18 +31,21 @@ def evaluation_rows(lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.Da
 
 
 def embed_methods(
-    rows: pd.DataFrame, store: ImageStore, checkpoints: Mapping[str, Checkpoint], settings: EvaluationParams
+    rows: pd.DataFrame,
+    store: ImageStore,
+    encoders: Mapping[str, Mapping[str, Checkpoint]],
+    settings: EvaluationParams,
 ) -> dict[str, np.ndarray]:
     """Embed the target's rows with the pre-trained encoders and with what they started from.
 
-    Methods: `slimp` (pre-trained), `initial_weights` (the same model before pre-training, where its image
-    weights weren't random), `random_init` (the same with a random image encoder). The metadata encoders of
-    the latter two are untrained.
+    Methods: those of `encoders`, by the name of their objective; `initial_weights` (the model of the first of them
+    before pre-training, where its image weights weren't random); `random_init` (the same with a random
+    image encoder). The metadata encoders of the latter two are untrained.
 
     Args:
         rows: Target rows with image, in the order of the result: store_index and the target's fields.
         store: The target's image store.
-        checkpoints: Partition -> checkpoint; the one partition `all` where the source is another cohort.
+        encoders: Method -> partition -> checkpoint; the one partition `all` where the source is another cohort.
         settings: Device, batch size, workers.
 
     Returns:
@@ -51,21 +55,41 @@ def embed_methods(
     """
     keep_freed_memory()
     device = pick_device(settings.device)
+    first = next(iter(encoders.values()))
     embeddings: dict[str, np.ndarray] = {}
-    for partition, checkpoint in checkpoints.items():
-        starts = {}
-        if checkpoint.model.image_encoder.weights != "random":
-            starts["initial_weights"] = initial(checkpoint, random_image_encoder=False)
-        starts["random_init"] = initial(checkpoint, random_image_encoder=True)
-        for method, start in {"slimp": checkpoint, **starts}.items():
-            encoder = PretrainedSLIMP(start, device, settings.batch_size)
-            image_key = f"{method}.{partition if method == 'slimp' else ALL}.image"
-            if image_key not in embeddings:
-                embeddings[image_key] = _embed_images(encoder, rows, store, settings, f"{method} {partition}")
-            embeddings |= {
-                f"{method}.{partition}.{block}": values for block, values in _embed_metadata(encoder, rows).items()
-            }
+    for method, partition, checkpoint in _with_starts(encoders, first):
+        encoder = PretrainedSLIMP(checkpoint, device, settings.batch_size)
+        image_key = f"{method}.{partition if method in encoders else ALL}.image"
+        if image_key not in embeddings:
+            embeddings[image_key] = _embed_images(encoder, rows, store, settings, f"{method} {partition}")
+        embeddings |= {
+            f"{method}.{partition}.{block}": values for block, values in _embed_metadata(encoder, rows).items()
+        }
     return embeddings
+
+
+def named_encoders(*groups: Mapping[str, Checkpoint]) -> dict[str, dict[str, Checkpoint]]:
+    """Name groups of encoders by their objective, those adapted to a target with the suffix `_adapted`."""
+    named = {}
+    for encoders in groups:
+        if encoders:
+            first = next(iter(encoders.values()))
+            suffix = ADAPTED if first.facts.get("adapted_to") else ""
+            named[first.loss.objective + suffix] = dict(encoders)
+    return named
+
+
+def _with_starts(
+    encoders: Mapping[str, Mapping[str, Checkpoint]], first: Mapping[str, Checkpoint]
+) -> Iterator[tuple[str, str, Checkpoint]]:
+    for method, by_partition in encoders.items():
+        for partition, checkpoint in by_partition.items():
+            yield method, partition, checkpoint
+    if next(iter(first.values())).model.image_encoder.weights != "random":
+        for partition, checkpoint in first.items():
+            yield "initial_weights", partition, initial(checkpoint, random_image_encoder=False)
+    for partition, checkpoint in first.items():
+        yield "random_init", partition, initial(checkpoint, random_image_encoder=True)
 
 
 def initial(checkpoint: Checkpoint, *, random_image_encoder: bool) -> Checkpoint:

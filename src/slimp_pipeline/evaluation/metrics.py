@@ -141,11 +141,10 @@ def roc_points(score_N: np.ndarray, positive_N: np.ndarray, weights_RN: np.ndarr
 def _cumulative(score_N: np.ndarray, positive_N: np.ndarray, weights_RN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weight of positives and negatives scored at or above each distinct score, from the highest down."""
     order = np.argsort(-score_N, kind="stable")
-    starts = np.flatnonzero(np.diff(score_N[order], prepend=np.inf))
-    sorted_RN, positive = weights_RN[:, order], positive_N[order].astype(float)
-    true_RG = np.add.reduceat(sorted_RN * positive, starts, axis=1).cumsum(axis=1)
-    false_RG = np.add.reduceat(sorted_RN * (1 - positive), starts, axis=1).cumsum(axis=1)
-    return true_RG, false_RG
+    ends = np.flatnonzero(np.diff(score_N[order], append=-np.inf))  # the last row of each distinct score
+    sorted_RN = weights_RN[:, order]
+    true_RG = (sorted_RN * positive_N[order]).cumsum(axis=1)[:, ends]
+    return true_RG, sorted_RN.cumsum(axis=1)[:, ends] - true_RG
 
 
 def _macro(

@@ -1,13 +1,29 @@
 """Linear probe: logistic regression on frozen features, its strength chosen inside the training patients."""
 
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
+from slimp_pipeline.evaluation.calibration import fit_temperature
 from slimp_pipeline.parameters import ProbeParams
+
+
+class Probe(NamedTuple):
+    """What a probe gives.
+
+    Attributes:
+        score_NK: Probabilities of the test rows, 0 for classes without a training row.
+        strength: The chosen strength.
+        temperature: Of the log probabilities, fitted on held-out training patients; 1 where nothing is chosen.
+    """
+
+    score_NK: np.ndarray
+    strength: float
+    temperature: float
 
 
 def linear_probe(
@@ -19,17 +35,13 @@ def linear_probe(
     num_classes: int,
     settings: ProbeParams,
     seed: int,
-) -> tuple[np.ndarray, float]:
+) -> Probe:
     """Fit on training rows, score test rows.
 
     The inverse penalty is the one of `settings.strengths` with the lowest class-weighted log loss over
     inner patient-grouped folds of the training rows (the stronger penalty on a tie): a proper score, which
     moves smoothly where the balanced accuracy of a few rare cases jumps. Classes are weighted inversely to
-    their frequency. Both are our choice.
-
-    Returns:
-        Probabilities of the test rows, float (num_test, num_classes), 0 for classes without a training
-        row; and the chosen strength.
+    their frequency. Both are our choice. With a single strength nothing is held out, and nothing calibrated.
 
     Raises:
         ValueError: If the training rows are all of one class.
@@ -42,39 +54,43 @@ def linear_probe(
     mean = features.mean(axis=0)
     _, _, basis = np.linalg.svd(features - mean, full_matrices=False)
     train, test = (features - mean) @ basis.T, (feature_ND[test_N] - mean) @ basis.T
-    strength = _choose_strength(train, labels, patients, settings, seed)
+    strength, temperature = _choose(train, labels, patients, num_classes, settings, seed)
     model = _fit(train, labels, strength)
     scores = np.zeros((int(test_N.sum()), num_classes))
     scores[:, model.classes_] = model.predict_proba(test)
-    return scores, strength
+    return Probe(scores, strength, temperature)
 
 
-def _choose_strength(
-    features: np.ndarray, labels: np.ndarray, patients: np.ndarray, settings: ProbeParams, seed: int
-) -> float:
+def _choose(
+    features: np.ndarray, labels: np.ndarray, patients: np.ndarray, num_classes: int, settings: ProbeParams, seed: int
+) -> tuple[float, float]:
+    """Strength, and the temperature that calibrates it, by inner folds."""
     strengths = sorted(settings.strengths)
     num_folds = min(settings.num_inner_folds, len(np.unique(patients)), int(np.bincount(labels).max()))
     if len(strengths) == 1 or num_folds < 2:
-        return strengths[0]
-    losses = np.zeros(len(strengths))
+        return strengths[0], 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # rare classes are spread as they can be
         folds = list(StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed).split(features, labels, patients))
-    class_weights = 1 / np.maximum(np.bincount(labels), 1)
+    held_out = np.concatenate([test for train, test in folds if len(np.unique(labels[train])) > 1] or [[]]).astype(int)
+    if not len(held_out):
+        return strengths[0], 1.0
+    score_SNK = np.zeros((len(strengths), len(labels), num_classes))
     for train, test in folds:
         if len(np.unique(labels[train])) < 2 or not len(test):
             continue
         for index, strength in enumerate(strengths):
             model = _fit(features[train], labels[train], strength)
-            losses[index] += _log_loss(model, features[test], labels[test], class_weights)
-    return strengths[int(np.argmin(losses))]
+            score_SNK[np.ix_([index], test, model.classes_)] = model.predict_proba(features[test])
+    class_weights = 1 / np.maximum(np.bincount(labels), 1)
+    losses = [_log_loss(score_NK[held_out], labels[held_out], class_weights) for score_NK in score_SNK]
+    best = int(np.argmin(losses))
+    return strengths[best], fit_temperature(score_SNK[best, held_out], labels[held_out])
 
 
-def _log_loss(model: LogisticRegression, features: np.ndarray, labels: np.ndarray, class_weights: np.ndarray) -> float:
+def _log_loss(score_NK: np.ndarray, labels: np.ndarray, class_weights: np.ndarray) -> float:
     """Class-weighted log loss, summed; rows of a class that the model never saw count alike for every strength."""
-    probability = np.zeros((len(labels), len(class_weights)))
-    probability[:, model.classes_] = model.predict_proba(features)
-    of_label = np.clip(probability[np.arange(len(labels)), labels], 1e-6, 1)
+    of_label = np.clip(score_NK[np.arange(len(labels)), labels], 1e-6, 1)
     return float(-(class_weights[labels] * np.log(of_label)).sum())
 
 

@@ -1,10 +1,14 @@
-"""The tables that an evaluation leaves: results, paired differences, predictions."""
+"""The tables that an evaluation leaves: predictions, and from them results and paired differences."""
+
+from collections.abc import Iterable
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
 from slimp_pipeline.evaluation.bootstrap import interval
-from slimp_pipeline.evaluation.task import Task
+from slimp_pipeline.evaluation.task import Split, Task
+from slimp_pipeline.parameters import Objective
 from slimp_pipeline.tables.splits import HOLDOUT
 
 RESULT_COLUMNS = [
@@ -12,10 +16,38 @@ RESULT_COLUMNS = [
     "num_train_patients", "num_test_patients",
 ]  # fmt: skip
 DIFFERENCE_COLUMNS = [
-    "cohort", "method", "reference", "features", "protocol", "metric", "difference", "ci_low", "ci_high",
+    "cohort", "method", "reference", "features", "protocol", "shots", "metric", "difference", "ci_low", "ci_high",
     "num_comparisons",
 ]  # fmt: skip
-Key = tuple[str, str, str]  # method, features, protocol
+PREDICTION_COLUMNS = [
+    "method", "features", "protocol", "shots", "draw", "repeat", "num_train_patients", "image_id", "patient_id",
+    "label", "label_malignant", "predicted",
+]  # fmt: skip
+ADAPTED = "_adapted"  # ends the method name of an encoder that was adapted to the target
+
+
+class Key(NamedTuple):
+    """What a figure belongs to."""
+
+    method: str
+    features: str
+    protocol: str
+    shots: str = "all"
+
+
+Averaged = dict[Key, dict[str, np.ndarray]]
+"""Key -> metric -> its value, then its values on the resamples that all methods share; float (1 + R,)."""
+
+
+def is_pretrained(method: str) -> bool:
+    """Whether a method is an encoder pre-trained here, adapted or not."""
+    return method.removesuffix(ADAPTED) in get_args(Objective)
+
+
+def pretrained_method(methods: Iterable[str]) -> str:
+    """Of several methods the one that a run is about: the first that is pre-trained; else the first."""
+    named = list(methods)
+    return next((name for name in named if is_pretrained(name)), named[0])
 
 
 def summary_draw(results: pd.DataFrame) -> str:
@@ -30,8 +62,8 @@ def result_rows(
 
     Args:
         cohort: Name of the cohort.
-        key: Method, features, protocol.
-        draw: Fold, `holdout` or `all`.
+        key: Method, features, protocol, shots.
+        draw: Fold, `holdout`, number of a draw, or `all`.
         values: Metric -> its value, then its bootstrap values; float (1 + R,).
         sizes: Training and test patients.
         confidence: Of the interval.
@@ -40,49 +72,62 @@ def result_rows(
     for metric, value_R in values.items():
         value = float(value_R[0])
         low, high = np.clip(interval(value, value_R[1:], confidence), 0, 1)  # as all metrics are
-        rows.append([cohort, *key, "all", draw, metric, value, float(low), float(high), *sizes])
+        rows.append([cohort, *key, draw, metric, value, float(low), float(high), *sizes])
     return rows
 
 
-def mean_over_folds(values: list[np.ndarray]) -> np.ndarray:
-    """Mean over the folds in which the metric could be measured; NaN where it could in none."""
+def mean_where_known(values: list[np.ndarray]) -> np.ndarray:
+    """Mean over the folds or draws in which the metric could be measured; NaN where it could in none."""
     stacked = np.stack(values)
     known = ~np.isnan(stacked)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(known, stacked, 0).sum(axis=0) / known.sum(axis=0)
 
 
-def difference_table(cohort: str, averaged: dict[Key, dict[str, np.ndarray]], confidence: float) -> pd.DataFrame:
-    """Difference of `slimp` to every other method of the same features and protocol.
+def difference_table(cohort: str, averaged: Averaged, confidence: float) -> pd.DataFrame:
+    """Difference of every pre-trained method to every other of the same features, protocol and shots.
 
-    The metadata baseline, which has features of its own, is compared with every linear probe.
-
-    Args:
-        cohort: Name of the cohort.
-        averaged: Key -> metric -> its value, then its values on the resamples that all methods share.
-        confidence: Of the interval.
+    Baselines, which have features of their own, are compared with every linear probe. Of two pre-trained
+    methods the one that comes later in `averaged` is compared with the earlier.
     """
     rows = []
-    for (method, features, protocol), values in averaged.items():
-        if method != "slimp":
+    keys = list(averaged)
+    for position, key in enumerate(keys):
+        if not is_pretrained(key.method):
             continue
-        for (other, *conditions), reference in averaged.items():
-            baseline = protocol == "linear_probe" and conditions[1] == "baseline"
-            if other == "slimp" or not (conditions == [features, protocol] or baseline):
+        for place, other in enumerate(keys):
+            later = is_pretrained(other.method) and place >= position
+            if other.method == key.method or later or not _comparable(key, other):
                 continue
-            for metric, value_R in values.items():
-                difference_R = value_R - reference[metric]
+            for metric, value_R in averaged[key].items():
+                if metric not in averaged[other]:
+                    continue
+                difference_R = value_R - averaged[other][metric]
                 difference = float(difference_R[0])
                 low, high = interval(difference, difference_R[1:], confidence)
-                rows.append([cohort, method, other, features, protocol, metric, difference, low, high])
+                rows.append([cohort, key.method, other.method, *key[1:], metric, difference, low, high])
     return pd.DataFrame([[*row, len(rows)] for row in rows], columns=DIFFERENCE_COLUMNS)
 
 
-def prediction_table(task: Task, key: Key, draw: str, test_N: np.ndarray, score_NK: np.ndarray) -> pd.DataFrame:
-    """Scores of the test rows, with the names of their true and their predicted class."""
-    table = pd.DataFrame(dict(zip(("method", "features", "protocol"), key, strict=True)), index=range(len(score_NK)))
-    table["draw"] = draw
-    table[["image_id", "patient_id"]] = task.rows.loc[test_N, ["image_id", "patient_id"]].to_numpy()
-    names = np.array(task.classes, dtype=object)
-    table["label"], table["predicted"] = names[task.label_N[test_N]], names[score_NK.argmax(axis=1)]
-    return table.assign(**{f"score.{name}": score_NK[:, k] for k, name in enumerate(task.classes)})
+def _comparable(key: Key, other: Key) -> bool:
+    return key[1:] == other[1:] or (key.protocol == "linear_probe" and other.protocol == "baseline")
+
+
+def prediction_table(
+    task: Task, key: Key, split: Split, score_NK: np.ndarray, train_N: np.ndarray, repeat: int = 0
+) -> pd.DataFrame:
+    """Scores of a split's test rows, with the names of their true and their predicted class."""
+    label_N = task.label_N[split.test_N]
+    names = pd.Index(task.classes)
+    table = task.rows.loc[split.test_N, ["image_id", "patient_id"]].reset_index(drop=True)
+    table = table.assign(
+        **{name: pd.Categorical([value] * len(table)) for name, value in key._asdict().items()},
+        draw=split.name.removeprefix("fold_"),
+        repeat=repeat,
+        num_train_patients=task.rows.loc[train_N, "patient_id"].nunique(),
+        label=names[label_N],
+        label_malignant=task.malignant_K[label_N],
+        predicted=names[score_NK.argmax(axis=1)],
+    )
+    scores = {f"score.{name}": score_NK[:, k] for k, name in enumerate(task.classes)}
+    return table[PREDICTION_COLUMNS].astype(dict.fromkeys(Key._fields, "object")).assign(**scores)

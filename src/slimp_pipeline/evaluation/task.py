@@ -25,6 +25,21 @@ class Task:
     malignant_K: np.ndarray
 
 
+@dataclass(frozen=True)
+class Split:
+    """One partition of a task's rows.
+
+    Attributes:
+        name: `fold_k` or `holdout`.
+        train_N: Which rows may train, bool.
+        test_N: Which rows are tested, bool; no patient is on both sides.
+    """
+
+    name: str
+    train_N: np.ndarray
+    test_N: np.ndarray
+
+
 def make_task(lesions: pd.DataFrame, splits: pd.DataFrame, settings: EvaluationParams) -> tuple[Task, np.ndarray]:
     """Gather the rows that have a label.
 

@@ -65,9 +65,7 @@ def freeze_stages(encoder: nn.Module, num_trained_stages: int | None) -> None:
     """
     if num_trained_stages is None:
         return
-    matcher = encoder.group_matcher(coarse=True)  # type: ignore[operator]
-    groups = group_parameters(encoder, matcher, return_values=False)
-    layers = [groups[key] for key in sorted(groups)]
+    layers = stages(encoder)
     if num_trained_stages > len(layers):
         raise ValueError(f"num_trained_stages {num_trained_stages}: the backbone has {len(layers)} stages")
     parameters = dict(encoder.named_parameters())
@@ -75,6 +73,13 @@ def freeze_stages(encoder: nn.Module, num_trained_stages: int | None) -> None:
         for name in layer:
             if name in parameters:
                 parameters[name].requires_grad_(False)
+
+
+def stages(encoder: nn.Module) -> list[list[str]]:
+    """Names of the weights of each stage, as timm's own layer groups count them: the stem first."""
+    matcher = encoder.group_matcher(coarse=True)  # type: ignore[operator]
+    groups = group_parameters(encoder, matcher, return_values=False)
+    return [groups[key] for key in sorted(groups)]
 
 
 def hold_statistics(encoder: nn.Module, *, keep_batch_norm: bool) -> None:

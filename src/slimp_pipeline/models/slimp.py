@@ -1,40 +1,51 @@
 """The nested model: lesion image and lesion metadata, inside phenotype and patient metadata."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from slimp_pipeline.losses import Dims, build_objective
+from slimp_pipeline.losses.objective import Contrast, Representations
+from slimp_pipeline.losses.reconstruction import Reconstruction
 from slimp_pipeline.models.image import build_image_encoder, hold_statistics, normalisation
-from slimp_pipeline.models.phenotype import mean_per_patient
-from slimp_pipeline.models.tabular import MetadataEncoder, TensorFields
+from slimp_pipeline.models.phenotype import build_pooling
+from slimp_pipeline.models.tabular import MetadataEncoder, TensorFields, hide_fields
 from slimp_pipeline.parameters import LossParams, ModelParams
 from slimp_pipeline.tables.encoding import Encoding
 
 
 @dataclass(frozen=True)
-class NestedProjections:
-    """What the losses compare. B lesions of P patients, D = projection_dim."""
+class Batch:
+    """Lesions of a batch: B lesions of P patients, V views each.
 
-    image_BD: Tensor
-    lesion_metadata_BD: Tensor
-    phenotype_PD: Tensor
-    patient_metadata_PD: Tensor
-    lesion_temperature: Tensor  # shape ()
-    patient_temperature: Tensor  # shape ()
+    Attributes:
+        views: Normalised views (V * B, 3, H, H), view by view.
+        lesion: Encoded lesion fields, B rows.
+        patient: Encoded patient fields, P rows.
+        patient_of_lesion_B: int64, row of each lesion's patient.
+        lesion_groups_B: int64; lesions with the same number have the same metadata.
+        patient_groups_P: int64; likewise for patients.
+    """
+
+    views: Tensor
+    lesion: TensorFields
+    patient: TensorFields
+    patient_of_lesion_B: Tensor
+    lesion_groups_B: Tensor
+    patient_groups_P: Tensor
 
 
 class SLIMP(nn.Module):
-    """Nested contrastive model of lesions inside patients.
+    """Encoders of images, lesion metadata, patient metadata and phenotype, with the objective that trains them.
 
-    Lesion level: the projection of a lesion's image meets that of its metadata. Patient level: image and
-    metadata representations of a patient's lesions are averaged and concatenated into the phenotype,
-    whose projection meets that of the patient's metadata.
+    The encoders are the same whatever the objective, and start from the same weights for the same seed.
+
+    Raises:
+        ValueError: If hidden fields are to be reconstructed and none is ever hidden.
 
     Source:
-        SLIMP, arXiv:2505.23709. Projection heads (one hidden layer, GELU) and one temperature per level
-        are our choice.
+        SLIMP, arXiv:2505.23709.
     """
 
     def __init__(
@@ -45,45 +56,69 @@ class SLIMP(nn.Module):
         self.lesion_encoder = MetadataEncoder(encoding.lesion, settings.metadata_encoder)
         self.patient_encoder = MetadataEncoder(encoding.patient, settings.metadata_encoder)
         image_dim, metadata_dim = int(self.image_encoder.num_features), settings.metadata_encoder.dim  # type: ignore[arg-type]
-        dim = settings.projection_dim
-        self.image_projection = _projection(image_dim, dim)
-        self.lesion_projection = _projection(metadata_dim, dim)
-        self.phenotype_projection = _projection(image_dim + metadata_dim, dim)
-        self.patient_projection = _projection(metadata_dim, dim)
+        self.pooling = build_pooling(settings.pooling, image_dim + metadata_dim)
+        phenotype_dim = int(self.pooling.out_dim)  # type: ignore[arg-type]
+        self.objective = build_objective(loss, Dims(image_dim, metadata_dim, phenotype_dim, settings.projection_dim))
+        self.reconstructions = nn.ModuleDict()
+        self._reconstruction_weight = loss.reconstruction_weight
+        if loss.reconstruction_weight:
+            if not settings.metadata_encoder.field_dropout:
+                raise ValueError(
+                    "training.loss.reconstruction_weight reconstructs hidden fields, and none is hidden: set "
+                    "model.metadata_encoder.field_dropout above 0"
+                )
+            self.reconstructions["lesion"] = Reconstruction(encoding.lesion, image_dim + metadata_dim)
+            self.reconstructions["patient"] = Reconstruction(encoding.patient, phenotype_dim + metadata_dim)
+        self._field_dropout = settings.metadata_encoder.field_dropout
         self._keep_batch_norm = settings.image_encoder.keep_batch_norm
-        self._min_log_temperature = math.log(loss.min_temperature)
-        self.log_temperatures = nn.Parameter(torch.full((2,), loss.temperature).log())
-        self.clamp_temperatures()
         mean_3, std_3 = normalisation(self.image_encoder)
         self.register_buffer("image_mean", mean_3, persistent=False)
         self.register_buffer("image_std", std_3, persistent=False)
 
-    def forward(
-        self, image_B3HH: Tensor, lesion: TensorFields, patient: TensorFields, patient_of_lesion_B: Tensor
-    ) -> NestedProjections:
-        """Project a batch of patients.
+    def forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Contrast]]:
+        """Represent and contrast a batch of patients.
 
-        Args:
-            image_B3HH: Normalised views, one per lesion.
-            lesion: Encoded lesion fields, B rows.
-            patient: Encoded patient fields, P rows.
-            patient_of_lesion_B: int64, row of each lesion's patient.
+        Returns:
+            Losses in nats, each shape (): `loss`, and its terms as `loss_<name>`; and the contrasts by name.
         """
-        image_BI = self.image_encoder(image_B3HH)
-        lesion_BM = self.lesion_encoder(lesion)
-        patient_PM = self.patient_encoder(patient)
-        phenotype_PX = mean_per_patient(
-            torch.cat([image_BI, lesion_BM.to(image_BI.dtype)], dim=1), patient_of_lesion_B, len(patient_PM)
+        lesion, patient = batch.lesion, batch.patient
+        hidden = {}
+        if self.training and self._field_dropout:
+            lesion, hidden["lesion"] = hide_fields(lesion, self._field_dropout)
+            patient, hidden["patient"] = hide_fields(patient, self._field_dropout)
+        image_I = self.image_encoder(batch.views)
+        lesion_BM, patient_PM = self.lesion_encoder(lesion), self.patient_encoder(patient)
+        represented = self.represent(image_I, lesion_BM, patient_PM, batch)
+        contrasts = self.objective.contrasts(represented)
+        losses = self.objective.losses(contrasts)
+        if hidden and self.reconstructions:
+            context = {
+                "lesion": torch.cat([represented.image_VBI[0], lesion_BM], dim=1),
+                "patient": torch.cat([represented.phenotype_PX, patient_PM], dim=1),
+            }
+            fields = {"lesion": batch.lesion, "patient": batch.patient}
+            terms = [head(context[name], fields[name], hidden[name]) for name, head in self.reconstructions.items()]
+            losses["loss_reconstruction"] = torch.stack(terms).sum()
+            losses["loss"] = losses["loss"] + self._reconstruction_weight * losses["loss_reconstruction"]
+        return losses, contrasts
+
+    def represent(self, image_I: Tensor, lesion_BM: Tensor, patient_PM: Tensor, batch: Batch) -> Representations:
+        """Gather what the objective compares from embeddings of images, (V * B, I), and metadata."""
+        image_VBI = image_I.unflatten(0, (-1, len(lesion_BM)))
+        return Representations(
+            image_VBI,
+            lesion_BM,
+            patient_PM,
+            self.phenotype(image_VBI[0], lesion_BM, batch.patient_of_lesion_B, len(patient_PM)),
+            batch.patient_of_lesion_B,
+            batch.lesion_groups_B,
+            batch.patient_groups_P,
         )
-        temperatures = self.log_temperatures.exp()
-        return NestedProjections(
-            self.image_projection(image_BI),
-            self.lesion_projection(lesion_BM),
-            self.phenotype_projection(phenotype_PX),
-            self.patient_projection(patient_PM),
-            temperatures[0],
-            temperatures[1],
-        )
+
+    def phenotype(self, image_BI: Tensor, lesion_BM: Tensor, patient_of_lesion_B: Tensor, num_patients: int) -> Tensor:
+        """Pool image and metadata embeddings of each patient's lesions: (P, X)."""
+        lesions_BD = torch.cat([image_BI, lesion_BM.to(image_BI.dtype)], dim=1)
+        return self.pooling(lesions_BD, patient_of_lesion_B, num_patients)
 
     def train(self, mode: bool = True) -> "SLIMP":
         """Switch between training and evaluation; layers that are frozen keep their statistics."""
@@ -91,15 +126,3 @@ class SLIMP(nn.Module):
         if mode:
             hold_statistics(self.image_encoder, keep_batch_norm=self._keep_batch_norm)
         return self
-
-    @torch.no_grad()
-    def clamp_temperatures(self) -> None:
-        """Hold the temperatures at their minimum; called after every step.
-
-        Clamped in `forward` instead, one that fell below would get no gradient, and never rise again.
-        """
-        self.log_temperatures.clamp_(min=self._min_log_temperature)
-
-
-def _projection(dim_in: int, dim_out: int) -> nn.Sequential:
-    return nn.Sequential(nn.LayerNorm(dim_in), nn.Linear(dim_in, dim_out), nn.GELU(), nn.Linear(dim_out, dim_out))

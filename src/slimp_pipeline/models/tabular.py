@@ -45,15 +45,39 @@ class FieldTokenizer(nn.Module):
     def forward(self, fields: TensorFields) -> tuple[Tensor, Tensor]:
         """Return tokens (N, F, D) and which of them are known, bool (N, F)."""
         numeric_Nn, categorical_Nc = fields["numeric"], fields["categorical"]
-        known_Nn = ~numeric_Nn.isnan()
         hidden = nn.functional.gelu(torch.nan_to_num(numeric_Nn).unsqueeze(-1) * self.numeric_in + self.numeric_in_bias)
         numeric_NnD = torch.einsum("nfh,fhd->nfd", hidden, self.numeric_out) + self.numeric_out_bias
         categorical_NcD = self.categories(categorical_Nc + self.offsets)
-        known_Nc = (categorical_Nc != MISSING) & (categorical_Nc != UNSEEN)
         ticked_NgO = fields["checkbox"].unsqueeze(1) * self.membership
         checkbox_NgD = ticked_NgO @ self.options + self.option_bias
         tokens = torch.cat([numeric_NnD, categorical_NcD, checkbox_NgD], dim=1)
-        return tokens, torch.cat([known_Nn, known_Nc, fields["checkbox_known"]], dim=1)
+        return tokens, known_fields(fields)
+
+
+def known_fields(fields: TensorFields) -> Tensor:
+    """Which fields of which rows are known, bool (N, F); fields in token order: numeric, categorical, checkbox."""
+    categorical_Nc = fields["categorical"]
+    known_Nc = (categorical_Nc != MISSING) & (categorical_Nc != UNSEEN)
+    return torch.cat([~fields["numeric"].isnan(), known_Nc, fields["checkbox_known"]], dim=1)
+
+
+def hide_fields(fields: TensorFields, share: float) -> tuple[TensorFields, Tensor]:
+    """Hide each known field of each row with probability `share`, drawn from torch's global generator.
+
+    Returns:
+        The fields with the hidden ones missing, and which were hidden, bool (N, F).
+    """
+    known_NF = known_fields(fields)
+    hidden_NF = known_NF & (torch.rand(known_NF.shape, device=known_NF.device) < share)
+    sizes = [fields["numeric"].shape[1], fields["categorical"].shape[1], fields["checkbox_known"].shape[1]]
+    numeric, categorical, boxes = hidden_NF.split(sizes, dim=1)
+    left = {
+        "numeric": fields["numeric"].masked_fill(numeric, float("nan")),
+        "categorical": fields["categorical"].masked_fill(categorical, MISSING),
+        "checkbox": fields["checkbox"],
+        "checkbox_known": fields["checkbox_known"] & ~boxes,
+    }
+    return left, hidden_NF
 
 
 class MetadataEncoder(nn.Module):
@@ -69,7 +93,6 @@ class MetadataEncoder(nn.Module):
 
     def __init__(self, level: LevelEncoding, settings: MetadataEncoderParams) -> None:
         super().__init__()
-        self.field_dropout = settings.field_dropout
         self.tokenizer = FieldTokenizer(level, settings.dim)
         layer = nn.TransformerEncoderLayer(
             settings.dim,
@@ -88,8 +111,6 @@ class MetadataEncoder(nn.Module):
         tokens_NFD, known_NF = self.tokenizer(fields)
         if tokens_NFD.shape[1] == 0:  # a level without fields: nothing is ever known
             return self.nothing_known.expand(len(tokens_NFD), -1)
-        if self.training and self.field_dropout:
-            known_NF = known_NF & (torch.rand(known_NF.shape, device=known_NF.device) >= self.field_dropout)
         some_N1 = known_NF.any(dim=1, keepdim=True)
         # A row that is masked throughout would make attention divide zero by zero.
         masked_NF = ~(known_NF | ~some_N1)

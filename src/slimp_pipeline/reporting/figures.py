@@ -11,11 +11,12 @@ from sklearn.manifold import TSNE
 
 from slimp_pipeline.evaluation.embed import block, methods
 from slimp_pipeline.evaluation.metrics import roc_points
-from slimp_pipeline.evaluation.protocol import Task
-from slimp_pipeline.evaluation.records import summary_draw
+from slimp_pipeline.evaluation.records import pretrained_method, summary_draw
+from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES, in_order, method_colour, method_name
 from slimp_pipeline.tables.splits import HOLDOUT, partition_names
 
+_DASHES = {"solid": "solid", "dot": "dotted"}
 _GRID = np.linspace(0, 1, 101)
 _MAP_POINTS = 2000  # more can't be told apart, and make the page heavy
 
@@ -47,12 +48,14 @@ def results_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") -> 
 def history_figure(history: pd.DataFrame) -> go.Figure:
     """Training and validation loss by epoch, one line per partition."""
     lines = {"loss": "training", "validation_loss": "validation"}
-    return _laid_out(_epochs_figure(history, lines), "Nested loss", _dashes(lines), "epoch", "nats")
+    return _laid_out(_epochs_figure(history, lines), "Pre-training loss", _dashes(lines), "epoch", "nats")
 
 
 def health_figure(history: pd.DataFrame) -> go.Figure:
     """Effective rank of the projections on held-out patients: a fall towards 1 is a collapse."""
-    lines = {"image_effective_rank": "image", "phenotype_effective_rank": "phenotype"}
+    sides = {"lesion": "image", "patient": "phenotype", "flat": "image", "views": "image"}
+    measured = set(history["name"])
+    lines = {f"{name}_effective_rank": side for name, side in sides.items() if f"{name}_effective_rank" in measured}
     figure = _epochs_figure(history, lines)
     return _laid_out(figure, "Effective rank, held-out patients", _dashes(lines), "epoch", "effective rank")
 
@@ -60,7 +63,7 @@ def health_figure(history: pd.DataFrame) -> go.Figure:
 def _epochs_figure(history: pd.DataFrame, lines: dict[str, str]) -> go.Figure:
     figure = go.Figure()
     partitions = list(dict.fromkeys(history["partition"]))
-    for (name, title), dash in zip(lines.items(), ("solid", "dot"), strict=True):
+    for (name, title), dash in zip(lines.items(), _DASHES, strict=False):
         rows = history[history["name"] == name]
         by_epoch = rows.groupby(["partition", "epoch"], sort=False)["value"].mean().reset_index()
         for partition, line in by_epoch.groupby("partition", sort=False):
@@ -77,8 +80,7 @@ def _epochs_figure(history: pd.DataFrame, lines: dict[str, str]) -> go.Figure:
 
 
 def _dashes(lines: dict[str, str]) -> str:
-    solid, dotted = lines.values()
-    return f"solid: {solid}, dotted: {dotted}"
+    return ", ".join(f"{dash}: {title}" for dash, title in zip(_DASHES.values(), lines.values(), strict=False))
 
 
 def roc_figure(predictions: pd.DataFrame, classes: list[str], malignant_K: np.ndarray) -> go.Figure:
@@ -123,9 +125,10 @@ def _curve(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 
 def confusion_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure:
-    """Confusion matrix of SLIMP's image probe, rows summed over the folds and shown as shares."""
+    """Confusion matrix of the pre-trained image probe, rows summed over the folds and shown as shares."""
+    method = pretrained_method(predictions["method"])
     chosen = predictions[
-        (predictions["method"] == "slimp")
+        (predictions["method"] == method)
         & (predictions["protocol"] == "linear_probe")
         & (predictions["features"] == "image")
     ]
@@ -151,12 +154,12 @@ def confusion_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure
     figure.update_xaxes(type="category")
     figure.update_yaxes(type="category", autorange="reversed")
     subtitle = "counts; colour: share of the true class"
-    return _laid_out(figure, "Confusion, SLIMP image probe", subtitle, "predicted", "true")
+    return _laid_out(figure, f"Confusion, {method_name(method)}, image probe", subtitle, "predicted", "true")
 
 
 def embedding_map(task: Task, labelled: np.ndarray, embeddings: Mapping[str, np.ndarray], seed: int) -> go.Figure:
-    """t-SNE of SLIMP's image embeddings (first partition's encoder), coloured by class; a sample where many."""
-    method = "slimp" if "slimp" in methods(embeddings) else methods(embeddings)[0]
+    """t-SNE of pre-trained image embeddings (first partition's encoder), coloured by class; a sample where many."""
+    method = pretrained_method(methods(embeddings))
     values = block(embeddings, method, partition_names(task.rows)[0], "image")
     assert values is not None  # every method embeds images
     values, label_N = values[labelled], task.label_N

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from slimp_pipeline.evaluation.embed import block
+from slimp_pipeline.evaluation.embed import block, methods
+from slimp_pipeline.evaluation.records import pretrained_method
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.reporting.labels import UNLABELLED
 from slimp_pipeline.tables.splits import partition, partition_names
@@ -32,7 +33,7 @@ def nearest_neighbours(
         One list per query, the query first: src (data URI), label, and the image id if it may be shown.
     """
     name = partition_names(splits)[0]
-    values = block(embeddings, "slimp", name, "image")
+    values = block(embeddings, pretrained_method(methods(embeddings)), name, "image")
     if values is None or size == 0:
         return []
     merged = rows.merge(splits[["image_id", "split", "fold"]], on="image_id", how="left")

@@ -4,9 +4,19 @@ from collections.abc import Iterable
 
 METHOD_NAMES = {
     "slimp": "SLIMP",
+    "slimp_adapted": "SLIMP, adapted",
+    "slimp_paper": "SLIMP, paper form",
+    "flat": "flat contrast",
+    "inner_only": "inner level only",
+    "outer_only": "outer level only",
+    "simclr": "SimCLR",
     "initial_weights": "initial weights",
     "random_init": "random init",
     "metadata_linear": "metadata, linear",
+    "metadata_gbdt": "metadata, boosted trees",
+    "ugly_duckling_gbdt": "metadata relative to the patient, boosted trees",
+    "fused_gbdt": "image and metadata, boosted trees",
+    "supervised": "supervised",
 }
 METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",
@@ -22,10 +32,18 @@ PROTOCOL_NAMES = {
     "knn": "k-NN, plain vote",
     "knn_prior_weighted": "k-NN, prior-weighted vote",
     "baseline": "baseline",
+    "low_shot": "linear probe, few labels",
+    "fine_tune": "fine-tuning",
+    "retrieval": "retrieval",
 }
 UNLABELLED = "unlabelled"
 # Okabe-Ito: told apart by colour-blind readers.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
+_METHOD_COLOURS = {
+    name: COLOURS[index % len(COLOURS)]
+    for index, name in enumerate(["slimp", "initial_weights", "random_init", "metadata_linear", *METHOD_NAMES])
+    if index < 4 or name not in ("slimp", "initial_weights", "random_init", "metadata_linear")
+}
 
 
 def method_name(method: str) -> str:
@@ -41,4 +59,4 @@ def in_order(methods: Iterable[str]) -> list[str]:
 
 def method_colour(method: str) -> str:
     """Colour of a method, the same in every figure."""
-    return COLOURS[list(METHOD_NAMES).index(method)] if method in METHOD_NAMES else "#666666"
+    return _METHOD_COLOURS.get(method, "#666666")

@@ -10,7 +10,7 @@ from jinja2 import Environment
 from plotly.offline import get_plotlyjs
 
 from slimp_pipeline.reporting.labels import UNLABELLED
-from slimp_pipeline.reporting.tables import differences_table, headline, results_tables
+from slimp_pipeline.reporting.tables import differences_tables, headline, results_tables
 from slimp_pipeline.tables.patients import RULE
 
 _FOLDER = resources.files(__package__)
@@ -62,9 +62,10 @@ def render_page(
         headline=headline(results, differences),
         conflict_rule=RULE,
         pretraining=_pretraining(training_rows, history),
-        health=last.reindex(columns=[c for c in last if c.startswith(("validation", "image", "phenotype"))]),
+        health=last.filter(regex="^validation_|_(effective_rank|uniformity|alignment)$"),
         results=results_tables(results),
-        differences=differences_table(differences),
+        differences=differences_tables(differences),
+        num_comparisons=len(differences),
         figures={
             name: figure.to_html(full_html=False, include_plotlyjs=False, config=_FIGURE_OPTIONS)
             for name, figure in figures.items()

@@ -2,7 +2,9 @@
 
 import pandas as pd
 
-from slimp_pipeline.evaluation.records import summary_draw
+from slimp_pipeline.evaluation.records import pretrained_method, summary_draw
+
+_REFERENCES = ("initial_weights", "random_init", "metadata_linear")
 
 
 def summary_lines(results: pd.DataFrame, differences: pd.DataFrame, metric: str = "balanced_accuracy") -> list[str]:
@@ -19,7 +21,7 @@ def summary_lines(results: pd.DataFrame, differences: pd.DataFrame, metric: str 
     draw = summary_draw(results)
     chosen = results[(results["metric"] == metric) & (results["draw"] == draw)]
     image = chosen[(chosen["features"] == "image") & (chosen["protocol"] == "linear_probe")]
-    baseline = chosen[chosen["protocol"] == "baseline"]
+    baseline = chosen[chosen["method"] == "metadata_linear"]
     name = metric.replace("_", " ")
     lines = [f"{results['cohort'].iloc[0]}: {name} of a linear probe, mean over folds [95 % interval]"]
     for row in pd.concat([image, baseline]).itertuples():
@@ -29,9 +31,31 @@ def summary_lines(results: pd.DataFrame, differences: pd.DataFrame, metric: str 
         & (differences["features"] == "image")
         & (differences["protocol"] == "linear_probe")
     ]
-    for row in paired.itertuples():
+    first = pretrained_method(image["method"])
+    of_first = (paired["method"] == first) & paired["reference"].isin(_REFERENCES)
+    for row in paired[of_first | (paired["reference"] == first)].itertuples():
         verdict = "within noise" if row.ci_low <= 0 <= row.ci_high else "outside noise"
-        lines.append(
-            f"  slimp - {row.reference}: {row.difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}], {verdict}"
-        )
+        difference = f"{row.difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]"
+        lines.append(f"  {row.method} - {row.reference}: {difference}, {verdict}")
+    return lines
+
+
+def comparison_lines(values: pd.DataFrame, pairs: pd.DataFrame, metric: str = "balanced_accuracy") -> list[str]:
+    """What a comparison found on image features, in lines for the console.
+
+    Args:
+        values: Table with `COMPARISON_COLUMNS`.
+        pairs: Table with `PAIR_COLUMNS`.
+        metric: The one metric.
+    """
+    image = values[
+        (values["metric"] == metric) & (values["features"] == "image") & (values["protocol"] == "linear_probe")
+    ]
+    lines = [f"{values['cohort'].iloc[0]}: {metric.replace('_', ' ')} of a linear probe on images, mean over runs"]
+    for row in image.sort_values("value", ascending=False).itertuples():
+        runs = f"{row.num_runs} runs" if row.num_runs > 1 else "1 run"
+        lines.append(f"  {row.method:<20} {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}] {runs}")
+    outside = pairs[~pairs["within_noise"] & (pairs["metric"] == metric)]
+    total = int((pairs["metric"] == metric).sum())
+    lines.append(f"  {len(outside)} of {total} paired differences in {metric.replace('_', ' ')} are outside noise")
     return lines

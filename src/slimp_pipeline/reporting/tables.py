@@ -19,6 +19,7 @@ def results_tables(results: pd.DataFrame) -> list[dict[str, Any]]:
     """
     tables = []
     shown = results[results["draw"].isin(["all", HOLDOUT]) & results["metric"].isin(list(METRIC_NAMES))]
+    shown = shown[shown["shots"] == "all"]
     for (draw, protocol), rows in shown.sort_values("draw", kind="stable").groupby(["draw", "protocol"], sort=False):
         title = PROTOCOL_NAMES.get(protocol, protocol)
         table = _grouped(rows, "method", "value", "{:.3f}")
@@ -26,19 +27,21 @@ def results_tables(results: pd.DataFrame) -> list[dict[str, Any]]:
     return tables
 
 
-def differences_table(differences: pd.DataFrame) -> dict[str, Any]:
-    """Differences of SLIMP to the other methods, on linear probes.
+def differences_tables(differences: pd.DataFrame) -> list[dict[str, Any]]:
+    """Differences of each pre-trained method to the other methods, on linear probes.
 
     Returns:
-        metrics, groups as in `results_tables`, and num_comparisons.
+        One table per method: method, metrics, and groups as in `results_tables`.
     """
     shown = differences[differences["metric"].isin(_COMPARED) & (differences["protocol"] == "linear_probe")]
-    num_comparisons = int(differences["num_comparisons"].max()) if len(differences) else 0
-    return _grouped(shown, "reference", "difference", "{:+.3f}") | {"num_comparisons": num_comparisons}
+    return [
+        {"method": method_name(str(method)), **_grouped(rows, "reference", "difference", "{:+.3f}")}
+        for method, rows in shown.groupby("method", sort=False)
+    ]
 
 
 def headline(results: pd.DataFrame, differences: pd.DataFrame, metric: str = "balanced_accuracy") -> dict[str, Any]:
-    """Image features and the metadata baseline, and what SLIMP adds on image features."""
+    """Image features and the baselines, and what pre-training adds on image features."""
     draw = summary_draw(results)
     chosen = results[(results["metric"] == metric) & (results["draw"] == draw)]
     probes = (chosen["features"] == "image") & (chosen["protocol"] == "linear_probe")
@@ -51,18 +54,20 @@ def headline(results: pd.DataFrame, differences: pd.DataFrame, metric: str = "ba
     return {
         "metric": METRIC_NAMES[metric],
         "draw": draw,
-        "results": _lines(chosen, "method", "value", "{:.3f}"),
-        "differences": _lines(paired, "reference", "difference", "{:+.3f}"),
+        "results": [
+            {"method": method_name(row["method"]), "features": row["features"]} | _cell(row, "value", "{:.3f}")
+            for _, row in _sorted(chosen, "method").iterrows()
+        ],
+        "differences": [
+            {"method": method_name(row["method"]), "reference": method_name(row["reference"])}
+            | _cell(row, "difference", "{:+.3f}")
+            for _, row in _sorted(paired, "reference").iterrows()
+        ],
     }
 
 
-def _lines(rows: pd.DataFrame, method: str, value: str, form: str) -> list[dict[str, str]]:
-    by_method = rows.set_index(method)
-    return [
-        {"method": method_name(name), "features": by_method.loc[name, "features"]}
-        | _cell(by_method.loc[name], value, form)
-        for name in in_order(rows[method])
-    ]
+def _sorted(rows: pd.DataFrame, method: str) -> pd.DataFrame:
+    return rows.sort_values(method, key=lambda names: names.map(in_order(names).index), kind="stable")
 
 
 def _grouped(rows: pd.DataFrame, method: str, value: str, form: str) -> dict[str, Any]:

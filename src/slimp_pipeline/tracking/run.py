@@ -1,6 +1,8 @@
 """What a Kedro run leaves in its MLflow run: tags, metrics, artifacts, the model."""
 
 import hashlib
+import json
+import re
 import subprocess
 import warnings
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 from kedro.io import DataCatalog
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
@@ -16,6 +19,9 @@ from slimp_pipeline.evaluation.records import summary_draw
 from slimp_pipeline.models.checkpoint import Checkpoint
 
 METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "pauc_above_80_tpr", "ece")
+
+_NOT_DECIDING = ("comparison", "study", "report", "running_root")
+_VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 
 
 def git_commit(project: Path) -> str:
@@ -32,6 +38,45 @@ def name_run(source: str, target: str) -> None:
     if run := mlflow.active_run():
         pipeline = str(run.info.run_name).replace("__default__", "everything")
         mlflow.set_tag("mlflow.runName", f"{pipeline}: {source} → {target}")
+
+
+def settings_digest(parameters: dict[str, Any]) -> str:
+    """Digest of the parameters that decide what a run computes, by which a finished run is found again."""
+    deciding = {name: value for name, value in parameters.items() if name not in _NOT_DECIDING}
+    text = json.dumps(deciding, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def find_version(run: str) -> str:
+    """Version of the artifacts of a run: a version as it is, an MLflow run id by its tag.
+
+    Raises:
+        ValueError: If there is no such run, or it left no artifacts.
+    """
+    if _VERSION.fullmatch(run):
+        return run
+    try:
+        tags = mlflow.get_run(run).data.tags
+    except MlflowException as error:
+        raise ValueError(f"'{run}' is neither a version (2026-01-31T12.00.00.000Z) nor an MLflow run id") from error
+    if "version" not in tags:
+        raise ValueError(
+            f"MLflow run {run} ({tags.get('mlflow.runName', 'no name')}) was no evaluation, or didn't finish"
+        )
+    return str(tags["version"])
+
+
+def finished_version(**tags: str) -> str | None:
+    """Version of the last finished run that bears these tags; None where there is none."""
+    filters = [f"tags.{name} = '{value}'" for name, value in tags.items()]
+    found = mlflow.search_runs(
+        filter_string=" and ".join([*filters, "attributes.status = 'FINISHED'"]),
+        order_by=["attributes.start_time DESC"],
+        output_format="list",
+        search_all_experiments=True,
+    )
+    versions = [run.data.tags["version"] for run in found if "version" in run.data.tags]
+    return versions[0] if versions else None
 
 
 def encoders_digest(encoders: dict[str, Checkpoint]) -> str:
@@ -67,11 +112,12 @@ def log_results(results: pd.DataFrame) -> None:
 
 def log_artifacts(catalog: DataCatalog, names: set[str]) -> None:
     """Log report, results table and figures of this run; no ids of patients or images are in them."""
-    for name in ("results", "differences"):
+    for name in ("results", "differences", "comparison", "comparison_pairs"):
         if name in names:
             mlflow.log_text(catalog.load(name).to_csv(index=False), f"{name}.csv")
-    if "report_page" in names:
-        mlflow.log_text(catalog.load("report_page"), "report.html")
+    for page in ("report_page", "comparison_page"):
+        if page in names:
+            mlflow.log_text(catalog.load(page), f"{page.removesuffix('_page')}.html")
     if "figure_files" in names:
         mlflow.log_artifacts(catalog["figure_files"].folder(), "figures")  # type: ignore[attr-defined]
     for name in sorted(names):

@@ -22,6 +22,8 @@ from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.loop import train
 from slimp_pipeline.training.run import Report
 
+HISTORY_COLUMNS = ["partition", "step", "epoch", "name", "value"]
+
 
 @dataclass(frozen=True)
 class Cohort:
@@ -93,7 +95,41 @@ def pretrain_partition(
     running_root: Path | None,
     report: Report,
 ) -> tuple[Checkpoint, pd.DataFrame]:
-    """Pre-train on the training rows of one partition.
+    """Pre-train on the training rows of one partition, from the first weights.
+
+    Returns:
+        The checkpoint, and the history: partition, step, epoch, name, value.
+    """
+    torch.manual_seed(settings.seed)  # evaluation rebuilds the first weights from this seed
+    model = SLIMP(model_settings, settings.loss, cohort.encodings[name])
+    return train_partition(cohort, store, name, training_rows, model, model_settings, settings, running_root, report)
+
+
+def train_partition(
+    cohort: Cohort,
+    store: ImageStore,
+    name: str,
+    training_rows: pd.DataFrame,
+    model: SLIMP,
+    model_settings: ModelParams,
+    settings: TrainingParams,
+    running_root: Path | None,
+    report: Report,
+    label: str = "Pre-training",
+) -> tuple[Checkpoint, pd.DataFrame]:
+    """Train a model on the training rows of one partition.
+
+    Args:
+        cohort: The cohort.
+        store: Its image store.
+        name: The partition.
+        training_rows: image_id and patient_id.
+        model: The model with its first weights and what of it trains; changed in place.
+        model_settings: What it was built with.
+        settings: The training run.
+        running_root: Folder of running checkpoints; None keeps none.
+        report: Called with (step, values) as the run goes.
+        label: On the progress bar.
 
     Returns:
         The checkpoint, and the history: partition, step, epoch, name, value.
@@ -101,6 +137,32 @@ def pretrain_partition(
     Raises:
         ValueError: If no training row has an image.
     """
+    lesions = _lesions_with_image(cohort, training_rows)
+    encoding, key = cohort.encodings[name], _key(cohort, name, lesions, model, model_settings, settings)
+    held_out = _held_out_patients(lesions, settings)
+    training, validation = (
+        patient_lesions(part.reset_index(drop=True), cohort.patients, encoding) if len(part) else None
+        for part in (lesions[~held_out], lesions[held_out])
+    )
+    assert training is not None  # held-out patients are never all
+    state, progress = train(
+        model,
+        store,
+        training,
+        validation,
+        settings,
+        model_settings.image_encoder.image_size,
+        report,
+        running_root / key if running_root else None,
+        label=f"{label} {cohort.name} {name}",
+    )
+    facts = _facts(cohort, name, lesions, settings, progress.best_epoch, running=key)
+    facts["training_rows"] = rows_digest(training_rows["image_id"])
+    history = pd.DataFrame(progress.history, columns=HISTORY_COLUMNS[1:]).assign(partition=name)[HISTORY_COLUMNS]
+    return Checkpoint(state, model_settings, settings.loss, encoding, facts), history
+
+
+def _lesions_with_image(cohort: Cohort, training_rows: pd.DataFrame) -> pd.DataFrame:
     lesions = cohort.lesions[cohort.lesions["image_id"].isin(training_rows["image_id"])]
     lesions = lesions[lesions["store_index"].notna()].reset_index(drop=True)
     if lesions.empty:
@@ -108,33 +170,21 @@ def pretrain_partition(
             f"cohort {cohort.name} has no row with an image: pre-training needs images. Its raw folder "
             "must hold one of the image sources that its YAML names."
         )
-    encoding = cohort.encodings[name]
-    torch.manual_seed(settings.seed)  # evaluation rebuilds the first weights from this seed
-    model = SLIMP(model_settings, settings.loss, encoding)
-    held_out = _held_out_patients(lesions, settings)
-    parts = [
-        patient_lesions(part.reset_index(drop=True), cohort.patients, encoding)
-        for part in (lesions[~held_out], lesions[held_out])
-        if len(part)
-    ]
-    content = [cohort.fingerprint, sorted(lesions["image_id"]), weights_digest(model)]
-    key = running_key(settings, model_settings, encoding, content, name)
-    state, progress = train(
-        model,
-        store,
-        parts[0],
-        parts[1] if len(parts) > 1 and parts[1].num_patients > 1 else None,
-        settings,
-        model_settings.image_encoder.image_size,
-        report,
-        running_root / key if running_root else None,
-        label=f"Pre-training {cohort.name} {name}",
-    )
-    facts = _facts(cohort, name, lesions, settings, progress.best_epoch, running=key)
-    facts["training_rows"] = rows_digest(training_rows["image_id"])
-    history = pd.DataFrame(progress.history, columns=["step", "epoch", "name", "value"])
-    history.insert(0, "partition", name)
-    return Checkpoint(state, model_settings, settings.loss, encoding, facts), history
+    return lesions
+
+
+def _key(
+    cohort: Cohort,
+    name: str,
+    lesions: pd.DataFrame,
+    model: SLIMP,
+    model_settings: ModelParams,
+    settings: TrainingParams,
+) -> str:
+    """Digest of all that decides what is learnt, by which a run is resumed."""
+    trained = [parameter for parameter, value in model.named_parameters() if value.requires_grad]
+    content = [cohort.fingerprint, sorted(lesions["image_id"]), weights_digest(model), trained]
+    return running_key(settings, model_settings, cohort.encodings[name], content, name)
 
 
 def _held_out_patients(lesions: pd.DataFrame, settings: TrainingParams) -> np.ndarray:

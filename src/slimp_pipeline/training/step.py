@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from slimp_pipeline.images.augment import augment
-from slimp_pipeline.losses.nested import NestedLoss, nested_loss
+from slimp_pipeline.losses.objective import Contrast
 from slimp_pipeline.models.image import is_convolutional
-from slimp_pipeline.models.slimp import SLIMP, NestedProjections
+from slimp_pipeline.models.slimp import SLIMP, Batch
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.training.data import PatientLesions, select
 
@@ -83,7 +83,7 @@ class TrainingStep:
             side_px_B: Their sides, likewise.
 
         Returns:
-            Losses in nats, learning rate of the heads, norm of the gradient before clipping.
+            Losses in nats (`loss` and its terms), learning rate of the heads, norm of the gradient before clipping.
 
         Raises:
             FloatingPointError: If the gradient isn't finite; the weights stay as they were.
@@ -91,22 +91,18 @@ class TrainingStep:
         factor = learning_rate_factor(step, self.num_steps, self.settings.warmup_share)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        views = self._views(step, canvas_B3SS, side_px_B)
-        loss = forward_loss(self.model, self.data, rows, views, self.settings, self.amp)
+        losses, _ = forward(self.model, self.data, rows, self._views(step, canvas_B3SS, side_px_B), self.amp)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
+        losses["loss"].backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
         if not torch.isfinite(grad_norm):
             raise FloatingPointError(
-                f"the gradient isn't finite at step {step} (loss {float(loss.total.detach())}). "
+                f"the gradient isn't finite at step {step} (loss {float(losses['loss'].detach())}). "
                 "Lower training.learning_rate."
             )
         self.optimizer.step()
-        self.model.clamp_temperatures()
-        return {
-            "loss": float(loss.total.detach()),
-            "loss_lesion": float(loss.lesion.detach()),
-            "loss_patient": float(loss.patient.detach()),
+        self.model.objective.clamp_temperatures()
+        return {name: float(value.detach()) for name, value in losses.items()} | {
             "learning_rate": self.settings.learning_rate * factor,
             "grad_norm": float(grad_norm),
         }
@@ -115,38 +111,38 @@ class TrainingStep:
         # Seeded by step alone: a resumed run draws the same views and the same dropout.
         torch.manual_seed(self.settings.seed * 1_000_003 + step)
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
-        views_B3HH = augment(
-            canvas_B3SS.to(self.device, non_blocking=True),
-            side_px_B.to(self.device, non_blocking=True),
-            self.image_size,
-            self.settings.augmentation,
-            generator,
-            self.model.image_mean,  # type: ignore[arg-type]
-            self.model.image_std,  # type: ignore[arg-type]
-        )
-        return views_B3HH.contiguous(memory_format=torch.channels_last) if self.channels_last else views_B3HH
+        canvas_B3SS = canvas_B3SS.to(self.device, non_blocking=True)
+        side_px_B = side_px_B.to(self.device, non_blocking=True)
+        drawn = [
+            augment(
+                canvas_B3SS,
+                side_px_B,
+                self.image_size,
+                self.settings.augmentation,
+                generator,
+                self.model.image_mean,  # type: ignore[arg-type]
+                self.model.image_std,  # type: ignore[arg-type]
+            )
+            for _ in range(self.model.objective.num_views)
+        ]
+        views = drawn[0] if len(drawn) == 1 else torch.cat(drawn)
+        return views.contiguous(memory_format=torch.channels_last) if self.channels_last else views
 
 
-def forward_loss(
-    model: SLIMP, data: PatientLesions, rows: np.ndarray, views: Tensor, settings: TrainingParams, amp: bool
-) -> NestedLoss:
-    """Nested loss of one batch: lesion rows and their views."""
-    projections, lesion_groups, patient_groups = project(model, data, rows, views, amp)
-    return nested_loss(projections, lesion_groups, patient_groups, settings.loss)
-
-
-def project(
+def forward(
     model: SLIMP, data: PatientLesions, rows: np.ndarray, views: Tensor, amp: bool
-) -> tuple[NestedProjections, Tensor, Tensor]:
-    """Project a batch; returns the projections and the metadata groups of its lesions and patients."""
+) -> tuple[dict[str, Tensor], dict[str, Contrast]]:
+    """Losses and contrasts of one batch: lesion rows, and their views, view by view."""
     device = views.device
     patients, patient_of_lesion = np.unique(data.patient_N[rows], return_inverse=True)
     rows_B, patients_P = torch.from_numpy(rows), torch.from_numpy(patients)
+    batch = Batch(
+        views,
+        select(data.lesion, rows_B, device),
+        select(data.patient, patients_P, device),
+        torch.from_numpy(patient_of_lesion).to(device),
+        data.lesion_group_N[rows_B].to(device),
+        data.patient_group_M[patients_P].to(device),
+    )
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=amp):
-        projections = model(
-            views,
-            select(data.lesion, rows_B, device),
-            select(data.patient, patients_P, device),
-            torch.from_numpy(patient_of_lesion).to(device),
-        )
-    return projections, data.lesion_group_N[rows_B].to(device), data.patient_group_M[patients_P].to(device)
+        return model(batch)

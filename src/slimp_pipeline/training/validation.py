@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slimp_pipeline.images.augment import plain_view
+from slimp_pipeline.images.augment import augment, plain_view
 from slimp_pipeline.images.decode import DecodedImages
 from slimp_pipeline.images.store import ImageStore
-from slimp_pipeline.losses.nested import nested_loss
+from slimp_pipeline.losses.objective import Contrast
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.training.data import PatientLesions
 from slimp_pipeline.training.health import alignment, effective_rank, retrieval_accuracy, uniformity
 from slimp_pipeline.training.sampler import PatientBatches
-from slimp_pipeline.training.step import project
+from slimp_pipeline.training.step import forward
 
 
 @dataclass(frozen=True)
@@ -46,31 +46,50 @@ def draw_validation(store: ImageStore, data: PatientLesions, settings: TrainingP
 
 @torch.inference_mode()
 def validate(model: SLIMP, held_out: HeldOut, settings: TrainingParams, device: torch.device) -> dict[str, float]:
-    """Measure the model on held-out patients; losses in nats, accuracies as shares."""
+    """Measure the model on held-out patients.
+
+    Returns:
+        `validation_loss` and its terms, in nats; and for each contrast of the objective (`lesion`, `patient`,
+        `flat`, `views`) the share of left sides whose nearest right side is a right one, and embedding health.
+    """
     model.eval()
     amp = settings.mixed_precision and device.type == "cuda"
-    losses, parts = [], []
+    losses: dict[str, list[float]] = {}
+    parts: dict[str, list[Contrast]] = {}
     for rows, canvas, side in held_out.batches:
-        mean, std = model.image_mean, model.image_std
-        views = plain_view(canvas.to(device), side.to(device), held_out.image_size, mean, std)  # type: ignore[arg-type]
-        projections, lesion_groups, patient_groups = project(model, held_out.data, rows, views, amp)
-        losses.append(nested_loss(projections, lesion_groups, patient_groups, settings.loss))
-        parts.append((projections, lesion_groups, patient_groups))
+        views = _views(model, canvas.to(device), side.to(device), held_out.image_size, settings)
+        batch_losses, contrasts = forward(model, held_out.data, rows, views, amp)
+        for name, value in batch_losses.items():
+            losses.setdefault(f"validation_{name}", []).append(float(value))
+        for name, contrast in contrasts.items():
+            parts.setdefault(name, []).append(contrast)
     model.train()
-    # On the CPU: embedding health is measured in double precision, which MPS lacks.
-    image = torch.cat([p.image_BD for p, _, _ in parts]).float().cpu()
-    lesion = torch.cat([p.lesion_metadata_BD for p, _, _ in parts]).float().cpu()
-    phenotype = torch.cat([p.phenotype_PD for p, _, _ in parts]).float().cpu()
-    patient = torch.cat([p.patient_metadata_PD for p, _, _ in parts]).float().cpu()
-    lesion_groups, patient_groups = torch.cat([g for _, g, _ in parts]).cpu(), torch.cat([g for _, _, g in parts]).cpu()
+    measured = {name: float(np.mean(values)) for name, values in losses.items()}
+    for name, contrasts_of in parts.items():
+        measured |= _health(name, contrasts_of)
+    return measured
+
+
+def _views(model: SLIMP, canvas: Tensor, side: Tensor, image_size: int, settings: TrainingParams) -> Tensor:
+    """One plain view; where the objective compares several, as many augmented ones, the same at every call."""
+    mean, std = model.image_mean, model.image_std
+    if model.objective.num_views == 1:
+        return plain_view(canvas, side, image_size, mean, std)  # type: ignore[arg-type]
+    drawn = [
+        augment(canvas, side, image_size, settings.augmentation, torch.Generator().manual_seed(view), mean, std)  # type: ignore[arg-type]
+        for view in range(model.objective.num_views)
+    ]
+    return torch.cat(drawn)
+
+
+def _health(name: str, parts: list[Contrast]) -> dict[str, float]:
+    """Embedding health of one contrast. On the CPU: it is measured in double precision, which MPS lacks."""
+    left = torch.cat([part.left_ND for part in parts]).float().cpu()
+    right = torch.cat([part.right_ND for part in parts]).float().cpu()
+    groups = torch.cat([part.groups_N for part in parts]).cpu()
     return {
-        "validation_loss": float(torch.stack([loss.total for loss in losses]).mean()),
-        "validation_loss_lesion": float(torch.stack([loss.lesion for loss in losses]).mean()),
-        "validation_loss_patient": float(torch.stack([loss.patient for loss in losses]).mean()),
-        "validation_image_to_metadata_accuracy": retrieval_accuracy(image, lesion, lesion_groups),
-        "validation_phenotype_to_patient_accuracy": retrieval_accuracy(phenotype, patient, patient_groups),
-        "image_effective_rank": effective_rank(image),
-        "image_uniformity": uniformity(image),
-        "image_metadata_alignment": alignment(image, lesion),
-        "phenotype_effective_rank": effective_rank(phenotype),
+        f"validation_{name}_accuracy": retrieval_accuracy(left, right, groups),
+        f"{name}_effective_rank": effective_rank(left),
+        f"{name}_uniformity": uniformity(left),
+        f"{name}_alignment": alignment(left, right),
     }

@@ -4,7 +4,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from slimp_pipeline.pipelines.evaluate.nodes import draw_results, embed, evaluate, select_rows
+from slimp_pipeline.pipelines.evaluate.nodes import draw_results, embed, measure, predict, select_rows
 
 
 def create_pipeline(**kwargs: Any) -> Pipeline:
@@ -20,6 +20,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     "target.patients",
                     "target.splits",
                     "training_rows",
+                    "adaptation_rows",
                     "encoders",
                     "params:model",
                     "params:training",
@@ -29,12 +30,12 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             ),
             Node(
                 embed,
-                inputs=["evaluation_rows", "target.image_store", "encoders", "params:evaluation"],
+                inputs=["evaluation_rows", "target.image_store", "encoders", "adapted_encoders", "params:evaluation"],
                 outputs="embeddings",
                 name="embed",
             ),
             Node(
-                evaluate,
+                predict,
                 inputs=[
                     "params:target.cohort",
                     "evaluation_rows",
@@ -43,8 +44,14 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     "target.encodings",
                     "params:evaluation",
                 ],
-                outputs=["results", "differences", "predictions"],
-                name="evaluate",
+                outputs="predictions",
+                name="predict",
+            ),
+            Node(
+                measure,
+                inputs=["params:target.cohort", "predictions", "params:evaluation"],
+                outputs=["results", "differences"],
+                name="measure",
             ),
             Node(
                 draw_results,

@@ -9,6 +9,7 @@ from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import FeatureParams
 from slimp_pipeline.tables.duplicates import find_duplicates
 from slimp_pipeline.tables.encoding import fit_encodings
+from slimp_pipeline.tables.missing import choose_fields
 from slimp_pipeline.tables.patients import build_patients
 from slimp_pipeline.tables.splits import split_patients, usable_rows
 
@@ -17,7 +18,7 @@ def group_patients(
     cohort: CohortSpec, lesions: pd.DataFrame, settings: FeatureParams
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row per patient, and where a patient's rows differ."""
-    return build_patients(lesions, cohort.select_fields(settings.fields))
+    return build_patients(lesions, choose_fields(cohort, lesions, settings))
 
 
 def split(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFrame:
@@ -34,7 +35,7 @@ def encode(
     settings: FeatureParams,
 ) -> dict[str, Any]:
     """One encoding per partition, fitted on its training patients."""
-    encodings = fit_encodings(lesions, patients, splits, cohort.select_fields(settings.fields))
+    encodings = fit_encodings(lesions, patients, splits, choose_fields(cohort, lesions, settings))
     return {name: encoding.model_dump(mode="json") for name, encoding in encodings.items()}
 
 

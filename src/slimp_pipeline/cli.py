@@ -1,0 +1,93 @@
+"""Commands of this project beside Kedro's own."""
+
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import click
+import mlflow
+from kedro.framework.cli.utils import _split_params, env_option
+from kedro.framework.session import KedroSession
+
+from slimp_pipeline.parameters import StudyParams
+from slimp_pipeline.tracking.run import finished_version, settings_digest
+
+logger = logging.getLogger(__name__)
+
+
+@click.group(name="slimp-pipeline")
+def cli() -> None:
+    """Commands of slimp-pipeline."""
+
+
+@cli.command()
+@env_option
+@click.option("--params", default="", callback=_split_params, help="Parameters of every cell, as for `kedro run`.")
+def study(env: str | None, params: dict[str, Any]) -> None:
+    """Run every variant of `study` with every seed, then compare them; finished cells aren't run again."""
+    run_study(Path.cwd(), env, params)
+
+
+def run_study(project: Path, env: str | None, params: dict[str, Any]) -> None:
+    """Run the grid of the parameters' `study` block and compare its cells.
+
+    A cell is finished where MLflow holds a finished run with the same parameters on the same data; one that was
+    killed goes on from its running checkpoint.
+    """
+    session = _session(project, env, params)
+    with session:
+        session.run(pipeline_names=["ingest"])
+        context = session.load_context()
+        grid = StudyParams.model_validate(context.params["study"])
+        data = {
+            f"{role}_fingerprint": context.catalog.load(f"{role}.manifest")["fingerprint"]
+            for role in ("source", "target")
+        }
+    cells = [(label, seed) for seed in grid.seeds for label in grid.variants]  # all variants once, before any twice
+    groups: dict[str, list[str]] = {}
+    for number, (label, seed) in enumerate(cells, start=1):
+        changes = {**grid.variants[label], "training.seed": seed}
+        groups.setdefault(label, []).append(
+            _finish(
+                project, env, _merged(params, changes), data, f"Cell {number} of {len(cells)}: {label}, seed {seed}"
+            )
+        )
+    session = _session(project, env, params | {"comparison": {"groups": groups}})
+    with session:
+        session.run(pipeline_names=["compare"])
+
+
+def _finish(project: Path, env: str | None, params: dict[str, Any], data: dict[str, str], title: str) -> str:
+    """Version of a cell's artifacts, after running it where it wasn't finished."""
+    session = _session(project, env, params)
+    with session:
+        settings = settings_digest(session.load_context().params)
+        if version := finished_version(settings=settings, **data):
+            logger.info("%s: finished earlier, version %s", title, version)
+            return version
+        logger.info("%s", title)
+        try:
+            session.run(pipeline_names=["pretrain", "evaluate"])
+        finally:
+            while mlflow.active_run():  # one process, many runs
+                mlflow.end_run()
+    version = finished_version(settings=settings, **data)
+    if version is None:
+        raise RuntimeError("the run left no trace in MLflow: a study needs tracking (conf/<env>/mlflow.yml)")
+    return version
+
+
+def _session(project: Path, env: str | None, params: dict[str, Any]) -> KedroSession:
+    return cast(KedroSession, KedroSession.create(project, env=env, runtime_params=params))
+
+
+def _merged(params: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Nest dotted changes into parameters: the changes win."""
+    merged = {key: dict(value) if isinstance(value, dict) else value for key, value in params.items()}
+    for name, value in changes.items():
+        place, *path = merged, *name.split(".")
+        for key in path[:-1]:
+            place[key] = dict(place.get(key, {}))
+            place = place[key]
+        place[path[-1]] = value
+    return merged

@@ -1,0 +1,153 @@
+"""Comparison of several runs on the same patients: mean over seeds, paired differences."""
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.evaluation.bootstrap import interval
+from slimp_pipeline.evaluation.measure import measure
+from slimp_pipeline.evaluation.records import ADAPTED, Key, is_pretrained, mean_where_known, pretrained_method
+from slimp_pipeline.parameters import EvaluationParams
+
+COMPARISON_COLUMNS = [
+    "cohort", "features", "protocol", "metric", "method", "num_runs", "value", "ci_low", "ci_high", "sd_between_runs",
+]  # fmt: skip
+PAIR_COLUMNS = [
+    "cohort", "features", "protocol", "metric", "method", "reference", "difference", "ci_low", "ci_high",
+    "within_noise", "num_comparisons",
+]  # fmt: skip
+_COMPARED = ("linear_probe", "baseline", "fine_tune")
+Load = Callable[[], pd.DataFrame]
+
+
+def compare_runs(
+    cohort: str, versions: Mapping[str, Load], groups: Mapping[str, list[str]], settings: EvaluationParams
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compare groups of runs, each the same method trained with several seeds.
+
+    Args:
+        cohort: The target cohort that all of them were evaluated on.
+        versions: Version -> a function that loads its predictions.
+        groups: Label -> versions of its runs, seeds in the same order in every group. Empty: all versions, by method.
+        settings: Resamples, confidence, seed.
+
+    Returns:
+        values: `COMPARISON_COLUMNS`; means over runs. Intervals are by bootstrap over patients within folds and over
+            runs (with one run each: over patients alone).
+        pairs: `PAIR_COLUMNS`; differences of every two methods of the same features and protocol (and of every
+            linear probe and every baseline), on the same resamples of patients and of seeds.
+
+    Raises:
+        ValueError: If a version isn't there, or runs were evaluated on other images, folds or labels.
+    """
+    loaded = _load(versions, groups, cohort)
+    gathered: dict[Key, dict[int, list[dict[str, np.ndarray]]]] = {}
+    for label, position, predictions in loaded:
+        chosen = predictions[predictions["protocol"].isin(_COMPARED)]
+        _, averaged = measure(cohort, chosen, settings)
+        for key, values in averaged.items():
+            named = key._replace(method=_labelled(key.method, label))
+            gathered.setdefault(named, {}).setdefault(position, []).append(values)
+    over_runs = {key: _stack(by_position) for key, by_position in gathered.items()}
+    num_runs = max(len(next(iter(values.values()))) for values in over_runs.values())
+    rng = np.random.default_rng(settings.seed)
+    runs_RS = rng.integers(num_runs, size=(settings.num_resamples, num_runs))
+    resampled = {
+        key: {metric: _resample_runs(values_SR, runs_RS) for metric, values_SR in values.items()}
+        for key, values in over_runs.items()
+    }
+    return _values(cohort, over_runs, resampled, settings), _pairs(cohort, resampled, settings)
+
+
+def _load(
+    versions: Mapping[str, Load], groups: Mapping[str, list[str]], cohort: str
+) -> list[tuple[str, int, pd.DataFrame]]:
+    """Label, position in its group, and predictions of every run, after checking that they go together."""
+    if not versions:
+        raise ValueError(f"there are no predictions on {cohort} yet. Run `kedro run --pipeline=evaluate` first.")
+    chosen = groups or {"": list(versions)}
+    runs = [(label, position, version) for label, names in chosen.items() for position, version in enumerate(names)]
+    if absent := sorted({version for _, _, version in runs} - set(versions)):
+        raise ValueError(
+            f"comparison.groups names {', '.join(absent)}: no predictions on {cohort} have this version. There are: "
+            f"{', '.join(list(versions)[-10:])}"
+        )
+    loaded: list[tuple[str, int, pd.DataFrame]] = []
+    counts: dict[str, int] = {}
+    expected: tuple[str, pd.DataFrame] | None = None
+    for label, position, version in runs:
+        predictions = versions[version]()
+        tested = predictions[["image_id", "draw", "label"]].drop_duplicates().sort_values("image_id", ignore_index=True)
+        if expected and not tested.astype(str).equals(expected[1].astype(str)):
+            raise ValueError(
+                f"runs {expected[0]} and {version} were tested on other images, folds or labels of {cohort}: they "
+                "can't be compared. Evaluate both with the same features.seed, num_folds and split_file."
+            )
+        expected = expected or (version, tested)
+        if not groups:
+            label = pretrained_method(dict.fromkeys(predictions["method"]))
+            position = counts[label] = counts.get(label, -1) + 1
+        loaded.append((label, position, predictions))
+    return loaded
+
+
+def _labelled(method: str, label: str) -> str:
+    if not is_pretrained(method):
+        return method
+    return f"{label}, adapted" if method.endswith(ADAPTED) else label
+
+
+def _stack(by_position: dict[int, list[dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
+    """Metric -> values by run, (S, 1 + R). Baselines stand in every group's runs: their mean counts once."""
+    metrics = next(iter(by_position.values()))[0]
+    return {
+        metric: np.stack(
+            [mean_where_known([values[metric] for values in by_position[position]]) for position in sorted(by_position)]
+        )
+        for metric in metrics
+    }
+
+
+def _resample_runs(values_SR: np.ndarray, runs_RS: np.ndarray) -> np.ndarray:
+    """Mean over runs, then over as many runs drawn with replacement for each resample of patients; (1 + R,)."""
+    num_runs = len(values_SR)
+    drawn_RS = runs_RS[:, :num_runs] % num_runs
+    resampled_R = values_SR[drawn_RS, np.arange(1, values_SR.shape[1])[:, None]].mean(axis=1)
+    return np.concatenate([[values_SR[:, 0].mean()], resampled_R])
+
+
+def _values(
+    cohort: str,
+    over_runs: dict[Key, dict[str, np.ndarray]],
+    resampled: dict[Key, dict[str, np.ndarray]],
+    settings: EvaluationParams,
+) -> pd.DataFrame:
+    rows = []
+    for key, values in resampled.items():
+        for metric, value_R in values.items():
+            of_runs_S = over_runs[key][metric][:, 0]
+            sd = float(of_runs_S.std(ddof=1)) if len(of_runs_S) > 1 else float("nan")
+            value = float(value_R[0])
+            low, high = interval(value, value_R[1:], settings.confidence)
+            rows.append([cohort, key.features, key.protocol, metric, key.method, len(of_runs_S), value, low, high, sd])
+    return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+
+
+def _pairs(cohort: str, resampled: dict[Key, dict[str, np.ndarray]], settings: EvaluationParams) -> pd.DataFrame:
+    rows = []
+    for one, other in combinations(resampled, 2):
+        if one.protocol == "baseline" and other.protocol == "linear_probe":
+            one, other = other, one
+        same = one[1:] == other[1:]
+        if not (same or (one.protocol == "linear_probe" and other.protocol == "baseline")):
+            continue
+        for metric in resampled[one].keys() & resampled[other].keys():
+            difference_R = resampled[one][metric] - resampled[other][metric]
+            difference = float(difference_R[0])
+            low, high = interval(difference, difference_R[1:], settings.confidence)
+            place = [cohort, one.features, one.protocol, metric, one.method, other.method]
+            rows.append([*place, difference, low, high, low <= 0 <= high])
+    table = pd.DataFrame([[*row, len(rows)] for row in rows], columns=PAIR_COLUMNS)
+    return table.sort_values(["features", "protocol", "metric"], kind="stable", ignore_index=True)

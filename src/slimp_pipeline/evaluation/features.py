@@ -1,0 +1,83 @@
+"""Feature sets: which blocks of a method's embeddings, and of the metadata, a classifier sees."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.evaluation.blocks import scale_blocks
+from slimp_pipeline.evaluation.embed import block, methods
+from slimp_pipeline.evaluation.patient_context import patient_relative, ugly_duckling
+from slimp_pipeline.evaluation.task import Split, Task
+from slimp_pipeline.tables.encoding import Encoding, encode, one_hot
+
+FEATURE_SETS = {
+    "image": ("image",),
+    "image+lesion": ("image", "lesion"),
+    "image+lesion+patient": ("image", "lesion", "patient"),
+    "image+metadata": ("image", "metadata"),
+    "image+ugly_duckling": ("image", "ugly_duckling"),
+}
+"""Blocks `image`, `lesion`, `patient`: embeddings. `metadata`: one-hot fields. `ugly_duckling`: the image embedding
+against those of the patient's other rows."""
+
+
+class Features:
+    """Features of a task's rows, by method, feature set and split.
+
+    Args:
+        rows: All embedded rows of the target, in the order of the embeddings; unlabelled ones too, since
+            they are part of their patient's context.
+        labelled: Which of them the task holds.
+        task: The task.
+        embeddings: `<method>.<partition>.<block>` -> float (len(rows), D).
+        encodings: Partition -> encoding fitted on its training patients.
+    """
+
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        labelled: np.ndarray,
+        task: Task,
+        embeddings: Mapping[str, np.ndarray],
+        encodings: Mapping[str, Encoding],
+    ) -> None:
+        self._rows, self._patient = rows, rows["patient_id"].to_numpy()
+        self._labelled, self._task = labelled, task
+        self._embeddings, self._encodings = embeddings, encodings
+        self._has_context = bool(pd.Series(self._patient).duplicated().any())
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods that there are embeddings of."""
+        return methods(self._embeddings)
+
+    def of(self, method: str, feature_set: str, split: Split) -> np.ndarray | None:
+        """Blocks of a feature set, scaled to equal weight by training rows; None where the target lacks one."""
+        blocks = [self.block(method, name, split) for name in FEATURE_SETS[feature_set]]
+        known = [values for values in blocks if values is not None]
+        return scale_blocks(known, split.train_N) if len(known) == len(blocks) else None
+
+    def block(self, method: str, name: str, split: Split) -> np.ndarray | None:
+        """One block as it is, (N, D)."""
+        if name == "metadata":
+            return self.metadata(split)
+        if name == "ugly_duckling":
+            image = block(self._embeddings, method, split.name, "image")
+            known = image is not None and self._has_context
+            return ugly_duckling(image, self._patient)[self._labelled] if known else None  # type: ignore[arg-type]
+        values = block(self._embeddings, method, split.name, name)
+        return None if values is None else values[self._labelled]
+
+    def metadata(self, split: Split) -> np.ndarray | None:
+        """Metadata of both levels, one-hot, each level of equal weight; None for a cohort of images alone."""
+        encoding = self._encodings[split.name]
+        levels = [one_hot(level, self._task.rows) for level in (encoding.lesion, encoding.patient)]
+        levels = [level for level in levels if level.shape[1]]
+        return scale_blocks(levels, split.train_N) if levels else None
+
+    def patient_relative(self, split: Split) -> np.ndarray | None:
+        """Numbers of the lesion level relative to the patient's other rows; None where there are none."""
+        numeric_NF = encode(self._encodings[split.name].lesion, self._rows)["numeric"]
+        known = numeric_NF.shape[1] > 0 and self._has_context
+        return patient_relative(numeric_NF, self._patient)[self._labelled] if known else None

@@ -1,0 +1,119 @@
+"""From predictions to results: metrics, their intervals, and paired differences."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.evaluation.bootstrap import patient_weights
+from slimp_pipeline.evaluation.metrics import classification_metrics
+from slimp_pipeline.evaluation.records import (
+    RESULT_COLUMNS,
+    Averaged,
+    Key,
+    mean_where_known,
+    result_rows,
+)
+from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.tables.splits import HOLDOUT
+
+Values = dict[str, np.ndarray]  # metric -> its value, then its values on resamples; (1 + R,)
+
+
+def measure(cohort: str, predictions: pd.DataFrame, settings: EvaluationParams) -> tuple[pd.DataFrame, Averaged]:
+    """Measure predictions fold by fold.
+
+    Args:
+        cohort: Name of the cohort.
+        predictions: As `protocol.predict` returns them.
+        settings: Resamples, confidence, seed.
+
+    Returns:
+        results: `RESULT_COLUMNS`. draw is a fold's number, `holdout`, or `all`: the mean over folds, with an
+            interval by bootstrap over patients within folds, the training patients of a fold on average and
+            the test patients of all folds. Where training rows were drawn several times (low-shot), draw is the
+            number of the draw, its values means over folds, and `all` is the mean over draws.
+        averaged: The values behind `all`, on resamples that every method of these predictions shares; where
+            there are no folds, those of the hold-out.
+    """
+    classes = [name.removeprefix("score.") for name in predictions if name.startswith("score.")]
+    malignant_K = _malignant(predictions, classes)
+    weights = {
+        draw: fold_weights(rows.drop_duplicates("image_id").sort_values("image_id"), settings, position)
+        for position, (draw, rows) in enumerate(_folds_first(predictions))
+    }
+    results: list[list[object]] = []
+    averaged: Averaged = {}
+    columns = list(Key._fields)
+    for key_values, rows in predictions.groupby(columns, sort=False, observed=True):
+        key = Key(*map(str, key_values))
+        measured: dict[tuple[str, int], tuple[Values, tuple[int, int]]] = {}
+        for (draw, repeat), part in rows.groupby(["draw", "repeat"], sort=False):
+            part = part.sort_values("image_id")
+            scores = part[[f"score.{name}" for name in classes]].to_numpy()
+            label_N = pd.Index(classes).get_indexer(part["label"])
+            values = classification_metrics(scores, label_N, malignant_K, weights[draw])
+            sizes = int(part["num_train_patients"].iloc[0]), part["patient_id"].nunique()
+            measured[str(draw), int(repeat)] = values, sizes
+        results += _rows(cohort, key, measured, settings.confidence)
+        averaged[key] = average(_chosen(measured))
+    return pd.DataFrame(results, columns=RESULT_COLUMNS), averaged
+
+
+def fold_weights(test_rows: pd.DataFrame, settings: EvaluationParams, position: int) -> np.ndarray:
+    """Bootstrap weights of one fold's test rows, (1 + R, N); the first row, all ones, gives the value itself."""
+    weights_RN = patient_weights(test_rows["patient_id"].to_numpy(), settings.num_resamples, (settings.seed, position))
+    return np.concatenate([np.ones((1, len(test_rows))), weights_RN])
+
+
+def average(values: Iterable[Values]) -> Values:
+    """Mean of each metric over folds and draws."""
+    gathered: dict[str, list[np.ndarray]] = {}
+    for one in values:
+        for metric, value_R in one.items():
+            gathered.setdefault(metric, []).append(value_R)
+    return {metric: mean_where_known(value) for metric, value in gathered.items()}
+
+
+Measured = dict[tuple[str, int], tuple[Values, tuple[int, int]]]  # (draw, repeat) -> values, patients
+
+
+def _rows(cohort: str, key: Key, measured: Measured, confidence: float) -> list[list[object]]:
+    repeats = sorted({repeat for _, repeat in measured})
+    repeated = key.shots != "all"
+    rows: list[list[object]] = []
+    if not repeated:
+        for (draw, _), (values, sizes) in measured.items():
+            rows += result_rows(cohort, key, draw, values, sizes, confidence)
+    folds = {place: part for place, part in measured.items() if place[0] != HOLDOUT}
+    if repeated and not folds:
+        return result_rows(cohort, key, HOLDOUT, *_together(measured), confidence)
+    if repeated:
+        for number in repeats:
+            drawn = {place: part for place, part in folds.items() if place[1] == number}
+            rows += result_rows(cohort, key, str(number), *_together(drawn), confidence) if drawn else []
+    return rows + result_rows(cohort, key, "all", *_together(folds), confidence) if folds else rows
+
+
+def _together(measured: Measured) -> tuple[Values, tuple[int, int]]:
+    """Mean over folds and draws; training patients on average, test patients of all folds."""
+    test_patients = {draw: sizes[1] for (draw, _), (_, sizes) in measured.items()}
+    train_patients = [sizes[0] for _, sizes in measured.values()]
+    sizes = round(float(np.mean(train_patients))), sum(test_patients.values())
+    return average(values for values, _ in measured.values()), sizes
+
+
+def _chosen(measured: Measured) -> Iterable[Values]:
+    folds = [values for (draw, _), (values, _) in measured.items() if draw != HOLDOUT]
+    return folds or [values for values, _ in measured.values()]
+
+
+def _folds_first(predictions: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    by_draw = [(str(draw), rows) for draw, rows in predictions.groupby("draw", sort=False)]
+    return sorted(by_draw, key=lambda part: (part[0] == HOLDOUT, part[0].zfill(6)))
+
+
+def _malignant(predictions: pd.DataFrame, classes: list[str]) -> np.ndarray:
+    """Group of each class: 1 malignant, 0 benign, -1 neither."""
+    by_label = predictions.drop_duplicates("label").set_index("label")["label_malignant"]
+    return by_label.reindex(classes).fillna(-1).to_numpy(dtype=np.int64)

@@ -1,0 +1,129 @@
+"""What an objective is: contrasts between representations of a batch, each a term of the loss."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from slimp_pipeline.losses.info_nce import info_nce
+from slimp_pipeline.parameters import LossParams
+
+
+@dataclass(frozen=True)
+class Representations:
+    """What the encoders make of a batch of B lesions, in V views each, of P patients.
+
+    Attributes:
+        image_VBI: Image embeddings, view by view.
+        lesion_BM: Embedded lesion metadata.
+        patient_PM: Embedded patient metadata.
+        phenotype_PX: Each patient's lesions, image (first view) and metadata, pooled.
+        patient_of_lesion_B: int64, row of each lesion's patient.
+        lesion_groups_B: int64; lesions with the same number have the same metadata.
+        patient_groups_P: int64; likewise for patients.
+    """
+
+    image_VBI: Tensor
+    lesion_BM: Tensor
+    patient_PM: Tensor
+    phenotype_PX: Tensor
+    patient_of_lesion_B: Tensor
+    lesion_groups_B: Tensor
+    patient_groups_P: Tensor
+
+
+@dataclass(frozen=True)
+class Dims:
+    """Widths of the representations, and of their projections."""
+
+    image: int
+    metadata: int
+    phenotype: int
+    projection: int
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two projections of the same N rows, which should meet; rows of one group are equally right partners."""
+
+    left_ND: Tensor
+    right_ND: Tensor
+    groups_N: Tensor
+    temperature: Tensor  # shape ()
+
+
+class Temperature(nn.Module):
+    """A learnable softmax temperature with a minimum."""
+
+    def __init__(self, settings: LossParams) -> None:
+        super().__init__()
+        self._min_log = math.log(settings.min_temperature)
+        self.log = nn.Parameter(torch.tensor(settings.temperature).log())
+        self.clamp()
+
+    def forward(self) -> Tensor:
+        """Return the temperature, shape ()."""
+        return self.log.exp()
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        """Hold it at its minimum; called after every step.
+
+        Clamped in `forward` instead, one that fell below would get no gradient, and never rise again.
+        """
+        self.log.clamp_(min=self._min_log)
+
+
+class ContrastiveHead(nn.Module):
+    """Projections of two sides, and a temperature of their own."""
+
+    def __init__(self, left_dim: int, right_dim: int, projection_dim: int, settings: LossParams) -> None:
+        super().__init__()
+        self.left = projection(left_dim, projection_dim)
+        self.right = projection(right_dim, projection_dim)
+        self.temperature = Temperature(settings)
+
+    def forward(self, left_NX: Tensor, right_NY: Tensor, groups_N: Tensor) -> Contrast:
+        """Project both sides of N rows."""
+        return Contrast(self.left(left_NX), self.right(right_NY), groups_N, self.temperature())
+
+
+class Objective(nn.Module):
+    """Contrasts of a batch and their weighted loss. A subclass says which contrasts, with heads of its own.
+
+    Attributes:
+        num_views: Augmented views of each lesion that it needs.
+        multi_positive: Whether rows of the anchor's group are positives; else they are negatives.
+        weights: Weight of each contrast's term in the loss.
+    """
+
+    num_views = 1
+    multi_positive = True
+    weights: dict[str, float]
+
+    def contrasts(self, batch: Representations) -> dict[str, Contrast]:
+        """Project what is to be compared, by the name of its term."""
+        raise NotImplementedError
+
+    def term(self, contrast: Contrast) -> Tensor:
+        """Loss of one contrast in nats, shape ()."""
+        groups_N = contrast.groups_N if self.multi_positive else None
+        return info_nce(contrast.left_ND, contrast.right_ND, temperature=contrast.temperature, groups_B=groups_N)
+
+    def losses(self, contrasts: dict[str, Contrast]) -> dict[str, Tensor]:
+        """Return `loss`, the weighted sum, and each term as `loss_<name>`; nats, shape ()."""
+        terms = {name: self.term(contrast) for name, contrast in contrasts.items()}
+        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+        return {"loss": total} | {f"loss_{name}": term for name, term in terms.items()}
+
+    def clamp_temperatures(self) -> None:
+        """Hold all temperatures at their minimum; called after every step."""
+        for module in self.modules():
+            if isinstance(module, Temperature):
+                module.clamp()
+
+
+def projection(dim_in: int, dim_out: int) -> nn.Sequential:
+    """Projection head: normalised input, one hidden layer (our choice)."""
+    return nn.Sequential(nn.LayerNorm(dim_in), nn.Linear(dim_in, dim_out), nn.GELU(), nn.Linear(dim_out, dim_out))

@@ -1,0 +1,64 @@
+"""Continual pre-training on the target role."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.images.store import ImageStore
+from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.parameters import AdaptationParams, FeatureParams, TrainingParams
+from slimp_pipeline.tables.encoding import Encoding
+from slimp_pipeline.tables.missing import choose_fields
+from slimp_pipeline.training.adapt import adapt_partitions, why_not_adapted
+from slimp_pipeline.training.pretrain import HISTORY_COLUMNS, Cohort, training_partitions
+
+logger = logging.getLogger(__name__)
+
+
+def select_adaptation_rows(
+    source: CohortSpec,
+    target: CohortSpec,
+    lesions: pd.DataFrame,
+    splits: pd.DataFrame,
+    adaptation: AdaptationParams,
+    training: TrainingParams,
+    features: FeatureParams,
+) -> pd.DataFrame:
+    """Training rows of each of the target's partitions; none where there is nothing to adapt, or adapt to."""
+    rows = training_partitions(splits, cross_fitted=True)
+    adaptation_rows = pd.concat([frame.assign(partition=name) for name, frame in rows.items()], ignore_index=True)
+    fields = choose_fields(target, lesions, features)
+    reason = why_not_adapted(adaptation, training, same_cohort=source.name == target.name, num_fields=len(fields))
+    if reason:
+        logger.info("Not adapted to %s: %s", target.name, reason)
+        return adaptation_rows.iloc[:0]
+    return adaptation_rows
+
+
+def adapt(
+    target: CohortSpec,
+    lesions: pd.DataFrame,
+    patients: pd.DataFrame,
+    encodings: dict[str, Any],
+    manifest: dict[str, Any],
+    image_store: ImageStore,
+    adaptation_rows: pd.DataFrame,
+    encoders: dict[str, Checkpoint],
+    adaptation: AdaptationParams,
+    training: TrainingParams,
+    running_root: str,
+    report: Callable[[str, int, dict[str, float]], None],
+) -> tuple[dict[str, Checkpoint], pd.DataFrame]:
+    """Adapt the pre-trained encoder once per partition of the target."""
+    if adaptation_rows.empty:
+        return {}, pd.DataFrame(columns=HISTORY_COLUMNS)
+    fitted = {name: Encoding.model_validate(encoding) for name, encoding in encodings.items()}
+    cohort = Cohort(target.name, manifest["fingerprint"], lesions, patients, fitted)
+    source = next(iter(encoders.values()))
+    return adapt_partitions(
+        cohort, image_store, adaptation_rows, source, adaptation, training, Path(running_root), report
+    )

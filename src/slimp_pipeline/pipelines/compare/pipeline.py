@@ -1,0 +1,33 @@
+"""Wiring of `compare`."""
+
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from slimp_pipeline.pipelines.compare.nodes import compare, render
+
+
+def create_pipeline(**kwargs: Any) -> Pipeline:
+    """Predictions of several runs -> values, paired differences, page."""
+    return Pipeline(
+        [
+            Node(
+                compare,
+                inputs=[
+                    "params:target.cohort",
+                    "compared_predictions",
+                    "params:comparison",
+                    "params:evaluation",
+                    "find_version",
+                ],
+                outputs=["comparison", "comparison_pairs"],
+                name="compare",
+            ),
+            Node(
+                render,
+                inputs=["params:target.cohort", "comparison", "comparison_pairs", "params:evaluation"],
+                outputs="comparison_page",
+                name="render_comparison",
+            ),
+        ]
+    )

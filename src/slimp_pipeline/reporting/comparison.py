@@ -1,0 +1,146 @@
+"""The comparison page: methods over seeds, paired differences, critical-difference plots."""
+
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment
+from plotly.offline import get_plotlyjs
+
+from slimp_pipeline.reporting.critical_difference import critical_difference_figure
+from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, method_name
+
+_FOLDER = resources.files(__package__)
+_COMPARED = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
+_FIGURE_OPTIONS = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage"]]}
+
+
+def render_comparison(cohort: str, values: pd.DataFrame, pairs: pd.DataFrame, confidence: float) -> str:
+    """Render the page.
+
+    Args:
+        cohort: Title of the target cohort.
+        values: Table with `evaluation.compare.COMPARISON_COLUMNS`.
+        pairs: Table with `evaluation.compare.PAIR_COLUMNS`.
+        confidence: Of the intervals.
+    """
+    metrics = [metric for metric in _COMPARED if metric in set(values["metric"])]
+    probes = values[values["protocol"] != "baseline"]
+    sections = [
+        _section(
+            f"{PROTOCOL_NAMES.get(str(protocol), str(protocol)).capitalize()}, {features}", part, values, pairs, metrics
+        )
+        for (protocol, features), part in probes.groupby(["protocol", "features"], sort=False)
+    ]
+    template = Environment(autoescape=True).from_string(_FOLDER.joinpath("comparison.html").read_text())
+    num_runs = int(values["num_runs"].max())
+    return template.render(
+        cohort=cohort,
+        num_runs=f"{num_runs} runs of every method" if num_runs > 1 else "One run of every method",
+        level=f"{100 * confidence:g}",
+        num_comparisons=len(pairs),
+        brief=_brief(values, pairs, metrics[0]),
+        sections=sections,
+        plotly=get_plotlyjs(),
+        style=_FOLDER.joinpath("page.css").read_text(),
+    )
+
+
+def _section(
+    title: str, part: pd.DataFrame, values: pd.DataFrame, pairs: pd.DataFrame, metrics: list[str]
+) -> dict[str, Any]:
+    features, protocol = part["features"].iloc[0], part["protocol"].iloc[0]
+    baselines = values[values["protocol"] == "baseline"] if protocol == "linear_probe" else values.iloc[:0]
+    shown = pd.concat([part, baselines])
+    own = pairs[(pairs["features"] == features) & (pairs["protocol"] == protocol)]
+    first = shown[shown["metric"] == metrics[0]].sort_values("value", ascending=False)
+    figures = [
+        critical_difference_figure(
+            _named(shown[shown["metric"] == metric]), _named(own[own["metric"] == metric]), METRIC_NAMES[metric]
+        )
+        for metric in metrics[:2]
+    ]
+    cells = shown.set_index(["method", "metric"])
+    return {
+        "title": title.replace("+", " + "),
+        "metrics": [METRIC_NAMES[metric] for metric in metrics],
+        "compared": METRIC_NAMES[metrics[0]],
+        "figures": [
+            figure.to_html(full_html=False, include_plotlyjs=False, config=_FIGURE_OPTIONS) for figure in figures
+        ],
+        "lines": [
+            {
+                "method": method_name(row.method),
+                "num_runs": row.num_runs,
+                "cells": [_cell(cells.loc[(row.method, metric)], "value", "{:.3f}") for metric in metrics],
+            }
+            for row in first.itertuples()
+        ],
+        "columns": [method_name(name) for name in first["method"]],
+        "differences": _differences(list(first["method"]), own[own["metric"] == metrics[0]]),
+    }
+
+
+def _differences(methods: list[str], pairs: pd.DataFrame) -> list[dict[str, Any]]:
+    """A square of differences; a pair is held once, and turned round for the other half."""
+    known = {(row.method, row.reference): row._asdict() for row in pairs.itertuples(index=False)}
+    known |= {(b, a): _turned(row) for (a, b), row in known.items()}
+    return [
+        {
+            "method": method_name(one),
+            "cells": [
+                _cell(known[one, other], "difference", "{:+.3f}") if (one, other) in known else None
+                for other in methods
+            ],
+        }
+        for one in methods
+    ]
+
+
+def _turned(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"difference": -row["difference"], "ci_low": -row["ci_high"], "ci_high": -row["ci_low"]}
+
+
+def _cell(row: Any, value: str, form: str) -> dict[str, str]:
+    if pd.isna(row[value]):
+        return {"value": "not measurable", "range": "", "verdict": "", "sd": ""}
+    sd = row.get("sd_between_runs")
+    verdict = "" if value == "value" else ("within noise" if row["ci_low"] <= 0 <= row["ci_high"] else "outside noise")
+    return {
+        "value": form.format(row[value]),
+        "range": f"[{form.format(row['ci_low'])}, {form.format(row['ci_high'])}]",
+        "verdict": verdict,
+        "sd": "" if sd is None or pd.isna(sd) else f"{sd:.3f}",
+    }
+
+
+def _brief(values: pd.DataFrame, pairs: pd.DataFrame, metric: str) -> dict[str, Any]:
+    chosen = values[
+        (values["metric"] == metric) & (values["features"] == "image") & (values["protocol"] == "linear_probe")
+    ].sort_values("value", ascending=False)
+    lines = [
+        f"{method_name(row.method)}: {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]"
+        for row in chosen.itertuples()
+    ]
+    own = pairs[
+        (pairs["metric"] == metric)
+        & (pairs["features"] == "image")
+        & pairs["method"].isin(chosen["method"])
+        & pairs["reference"].isin(chosen["method"])
+    ]
+    outside = own[~own["within_noise"]]
+    lines += [_said(row) for row in outside.itertuples()]
+    lines.append(f"{len(own) - len(outside)} of {len(own)} differences between these are within noise.")
+    return {"metric": METRIC_NAMES[metric], "features": "image", "lines": lines}
+
+
+def _said(row: Any) -> str:
+    better, worse = (row.method, row.reference) if row.difference > 0 else (row.reference, row.method)
+    low, high = sorted((abs(row.ci_low), abs(row.ci_high)))
+    names = f"{method_name(better)} over {method_name(worse)}"
+    return f"{names}: +{abs(row.difference):.3f} [+{low:.3f}, +{high:.3f}], outside noise"
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    columns = [name for name in ("method", "reference") if name in table]
+    return table.assign(**{name: table[name].map(method_name) for name in columns})

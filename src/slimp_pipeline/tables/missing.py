@@ -1,0 +1,50 @@
+"""Which fields are missing where, and which are always there."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from slimp_pipeline.cohorts.spec import CohortSpec, FieldSpec
+from slimp_pipeline.parameters import FeatureParams
+
+
+def missing_fields(lesions: pd.DataFrame, fields: Mapping[str, FieldSpec]) -> pd.DataFrame:
+    """Tell which fields are missing in which rows, bool; a checkbox group is where all its options are.
+
+    Raises:
+        ValueError: If a column of a field isn't there.
+    """
+    columns = {name: [f"{name}.{option}" for option in field.options] or [name] for name, field in fields.items()}
+    if absent := sorted({column for names in columns.values() for column in names} - set(lesions)):
+        raise ValueError(f"the lesions table has no column {', '.join(absent)}. Leave these fields out.")
+    missing = {name: lesions[names].isna().all(axis=1) for name, names in columns.items()}
+    return pd.DataFrame(missing, index=lesions.index, dtype=bool)
+
+
+def always_present(lesions: pd.DataFrame, fields: Mapping[str, FieldSpec], max_missing_share: float) -> list[str]:
+    """Names of the fields that are missing in at most that share of the rows; no label is read.
+
+    Raises:
+        ValueError: If there is no row, the share isn't within 0 and 1, or a column of a field isn't there.
+    """
+    if not 0 <= max_missing_share <= 1:
+        raise ValueError(f"max_missing_share is {max_missing_share}: give a share between 0 and 1")
+    if lesions.empty:
+        raise ValueError("no lesions: which fields are missing can't be said. Give the rows of a cohort.")
+    share = missing_fields(lesions, fields).mean()
+    return [name for name in fields if share[name] <= max_missing_share]
+
+
+def choose_fields(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeatureParams) -> dict[str, FieldSpec]:
+    """Fields that become features: those named, all, or those that are (nearly) always present.
+
+    Which fields are always present is told from all of the cohort's rows, with an image or not, without labels: a
+    field that is left blank for harmless lesions gives the label away by being blank.
+
+    Raises:
+        ValueError: If a name is a leaking column (says why), or no field of this cohort.
+    """
+    if settings.fields != "always_present":
+        return cohort.select_fields(settings.fields)
+    fields = cohort.select_fields("all")
+    return {name: fields[name] for name in always_present(lesions, fields, settings.max_missing_share)}
