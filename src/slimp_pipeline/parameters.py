@@ -4,7 +4,7 @@ A misspelt or unknown setting is refused by name when a run starts, before any w
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -210,6 +210,7 @@ class SubgroupParams(Block):
     min_patients: int = Field(20, ge=1)  # smaller groups are named, without figures
 
 
+FeatureSet = Literal["image", "image+lesion", "image+lesion+patient", "image+metadata", "image+ugly_duckling"]
 Protocol = Literal["linear_probe", "knn", "baselines", "low_shot", "retrieval", "robustness", "fine_tuning"]
 
 
@@ -222,6 +223,7 @@ class EvaluationParams(Block):
     num_workers: int = Field(1, ge=0)
     label: Literal["diagnosis", "malignant"] = "diagnosis"
     protocols: list[Protocol] = ["linear_probe", "knn", "baselines", "low_shot", "retrieval", "robustness"]
+    features: list[FeatureSet] = list(get_args(FeatureSet))  # of probes and k-NN
     probe: ProbeParams = ProbeParams()
     low_shot: LowShotParams = LowShotParams()
     retrieval: RetrievalParams = RetrievalParams()

@@ -4,7 +4,17 @@ import warnings
 
 from kedro.pipeline import Pipeline
 
-from slimp_pipeline.pipelines import adapt, compare, evaluate, fabricate, features, ingest, pretrain, report
+from slimp_pipeline.pipelines import (
+    adapt,
+    compare,
+    evaluate,
+    extrapolate,
+    fabricate,
+    features,
+    ingest,
+    pretrain,
+    report,
+)
 
 ROLES = ("source", "target")
 _SHARED_PARAMETERS = {"params:raw_root", "params:fabricated_root", "params:ingest", "params:features"}
@@ -26,6 +36,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         pretrained = featured["source"] + _as_stage(pretrain.create_pipeline(), "pretrain")
         adapted = featured["target"] + _as_stage(adapt.create_pipeline(), "adapt")
         evaluated = adapted + _as_stage(evaluate.create_pipeline(), "evaluate")
+        extrapolated = featured["source"] + featured["target"] + _as_stage(extrapolate.create_pipeline(), "extrapolate")
         reported = _as_stage(report.create_pipeline(), "report")
     return {
         "fabricate": raw["source"] + raw["target"],
@@ -33,6 +44,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "features": featured["source"] + featured["target"],
         "pretrain": pretrained,
         "adapt": adapted,
+        "extrapolate": extrapolated,
         "evaluate": evaluated,
         "report": reported,
         "compare": compare.create_pipeline(),

@@ -61,7 +61,7 @@ def embed_methods(
         encoder = PretrainedSLIMP(checkpoint, device, settings.batch_size)
         image_key = f"{method}.{partition if method in encoders else ALL}.image"
         if image_key not in embeddings:
-            embeddings[image_key] = _embed_images(encoder, rows, store, settings, f"{method} {partition}")
+            embeddings[image_key] = embed_images(encoder, rows, store, settings, f"{method} {partition}")
         embeddings |= {
             f"{method}.{partition}.{block}": values for block, values in _embed_metadata(encoder, rows).items()
         }
@@ -116,9 +116,10 @@ def methods(embeddings: Mapping[str, np.ndarray]) -> list[str]:
     return list(dict.fromkeys(key.split(".")[0] for key in embeddings))
 
 
-def _embed_images(
+def embed_images(
     encoder: PretrainedSLIMP, rows: pd.DataFrame, store: ImageStore, settings: EvaluationParams, label: str
 ) -> np.ndarray:
+    """Embed the images of rows by their store_index: float32 (N, D)."""
     index = rows["store_index"].to_numpy(dtype=np.int64)
     batches = [index[i : i + settings.batch_size].tolist() for i in range(0, len(index), settings.batch_size)]
     image_size = encoder.checkpoint.model.image_encoder.image_size

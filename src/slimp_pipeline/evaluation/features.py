@@ -11,7 +11,7 @@ from slimp_pipeline.evaluation.patient_context import patient_relative, ugly_duc
 from slimp_pipeline.evaluation.task import Split, Task
 from slimp_pipeline.tables.encoding import Encoding, encode, one_hot
 
-FEATURE_SETS = {
+FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "image": ("image",),
     "image+lesion": ("image", "lesion"),
     "image+lesion+patient": ("image", "lesion", "patient"),

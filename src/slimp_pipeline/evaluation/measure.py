@@ -11,6 +11,7 @@ from slimp_pipeline.evaluation.records import (
     RESULT_COLUMNS,
     Averaged,
     Key,
+    difference_table,
     mean_where_known,
     result_rows,
 )
@@ -18,6 +19,22 @@ from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.splits import HOLDOUT
 
 Values = dict[str, np.ndarray]  # metric -> its value, then its values on resamples; (1 + R,)
+Measured = dict[tuple[str, int], tuple[Values, tuple[int, int]]]  # (draw, repeat) -> values, patients
+
+
+def measure_all(
+    cohort: str, predictions: pd.DataFrame, retrieved: pd.DataFrame, settings: EvaluationParams
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure predictions and retrieval.
+
+    Returns:
+        Results, as `measure` returns them, and paired differences, as `records.difference_table` does.
+    """
+    results, averaged = measure(cohort, predictions, settings)
+    if len(retrieved):
+        found, of_queries = measure_outcomes(cohort, retrieved, settings)
+        results, averaged = pd.concat([results, found], ignore_index=True), averaged | of_queries
+    return results, difference_table(cohort, averaged, settings.confidence)
 
 
 def measure(cohort: str, predictions: pd.DataFrame, settings: EvaluationParams) -> tuple[pd.DataFrame, Averaged]:
@@ -36,8 +53,7 @@ def measure(cohort: str, predictions: pd.DataFrame, settings: EvaluationParams) 
         averaged: The values behind `all`, on resamples that every method of these predictions shares; where
             there are no folds, those of the hold-out.
     """
-    classes = [name.removeprefix("score.") for name in predictions if name.startswith("score.")]
-    malignant_K = _malignant(predictions, classes)
+    classes, malignant_K = classes_of(predictions)
     weights = {
         draw: fold_weights(rows.drop_duplicates("image_id").sort_values("image_id"), settings, position)
         for position, (draw, rows) in enumerate(_folds_first(predictions))
@@ -47,7 +63,7 @@ def measure(cohort: str, predictions: pd.DataFrame, settings: EvaluationParams) 
     columns = list(Key._fields)
     for key_values, rows in predictions.groupby(columns, sort=False, observed=True):
         key = Key(*map(str, key_values))
-        measured: dict[tuple[str, int], tuple[Values, tuple[int, int]]] = {}
+        measured: Measured = {}
         for (draw, repeat), part in rows.groupby(["draw", "repeat"], sort=False):
             part = part.sort_values("image_id")
             scores = part[[f"score.{name}" for name in classes]].to_numpy()
@@ -58,6 +74,44 @@ def measure(cohort: str, predictions: pd.DataFrame, settings: EvaluationParams) 
         results += _rows(cohort, key, measured, settings.confidence)
         averaged[key] = average(_chosen(measured))
     return pd.DataFrame(results, columns=RESULT_COLUMNS), averaged
+
+
+def measure_outcomes(cohort: str, outcomes: pd.DataFrame, settings: EvaluationParams) -> tuple[pd.DataFrame, Averaged]:
+    """Measure queries fold by fold: the mean of each outcome over the queries that it applies to.
+
+    Args:
+        cohort: Name of the cohort.
+        outcomes: As `retrieval.retrieve` returns them.
+        settings: Resamples, confidence, seed.
+
+    Returns:
+        results and averaged values, as `measure` returns them.
+    """
+    metrics = [name for name in outcomes if name.startswith(("precision_", "mean_", "recall_"))]
+    positions = {draw: position for position, (draw, _) in enumerate(_folds_first(outcomes))}
+    results: list[list[object]] = []
+    averaged: Averaged = {}
+    for key_values, rows in outcomes.groupby(list(Key._fields), sort=False):
+        key = Key(*map(str, key_values))
+        measured: Measured = {}
+        for draw, part in rows.groupby("draw", sort=False):
+            weights_RN = fold_weights(part, settings, positions[str(draw)])
+            values = {
+                name: _weighted_mean(part[name].to_numpy(dtype=np.float64), weights_RN)
+                for name in metrics
+                if part[name].notna().any()
+            }
+            sizes = int(part["num_train_patients"].iloc[0]), part["patient_id"].nunique()
+            measured[str(draw), 0] = values, sizes
+        results += _rows(cohort, key, measured, settings.confidence)
+        averaged[key] = average(_chosen(measured))
+    return pd.DataFrame(results, columns=RESULT_COLUMNS), averaged
+
+
+def _weighted_mean(value_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
+    known_N = ~np.isnan(value_N)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return weights_RN[:, known_N] @ value_N[known_N] / weights_RN[:, known_N].sum(axis=1)
 
 
 def fold_weights(test_rows: pd.DataFrame, settings: EvaluationParams, position: int) -> np.ndarray:
@@ -73,9 +127,6 @@ def average(values: Iterable[Values]) -> Values:
         for metric, value_R in one.items():
             gathered.setdefault(metric, []).append(value_R)
     return {metric: mean_where_known(value) for metric, value in gathered.items()}
-
-
-Measured = dict[tuple[str, int], tuple[Values, tuple[int, int]]]  # (draw, repeat) -> values, patients
 
 
 def _rows(cohort: str, key: Key, measured: Measured, confidence: float) -> list[list[object]]:
@@ -113,7 +164,8 @@ def _folds_first(predictions: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return sorted(by_draw, key=lambda part: (part[0] == HOLDOUT, part[0].zfill(6)))
 
 
-def _malignant(predictions: pd.DataFrame, classes: list[str]) -> np.ndarray:
-    """Group of each class: 1 malignant, 0 benign, -1 neither."""
+def classes_of(predictions: pd.DataFrame) -> tuple[list[str], np.ndarray]:
+    """Class names of predictions, and the group of each: 1 malignant, 0 benign, -1 neither."""
+    classes = [name.removeprefix("score.") for name in predictions if name.startswith("score.")]
     by_label = predictions.drop_duplicates("label").set_index("label")["label_malignant"]
-    return by_label.reindex(classes).fillna(-1).to_numpy(dtype=np.int64)
+    return classes, by_label.reindex(classes).fillna(-1).to_numpy(dtype=np.int64)

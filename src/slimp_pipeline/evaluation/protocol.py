@@ -1,6 +1,6 @@
 """The evaluation protocol: every method, feature set and protocol on the same patient-disjoint partitions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -9,10 +9,9 @@ from tqdm import tqdm
 from slimp_pipeline.evaluation.features import Features
 from slimp_pipeline.evaluation.records import prediction_table
 from slimp_pipeline.evaluation.scorers import SCORERS
-from slimp_pipeline.evaluation.task import Split, Task, make_task
+from slimp_pipeline.evaluation.task import make_task, task_splits
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.encoding import Encoding
-from slimp_pipeline.tables.splits import partition, partition_names
 
 
 def predict(
@@ -34,7 +33,7 @@ def predict(
         settings: Protocols and their settings.
 
     Returns:
-        Predictions, as `records.PREDICTION_COLUMNS` and `score.<class>` per class.
+        Predictions, as `records.prediction_table` has them: one row per score of a test row.
 
     Raises:
         ValueError: If the cohort has no label or one class, or a partition's training patients are of one class.
@@ -49,21 +48,3 @@ def predict(
             for scored in SCORERS[protocol](task, features, split, settings):
                 tables.append(prediction_table(task, scored.key, split, scored.score_NK, scored.train_N, scored.repeat))
     return pd.concat(tables, ignore_index=True)
-
-
-def task_splits(task: Task, cohort: str) -> Iterator[Split]:
-    """Yield the partitions that have test rows, folds first.
-
-    Raises:
-        ValueError: If a partition's training rows are of one class.
-    """
-    for name in partition_names(task.rows):
-        split = Split(name, *partition(task.rows, name))
-        if not split.test_N.any():
-            continue
-        if len(np.unique(task.label_N[split.train_N])) < 2:
-            raise ValueError(
-                f"cohort {cohort}, {name}: the training patients are all of one class. Set features.num_folds lower, "
-                "or evaluate on another label (evaluation.label)."
-            )
-        yield split

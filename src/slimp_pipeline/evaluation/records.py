@@ -19,11 +19,8 @@ DIFFERENCE_COLUMNS = [
     "cohort", "method", "reference", "features", "protocol", "shots", "metric", "difference", "ci_low", "ci_high",
     "num_comparisons",
 ]  # fmt: skip
-PREDICTION_COLUMNS = [
-    "method", "features", "protocol", "shots", "draw", "repeat", "num_train_patients", "image_id", "patient_id",
-    "label", "label_malignant", "predicted",
-]  # fmt: skip
 ADAPTED = "_adapted"  # ends the method name of an encoder that was adapted to the target
+EXTRAPOLATED = "_extrapolated"  # ends the method name of an encoder that was given borrowed metadata
 
 
 class Key(NamedTuple):
@@ -41,7 +38,7 @@ Averaged = dict[Key, dict[str, np.ndarray]]
 
 def is_pretrained(method: str) -> bool:
     """Whether a method is an encoder pre-trained here, adapted or not."""
-    return method.removesuffix(ADAPTED) in get_args(Objective)
+    return method.removesuffix(ADAPTED).removesuffix(EXTRAPOLATED) in get_args(Objective)
 
 
 def pretrained_method(methods: Iterable[str]) -> str:
@@ -117,17 +114,18 @@ def prediction_table(
     task: Task, key: Key, split: Split, score_NK: np.ndarray, train_N: np.ndarray, repeat: int = 0
 ) -> pd.DataFrame:
     """Scores of a split's test rows, with the names of their true and their predicted class."""
-    label_N = task.label_N[split.test_N]
-    names = pd.Index(task.classes)
-    table = task.rows.loc[split.test_N, ["image_id", "patient_id"]].reset_index(drop=True)
-    table = table.assign(
-        **{name: pd.Categorical([value] * len(table)) for name, value in key._asdict().items()},
-        draw=split.name.removeprefix("fold_"),
-        repeat=repeat,
-        num_train_patients=task.rows.loc[train_N, "patient_id"].nunique(),
-        label=names[label_N],
-        label_malignant=task.malignant_K[label_N],
-        predicted=names[score_NK.argmax(axis=1)],
-    )
-    scores = {f"score.{name}": score_NK[:, k] for k, name in enumerate(task.classes)}
-    return table[PREDICTION_COLUMNS].astype(dict.fromkeys(Key._fields, "object")).assign(**scores)
+    label_N, names = task.label_N[split.test_N], np.array(task.classes, dtype=object)
+    test = task.rows[split.test_N]
+    table = {
+        **key._asdict(),
+        "draw": split.name.removeprefix("fold_"),
+        "repeat": repeat,
+        "num_train_patients": task.rows.loc[train_N, "patient_id"].nunique(),
+        "image_id": test["image_id"].to_numpy(),
+        "patient_id": test["patient_id"].to_numpy(),
+        "label": names[label_N],
+        "label_malignant": task.malignant_K[label_N],
+        "predicted": names[score_NK.argmax(axis=1)],
+        **{f"score.{name}": score_NK[:, k] for k, name in enumerate(task.classes)},
+    }
+    return pd.DataFrame(table, index=range(len(test)))

@@ -1,150 +1,108 @@
-"""Retrieval by cosine: keys of the query's class, and the query's own counterpart.
+"""Retrieval on a target's test rows: what each query finds, beside chance."""
 
-Ties count pessimistically throughout: of keys equally near to a query, the wrong ones come first. Embeddings that
-have collapsed into one point thus find nothing, whatever the order of the rows.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from scipy.stats import hypergeom
-from sklearn.preprocessing import normalize
+import pandas as pd
 
-_CHUNK = 128  # queries compared at once
-_LEVELS = 1e9  # cosines are told apart to 1 / _LEVELS: those of equal rows may differ by rounding; 2e9 fits in int32
+from slimp_pipeline.evaluation.embed import block, methods
+from slimp_pipeline.evaluation.ranking import (
+    chance_recall_at_k,
+    chance_same_class,
+    recall_at_k,
+    retrieve_same_class,
+)
+from slimp_pipeline.evaluation.records import Key
+from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
+from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.models.pretrained import PretrainedSLIMP
+from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.tables.splits import ALL
+from slimp_pipeline.training.device import pick_device
 
-
-def retrieve_same_class(
-    query_QD: np.ndarray,
-    key_KD: np.ndarray,
-    query_label_Q: np.ndarray,
-    key_label_K: np.ndarray,
-    ks: Sequence[int],
-    chunk: int = _CHUNK,
-) -> dict[str, np.ndarray]:
-    """Rank all keys by cosine; a key is relevant where its class is the query's.
-
-    Args:
-        query_QD: Query embeddings, float (Q, D).
-        key_KD: Key embeddings, float (K, D), none of them a query.
-        query_label_Q: Class numbers of the queries, int (Q,).
-        key_label_K: Class numbers of the keys, int (K,).
-        ks: How many results count, each at least 1; more than K count as K.
-        chunk: Queries ranked at once: memory grows as chunk * K.
-
-    Returns:
-        Per query, float (Q,): `precision_at_<k>` per k, and `average_precision` over the full ranking, NaN
-        without a relevant key.
-
-    Raises:
-        ValueError: If a k is below 1, embeddings are not finite, or there are no queries or keys.
-    """
-    _require_positive(ks)
-    num_keys, ranks_K = len(key_KD), np.arange(1, len(key_KD) + 1)
-    values = {name: np.empty(len(query_QD)) for name in (*(f"precision_at_{k}" for k in ks), "average_precision")}
-    for rows, level_CK in _levels(query_QD, key_KD, chunk):
-        relevant_CK = query_label_Q[rows, None] == key_label_K
-        # A key's number: nearer is lower, among equals the irrelevant is lower; its last bit is the relevance.
-        ranked_CK = np.sort(relevant_CK - 2 * level_CK, axis=1) & 1
-        precision_CK = ranked_CK.cumsum(axis=1) / ranks_K
-        for k in ks:
-            values[f"precision_at_{k}"][rows] = precision_CK[:, min(k, num_keys) - 1]
-        with np.errstate(invalid="ignore"):
-            values["average_precision"][rows] = (precision_CK * ranked_CK).sum(axis=1) / ranked_CK.sum(axis=1)
-    return values
+OUTCOME_COLUMNS = [*Key._fields, "draw", "repeat", "num_train_patients", "image_id", "patient_id"]
+CHANCE = "chance"
+_SIDES = {"lesion": ("image", "lesion"), "patient": ("phenotype", "patient"), "flat": ("image", "metadata")}
 
 
-def chance_same_class(query_label_Q: np.ndarray, key_label_K: np.ndarray, ks: Sequence[int]) -> dict[str, np.ndarray]:
-    """Expected values of `retrieve_same_class` when the keys come in random order.
+def retrieve(
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    embeddings: Mapping[str, np.ndarray],
+    encoders: Mapping[str, Mapping[str, Checkpoint]],
+    cohort: str,
+    settings: EvaluationParams,
+) -> pd.DataFrame:
+    """Let every test row, and every test patient, query.
 
-    With R of K keys relevant, precision is R/K at every k, average precision (H + (R - 1)/(K - 1) (K - H)) / K with
-    the K-th harmonic number H: a rank's key is relevant with chance R/K, each one before it then (R - 1)/(K - 1).
+    Images query the training images for those of their diagnosis (`image`); within the test rows of a fold, images
+    query metadata and phenotypes patients, and the other way round, as far as the encoder's objective projects them
+    (`image to lesion`, `phenotype to patient`, ...). Each stands beside chance on the same queries.
 
     Returns:
-        As `retrieve_same_class`; float (Q,) each.
-
-    Raises:
-        ValueError: If a k is below 1, or there are no keys.
-
-    Source:
-        Bestgen 2015, Exact expected average precision of the random baseline for system evaluation.
+        `OUTCOME_COLUMNS`, one row per query, and its outcomes: precision_at_<k>, mean_average_precision (of the one
+        query), recall_at_<k>; NaN where an outcome doesn't apply.
     """
-    _require_positive(ks)
-    num_keys = len(key_label_K)
-    if not num_keys:
-        raise ValueError("there are no keys to retrieve: give at least one")
-    classes, num_rows = np.unique(key_label_K, return_counts=True)
-    num_relevant_Q = (query_label_Q[:, None] == classes) @ num_rows
-    harmonic = (1 / np.arange(1, num_keys + 1)).sum()
-    average_Q = (harmonic + (num_relevant_Q - 1) / max(num_keys - 1, 1) * (num_keys - harmonic)) / num_keys
-    precisions = {f"precision_at_{k}": num_relevant_Q / num_keys for k in ks}
-    return precisions | {"average_precision": np.where(num_relevant_Q > 0, average_Q, np.nan)}
+    task, labelled = make_task(rows, splits, settings)
+    device = pick_device(settings.device)
+    tables = []
+    for split in task_splits(task, cohort):
+        test = task.rows[split.test_N]
+        for method in methods(embeddings):
+            image_ND = block(embeddings, method, split.name, "image")
+            assert image_ND is not None  # every method embeds images
+            image_ND = image_ND[labelled]
+            tables += list(_by_diagnosis(task, split, method, image_ND, settings.retrieval.ks))
+            by_partition = encoders.get(method, {})
+            checkpoint = by_partition.get(split.name, by_partition.get(ALL))
+            if checkpoint is not None:
+                contrasts = PretrainedSLIMP(checkpoint, device).contrast(image_ND[split.test_N], test)
+                for name, sides in contrasts.items():
+                    tables += list(_partners(task, split, method, name, sides, settings.retrieval.ks))
+    outcomes = pd.concat(tables, ignore_index=True)
+    return outcomes.drop_duplicates([*Key._fields, "draw", "image_id"], ignore_index=True)  # chance, of each method
 
 
-def recall_at_k(
-    query_BD: np.ndarray, key_BD: np.ndarray, group_B: np.ndarray, ks: Sequence[int]
-) -> dict[str, np.ndarray]:
-    """Tell whether a query's counterpart is among its k nearest keys by cosine.
-
-    Args:
-        query_BD: Query embeddings, float (B, D), B >= 2.
-        key_BD: Key embeddings, same shape; row i is the counterpart of query i.
-        group_B: Group numbers, int (B,). Keys of the query's group are as good as its own (their metadata coincide).
-        ks: How many results count, each at least 1.
-
-    Returns:
-        `recall_at_<k>` per k: 1.0 or 0.0 per query, float (B,).
-
-    Raises:
-        ValueError: If a k is below 1, shapes differ, B < 2, or embeddings are not finite.
-    """
-    _require_positive(ks)
-    _require_pairs(group_B)
-    if not len(query_BD) == len(key_BD) == len(group_B):
-        raise ValueError(f"{len(query_BD)} queries, {len(key_BD)} keys, {len(group_B)} groups: give one of each a row")
-    values = {f"recall_at_{k}": np.empty(len(group_B)) for k in ks}
-    for rows, level_CB in _levels(query_BD, key_BD, _CHUNK):
-        own_CB = group_B[rows, None] == group_B
-        nearest_own_C = level_CB.max(axis=1, where=own_CB, initial=np.iinfo(level_CB.dtype).min)
-        num_before_C = (~own_CB & (level_CB >= nearest_own_C[:, None])).sum(axis=1)
-        for k in ks:
-            values[f"recall_at_{k}"][rows] = num_before_C < k
-    return values
+def _by_diagnosis(
+    task: Task, split: Split, method: str, image_ND: np.ndarray, ks: Sequence[int]
+) -> Iterator[pd.DataFrame]:
+    query_N, key_N = task.label_N[split.test_N], task.label_N[split.train_N]
+    found = retrieve_same_class(image_ND[split.test_N], image_ND[split.train_N], query_N, key_N, ks)
+    expected = chance_same_class(query_N, key_N, ks)
+    queries = task.rows[split.test_N]
+    for name, outcomes in ((method, found), (CHANCE, expected)):
+        yield _table(task, split, Key(name, "image", "retrieval"), queries, outcomes)
 
 
-def chance_recall_at_k(group_B: np.ndarray, ks: Sequence[int]) -> dict[str, np.ndarray]:
-    """Expected values of `recall_at_k` when the keys come in random order.
-
-    Of B keys, k are seen, without replacement; the chance is that at least one is of the query's group.
-
-    Returns:
-        `recall_at_<k>` per k, float (B,).
-
-    Raises:
-        ValueError: If a k is below 1, or B < 2.
-    """
-    _require_positive(ks)
-    _require_pairs(group_B)
-    _, group_of_row_B, size_G = np.unique(group_B, return_inverse=True, return_counts=True)
-    num_keys = len(group_B)
-    return {f"recall_at_{k}": 1 - hypergeom.pmf(0, num_keys, size_G, min(k, num_keys))[group_of_row_B] for k in ks}
-
-
-def _levels(query_QD: np.ndarray, key_KD: np.ndarray, chunk: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield rows of the queries with their cosines to all keys as whole multiples of 1 / _LEVELS, int (C, K)."""
-    query_QD, key_KD = normalize(query_QD.astype(np.float64)), normalize(key_KD.astype(np.float64))
-    for start in range(0, len(query_QD), chunk):
-        rows = slice(start, start + chunk)
-        cosine_CK = query_QD[rows] @ key_KD.T
-        cosine_CK *= _LEVELS  # in place, since this is all of the memory and most of the time
-        yield rows, np.rint(cosine_CK, out=cosine_CK).astype(np.int32)
+def _partners(
+    task: Task, split: Split, method: str, contrast: str, sides: tuple[np.ndarray, ...], ks: Sequence[int]
+) -> Iterator[pd.DataFrame]:
+    left_ND, right_ND, groups_N = sides
+    if contrast not in _SIDES or len(np.unique(groups_N)) < 2:  # views; or the target tells its rows apart by nothing
+        return
+    left, right = _SIDES[contrast]
+    queries = task.rows[split.test_N]
+    queries = queries.drop_duplicates("patient_id") if contrast == "patient" else queries
+    expected = chance_recall_at_k(groups_N, ks)
+    for title, query_ND, key_ND in (
+        (f"{left} to {right}", left_ND, right_ND),
+        (f"{right} to {left}", right_ND, left_ND),
+    ):
+        found = recall_at_k(query_ND, key_ND, groups_N, ks)
+        for name, outcomes in ((method, found), (CHANCE, expected)):
+            yield _table(task, split, Key(name, title, "retrieval"), queries, outcomes)
 
 
-def _require_positive(ks: Sequence[int]) -> None:
-    if not ks or min(ks) < 1:
-        raise ValueError(f"ks = {list(ks)}: name at least one number of results, each at least 1")
-
-
-def _require_pairs(group_B: np.ndarray) -> None:
-    if len(group_B) < 2:
-        raise ValueError(f"{len(group_B)} rows: retrieval of counterparts needs at least two to choose from")
+def _table(task: Task, split: Split, key: Key, queries: pd.DataFrame, outcomes: dict[str, np.ndarray]) -> pd.DataFrame:
+    named = {name.replace("average_precision", "mean_average_precision"): value for name, value in outcomes.items()}
+    return pd.DataFrame(
+        {
+            **key._asdict(),
+            "draw": split.name.removeprefix("fold_"),
+            "repeat": 0,
+            "num_train_patients": task.rows.loc[split.train_N, "patient_id"].nunique(),
+            "image_id": queries["image_id"].to_numpy(),
+            "patient_id": queries["patient_id"].to_numpy(),
+            **named,
+        }
+    )

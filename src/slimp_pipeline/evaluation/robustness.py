@@ -1,137 +1,126 @@
-"""Missing and noisy metadata at test time: training rows stay intact, other rows lose fields or get wrong ones."""
+"""Robustness: probes trained on intact rows, tested on rows whose metadata are missing or wrong."""
 
-from dataclasses import dataclass
-from itertools import product
-from typing import Literal
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.parameters import RobustnessParams
+from slimp_pipeline.evaluation.blocks import scale_blocks
+from slimp_pipeline.evaluation.embed import block, initial, methods
+from slimp_pipeline.evaluation.measure import measure
+from slimp_pipeline.evaluation.perturbation import Condition, conditions, perturbed_rows
+from slimp_pipeline.evaluation.probe import linear_probe
+from slimp_pipeline.evaluation.records import Key, prediction_table
+from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
+from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.models.pretrained import PretrainedSLIMP
+from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.tables.encoding import Encoding, one_hot
+from slimp_pipeline.tables.splits import ALL
+from slimp_pipeline.training.device import pick_device
 
-INTACT, DROPPED, CORRUPTED = "intact", "dropped", "corrupted"
-_LEVEL_OF_KIND = {"no patient level": "patient", "no lesion level": "lesion"}
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What happens to the metadata of test rows.
-
-    Attributes:
-        kind: `intact`, `dropped`, `corrupted`, `no patient level` or `no lesion level`.
-        share: Of the known cells that it happens to, 0 to 1.
-        draw: Number of the draw, from 0.
-    """
-
-    kind: str
-    share: float
-    draw: int
+ROBUSTNESS_COLUMNS = [
+    "cohort", "method", "features", "kind", "share", "metric", "value", "ci_low", "ci_high", "num_test_patients",
+]  # fmt: skip
 
 
-def conditions(settings: RobustnessParams) -> list[Condition]:
-    """List what is measured: intact rows, each share dropped and corrupted in every draw, each level missing."""
-    shares = [share for share in sorted(set(settings.shares)) if share > 0]
-    drawn = product((DROPPED, CORRUPTED), shares, range(settings.num_draws))
-    levels = [Condition(kind, 1.0, 0) for kind in _LEVEL_OF_KIND]
-    return [Condition(INTACT, 0.0, 0), *(Condition(*condition) for condition in drawn), *levels]
-
-
-def perturbed_rows(
-    rows: pd.DataFrame, fields: dict[str, FieldSpec], condition: Condition, train_N: np.ndarray, seed: int
-) -> pd.DataFrame:
-    """Put rows under a condition; training rows stay as they are.
-
-    Draws depend on the seed and the number of the draw alone: cells hit at a small share are hit at a larger one too,
-    and the same cells are dropped and corrupted, so that conditions differ by nothing else.
-
-    Args:
-        rows: N rows with the fields' columns (`<field>`, or `<field>.<option>` of a checkbox).
-        fields: The fields that may change.
-        condition: What happens.
-        train_N: Training rows, bool (N,); they lend the values of corrupted cells.
-        seed: At least 0.
-
-    Returns:
-        A copy of all rows, in order.
-
-    Raises:
-        ValueError: If the kind is not known, a share is not in 0 to 1, or corruption has no training rows.
-    """
-    columns_of_field = {name: [f"{name}.{option}" for option in f.options] or [name] for name, f in fields.items()}
-    if condition.kind == INTACT:
-        return rows.copy()
-    if condition.kind in _LEVEL_OF_KIND:
-        names = {name for name, field in fields.items() if field.level == _LEVEL_OF_KIND[condition.kind]}
-        changed = without_level(rows, columns_of_field, names)
-    else:
-        rng = np.random.default_rng([seed, condition.draw])
-        changed = perturb(rows, columns_of_field, condition.kind, condition.share, rows[train_N], rng)  # type: ignore[arg-type]
-    columns = [column for names in columns_of_field.values() for column in names]
-    return changed.assign(**{column: changed[column].mask(train_N, rows[column]) for column in columns})
-
-
-def perturb(
+def measure_robustness(
     rows: pd.DataFrame,
-    columns_of_field: dict[str, list[str]],
-    kind: Literal["dropped", "corrupted"],
-    share: float,
-    donors: pd.DataFrame,
-    rng: np.random.Generator,
+    splits: pd.DataFrame,
+    embeddings: Mapping[str, np.ndarray],
+    encoders: Mapping[str, Mapping[str, Checkpoint]],
+    encodings: Mapping[str, Encoding],
+    fields: dict[str, FieldSpec],
+    cohort: str,
+    settings: EvaluationParams,
 ) -> pd.DataFrame:
-    """Make known cells missing, or give them the value of another row.
+    """Measure linear probes on all features, and on one-hot metadata, as test metadata get worse.
 
-    A cell is one field of one row, known where any of its columns is; the columns of a checkbox field change
-    together. Missing cells stay missing. A wrong value may happen to equal the right one; a field that no donor
-    knows can't be corrupted and stays as it is.
-
-    Args:
-        rows: N rows.
-        columns_of_field: Field name -> its columns.
-        kind: `dropped` makes a cell missing, `corrupted` takes the cell of a random donor that knows the field.
-        share: Chance that a known cell is hit, 0 to 1.
-        donors: Rows with the same columns.
-        rng: Consumed alike whatever the kind and the share.
+    Images stay as they are. Compared are the pre-trained encoders, the model that they started from (untrained
+    metadata encoders), and `metadata_linear`.
 
     Returns:
-        A copy of the rows, columns of the same types.
-
-    Raises:
-        ValueError: If the kind is not known, the share is not in 0 to 1, or there are no donors to corrupt by.
+        `ROBUSTNESS_COLUMNS`; kind and share as `perturbation.Condition` has them, values means over folds and draws.
     """
-    if kind not in (DROPPED, CORRUPTED):
-        raise ValueError(f"kind '{kind}' is not known: say {DROPPED} or {CORRUPTED}")
-    if not 0 <= share <= 1:
-        raise ValueError(f"share {share} is not between 0 and 1")
-    if kind == CORRUPTED and donors.empty:
-        raise ValueError("there are no rows to take wrong values from: give training rows as donors")
-    changed: dict[str, pd.Series] = {}
-    for columns in columns_of_field.values():
-        hit_N, place_N = rng.random(len(rows)) < share, rng.random(len(rows))
-        hit_N &= _known(rows[columns])
-        if kind == DROPPED:
-            changed |= {column: rows[column].mask(hit_N) for column in columns}
+    task, labelled = make_task(rows, splits, settings)
+    tables = []
+    for split in task_splits(task, cohort):
+        frames = [
+            (condition, perturbed_rows(task.rows, fields, condition, split.train_N, settings.seed))
+            for condition in conditions(settings.robustness)
+        ]
+        for method, blocks in _blocks(task, labelled, split, frames, embeddings, encoders, encodings, settings):
+            features = "metadata" if method == "metadata_linear" else "image+lesion+patient"
+            for condition, score_NK in _score(task, split, [c for c, _ in frames], blocks, settings):
+                key = Key(method, features, "linear_probe", f"{condition.kind}|{condition.share}")
+                tables.append(prediction_table(task, key, split, score_NK, split.train_N, condition.draw))
+    if not tables:
+        return pd.DataFrame(columns=ROBUSTNESS_COLUMNS)
+    results, _ = measure(cohort, pd.concat(tables, ignore_index=True), settings)
+    results = results[results["draw"].isin(["all", "holdout"])].drop_duplicates(["method", "shots", "metric"])
+    kind_and_share = results["shots"].str.split("|", expand=True)
+    results = results.assign(kind=kind_and_share[0], share=kind_and_share[1].astype(float))
+    return results[ROBUSTNESS_COLUMNS].reset_index(drop=True)
+
+
+Frames = list[tuple[Condition, pd.DataFrame]]
+
+
+def _blocks(
+    task: Task,
+    labelled: np.ndarray,
+    split: Split,
+    frames: Frames,
+    embeddings: Mapping[str, np.ndarray],
+    encoders: Mapping[str, Mapping[str, Checkpoint]],
+    encodings: Mapping[str, Encoding],
+    settings: EvaluationParams,
+) -> list[tuple[str, list[list[np.ndarray]]]]:
+    """Method -> its feature blocks under each condition, all rows."""
+    device = pick_device(settings.device)
+    own = {method: by.get(split.name, by.get(ALL)) for method, by in encoders.items()}
+    first = next(checkpoint for checkpoint in own.values() if checkpoint is not None)
+    start = next(name for name in ("initial_weights", "random_init") if name in methods(embeddings))
+    own[start] = initial(first, random_image_encoder=start == "random_init")
+    made = []
+    for method, checkpoint in own.items():
+        image_ND = block(embeddings, method, split.name, "image")
+        known = all(block(embeddings, method, split.name, level) is not None for level in ("lesion", "patient"))
+        if checkpoint is None or image_ND is None or not known:
             continue
-        lenders = np.flatnonzero(_known(donors[columns]))
-        if len(lenders):
-            lender_N = lenders[(place_N * len(lenders)).astype(int)]
-            changed |= {column: rows[column].mask(hit_N, donors[column].array[lender_N]) for column in columns}
-    return rows.assign(**changed)
+        encoder = PretrainedSLIMP(checkpoint, device)
+        blocks = [
+            [image_ND[labelled], encoder.encode_metadata(frame), encoder.encode_patients(frame)] for _, frame in frames
+        ]
+        made.append((method, blocks))
+    encoding = encodings[split.name]
+    levels = [level for level in (encoding.lesion, encoding.patient) if level.fields]
+    if levels:
+        made.append(("metadata_linear", [[one_hot(level, frame) for level in levels] for _, frame in frames]))
+    return made
 
 
-def without_level(rows: pd.DataFrame, columns_of_field: dict[str, list[str]], names: set[str]) -> pd.DataFrame:
-    """Return a copy of the rows in which all the fields named are missing.
-
-    Raises:
-        ValueError: If a name is no field.
-    """
-    if unknown := sorted(names - set(columns_of_field)):
-        raise ValueError(f"no such field: {', '.join(unknown)}. The fields are {', '.join(columns_of_field)}")
-    nowhere = np.zeros(len(rows), dtype=bool)
-    columns = [column for name in columns_of_field if name in names for column in columns_of_field[name]]
-    return rows.assign(**{column: rows[column].where(nowhere) for column in columns})
-
-
-def _known(cells: pd.DataFrame) -> np.ndarray:
-    """Tell which rows know a field, given its columns; bool (N,)."""
-    return cells.notna().any(axis=1).to_numpy()
+def _score(
+    task: Task, split: Split, listed: list[Condition], blocks: list[list[np.ndarray]], settings: EvaluationParams
+) -> list[tuple[Condition, np.ndarray]]:
+    """Fit once on intact training rows, score the test rows of every condition: stacked, they are one test set."""
+    train, test = np.flatnonzero(split.train_N), np.flatnonzero(split.test_N)
+    stacked = [
+        np.concatenate([intact[train], *(condition[place][test] for condition in blocks)])
+        for place, intact in enumerate(blocks[0])
+    ]
+    is_train = np.arange(len(stacked[0])) < len(train)
+    order = np.concatenate([train, *[test] * len(listed)])
+    patients = task.rows["patient_id"].to_numpy()[order]
+    probe = linear_probe(
+        scale_blocks(stacked, is_train),
+        task.label_N[order],
+        patients,
+        is_train,
+        ~is_train,
+        len(task.classes),
+        settings.probe,
+        settings.seed,
+    )
+    return list(zip(listed, np.split(probe.score_NK, len(listed)), strict=True))

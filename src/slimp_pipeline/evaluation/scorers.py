@@ -1,12 +1,12 @@
 """What is trained on frozen features and scored, protocol by protocol, on one split."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from slimp_pipeline.evaluation.calibration import rescale
-from slimp_pipeline.evaluation.features import FEATURE_SETS, Features
+from slimp_pipeline.evaluation.features import Features
 from slimp_pipeline.evaluation.gbdt import gbdt_scores
 from slimp_pipeline.evaluation.knn import knn_scores
 from slimp_pipeline.evaluation.low_shot import low_shot_draws
@@ -33,7 +33,7 @@ Scorer = Callable[[Task, Features, Split, EvaluationParams], Iterator[Scored]]
 
 def score_linear_probe(task: Task, features: Features, split: Split, settings: EvaluationParams) -> Iterator[Scored]:
     """Linear probe of every method and feature set, as it is and calibrated by a temperature."""
-    for method, feature_set, feature_ND in _every(features, split, tuple(FEATURE_SETS)):
+    for method, feature_set, feature_ND in _every(features, split, settings.features):
         probe = _probe(task, feature_ND, split.train_N, split, settings.probe, settings.seed)
         yield Scored(Key(method, feature_set, "linear_probe"), probe.score_NK, split.train_N)
         calibrated_NK = rescale(probe.score_NK, probe.temperature)
@@ -43,7 +43,7 @@ def score_linear_probe(task: Task, features: Features, split: Split, settings: E
 def score_knn(task: Task, features: Features, split: Split, settings: EvaluationParams) -> Iterator[Scored]:
     """k-NN of every method and feature set, its votes plain and weighted by prior."""
     num_classes, num_neighbours = len(task.classes), settings.probe.num_neighbours
-    for method, feature_set, feature_ND in _every(features, split, tuple(FEATURE_SETS)):
+    for method, feature_set, feature_ND in _every(features, split, settings.features):
         for protocol, weighted in (("knn", False), ("knn_prior_weighted", True)):
             score_NK = knn_scores(
                 feature_ND,
@@ -104,7 +104,7 @@ SCORERS: dict[Protocol, Scorer] = {
 }
 
 
-def _every(features: Features, split: Split, feature_sets: tuple[str, ...]) -> Iterator[tuple[str, str, np.ndarray]]:
+def _every(features: Features, split: Split, feature_sets: Sequence[str]) -> Iterator[tuple[str, str, np.ndarray]]:
     for method in features.methods:
         for feature_set in feature_sets:
             feature_ND = features.of(method, feature_set, split)

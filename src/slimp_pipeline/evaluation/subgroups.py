@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.evaluation.bootstrap import interval
-from slimp_pipeline.evaluation.measure import average, fold_weights
+from slimp_pipeline.evaluation.measure import average, classes_of, fold_weights
 from slimp_pipeline.evaluation.metrics import classification_metrics
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.splits import HOLDOUT
@@ -17,28 +17,20 @@ SUBGROUP_COLUMNS = [
     "too_small",
 ]  # fmt: skip
 METRICS = ["balanced_accuracy", "macro_auroc", "malignant_auroc", "sensitivity_at_95_specificity"]
+_FEATURES = ("image", "image+lesion+patient")  # each doubles the table
 NOT_KNOWN = "not known"
 AGE = "age_years"
 
 
-def subgroup_table(
-    predictions: pd.DataFrame,
-    rows: pd.DataFrame,
-    classes: Sequence[str],
-    malignant_K: np.ndarray,
-    settings: EvaluationParams,
-) -> pd.DataFrame:
+def subgroup_table(predictions: pd.DataFrame, rows: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:
     """Measure the linear probe on each group of patients apart.
 
     A group is measured within each fold (on the hold-out where there are no folds), the mean is over the folds in
     which it can be, the interval is by bootstrap over the group's patients within folds.
 
     Args:
-        predictions: As `protocol.evaluate` returns them: method, features, protocol, draw, image_id, patient_id,
-            label, and `score.<class>` per class; every method scores the same images.
+        predictions: As `protocol.predict` returns them; every method scores the same images.
         rows: The evaluated rows: image_id and one column per field; a group field that isn't there is left out.
-        classes: Class names, K of them.
-        malignant_K: 1 where a class is malignant, 0 where benign, -1 where neither.
         settings: Groups, seed, number of resamples and confidence of the interval.
 
     Returns:
@@ -47,16 +39,14 @@ def subgroup_table(
         set, without metric (empty) and value (NaN).
 
     Raises:
-        ValueError: If `rows` lacks an image of the predictions, a label is none of the classes, or the age edges
-            aren't whole years that rise.
+        ValueError: If `rows` lacks an image of the predictions, or the age edges aren't whole years that rise.
     """
-    probe = predictions[predictions["protocol"] == "linear_probe"]
+    probe = predictions[(predictions["protocol"] == "linear_probe") & predictions["features"].isin(_FEATURES)]
     in_fold = probe["draw"] != HOLDOUT
     probe = probe[in_fold] if in_fold.any() else probe
     if absent := set(probe["image_id"]) - set(rows["image_id"]):
         raise ValueError(f"{len(absent)} predicted images aren't among the rows, first: {min(absent)}")
-    if unknown := set(probe["label"]) - set(classes):
-        raise ValueError(f"predictions have the label {min(unknown)}; the classes are {', '.join(classes)}")
+    classes, malignant_K = classes_of(predictions)
     table = []
     for field in (name for name in settings.subgroups.fields if name in rows):
         group_N, names = _groups(rows[field], settings.subgroups.age_edges)

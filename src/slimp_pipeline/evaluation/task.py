@@ -1,11 +1,13 @@
 """What is to be told apart on a target cohort."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.tables.splits import partition, partition_names
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,21 @@ def make_task(lesions: pd.DataFrame, splits: pd.DataFrame, settings: EvaluationP
     share = rows["malignant"].astype("float").groupby(label_N).mean().reindex(range(len(classes)))
     malignant_K = np.where(share.isna(), -1, share > 0.5)
     return Task(rows, label_N, list(map(str, classes)), malignant_K), labelled
+
+
+def task_splits(task: Task, cohort: str) -> Iterator[Split]:
+    """Yield the partitions that have test rows, folds first.
+
+    Raises:
+        ValueError: If a partition's training rows are of one class.
+    """
+    for name in partition_names(task.rows):
+        split = Split(name, *partition(task.rows, name))
+        if not split.test_N.any():
+            continue
+        if len(np.unique(task.label_N[split.train_N])) < 2:
+            raise ValueError(
+                f"cohort {cohort}, {name}: the training patients are all of one class. Set features.num_folds lower, "
+                "or evaluate on another label (evaluation.label)."
+            )
+        yield split

@@ -12,9 +12,9 @@ from slimp_pipeline.images.augment import plain_view
 from slimp_pipeline.images.check import ImageRefused, check_image
 from slimp_pipeline.images.decode import fit_canvas
 from slimp_pipeline.models.checkpoint import Checkpoint, read_checkpoint
-from slimp_pipeline.models.slimp import SLIMP
+from slimp_pipeline.models.slimp import SLIMP, Batch
 from slimp_pipeline.parameters import IngestParams
-from slimp_pipeline.tables.encoding import LevelEncoding, encode
+from slimp_pipeline.tables.encoding import LevelEncoding, encode, row_groups
 
 
 class PretrainedSLIMP:
@@ -71,6 +71,49 @@ class PretrainedSLIMP:
     def encode_patients(self, frame: pd.DataFrame) -> np.ndarray:
         """Embed patient-level metadata: float32 (N, M); one row per patient, columns as in `encode_metadata`."""
         return self._encode_fields(self.model.patient_encoder, self.checkpoint.encoding.patient, frame)
+
+    @torch.inference_mode()
+    def encode_phenotypes(self, image_ND: np.ndarray, frame: pd.DataFrame) -> np.ndarray:
+        """Pool image and lesion-metadata embeddings of each patient: float32 (P, X), patients as they first appear.
+
+        Args:
+            image_ND: Image embeddings of N lesions, as `encode_images` gives them.
+            frame: Their rows: patient_id and the lesion fields.
+        """
+        patient_N = torch.from_numpy(pd.factorize(frame["patient_id"])[0]).to(self.device)
+        image, lesion = (torch.from_numpy(x).to(self.device) for x in (image_ND, self.encode_metadata(frame)))
+        return self.model.phenotype(image, lesion, patient_N, int(patient_N.max()) + 1).float().cpu().numpy()
+
+    @torch.inference_mode()
+    def contrast(self, image_ND: np.ndarray, frame: pd.DataFrame) -> dict[str, tuple[np.ndarray, ...]]:
+        """Project rows as the objective does that trained this encoder.
+
+        Args:
+            image_ND: Image embeddings of N lesions.
+            frame: Their rows: patient_id, and the fields of both levels.
+
+        Returns:
+            Contrast (`lesion`, `patient`, `flat`, `views`) -> left side, right side, both float32 (rows, D), and
+            groups, int64 (rows,): rows of one group have equal metadata. Rows are lesions, or for `patient`
+            patients as they first appear.
+        """
+        own = frame.drop_duplicates("patient_id")
+        levels = {
+            "lesion": (self.checkpoint.encoding.lesion, frame),
+            "patient": (self.checkpoint.encoding.patient, own),
+        }
+        groups = {name: torch.from_numpy(row_groups(encode(*level))).to(self.device) for name, level in levels.items()}
+        patient_N = torch.from_numpy(pd.factorize(frame["patient_id"])[0]).to(self.device)
+        image, lesion, patient = (
+            torch.from_numpy(values).to(self.device)
+            for values in (image_ND, self.encode_metadata(frame), self.encode_patients(own))
+        )
+        batch = Batch(image, {}, {}, patient_N, groups["lesion"], groups["patient"])
+        contrasts = self.model.objective.contrasts(self.model.represent(image, lesion, patient, batch))
+        return {
+            name: tuple(side.cpu().numpy() for side in (value.left_ND.float(), value.right_ND.float(), value.groups_N))
+            for name, value in contrasts.items()
+        }
 
     @torch.inference_mode()
     def _encode_fields(self, encoder: torch.nn.Module, level: LevelEncoding, frame: pd.DataFrame) -> np.ndarray:

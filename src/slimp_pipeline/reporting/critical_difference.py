@@ -10,7 +10,7 @@ import textwrap
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimp_pipeline.reporting.figures import _laid_out
+from slimp_pipeline.reporting.figures import laid_out
 from slimp_pipeline.reporting.labels import COLOURS, method_name
 
 _WRAP_CHARACTERS = 18  # longer names would leave a phone no room for the values
@@ -41,7 +41,7 @@ def critical_difference_figure(values: pd.DataFrame, pairs: pd.DataFrame, metric
     if bars:
         figure.add_trace(_bars(bars, names))
     subtitle = "bars join methods that don't differ outside noise" if names else "no method could be measured"
-    _laid_out(figure, metric_name[:1].upper() + metric_name[1:], subtitle, metric_name, "")
+    laid_out(figure, metric_name[:1].upper() + metric_name[1:], subtitle, metric_name, "")
     ticks = ["<br>".join(html.escape(line) for line in textwrap.wrap(name, _WRAP_CHARACTERS)) for name in names]
     figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=ticks, range=[len(names) - 0.5, -0.5], zeroline=False

@@ -42,13 +42,13 @@ def results_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") -> 
     figure.update_layout(scattermode="group", scattergap=0.4)
     figure.update_yaxes(autorange="reversed", ticks="", showgrid=False)
     measured = "mean over folds" if draw == "all" else "hold-out"
-    return _laid_out(figure, "Linear probe", f"{measured}, 95 % interval", METRIC_NAMES.get(metric, metric), "")
+    return laid_out(figure, "Linear probe", f"{measured}, with intervals", METRIC_NAMES.get(metric, metric), "")
 
 
 def history_figure(history: pd.DataFrame) -> go.Figure:
     """Training and validation loss by epoch, one line per partition."""
     lines = {"loss": "training", "validation_loss": "validation"}
-    return _laid_out(_epochs_figure(history, lines), "Pre-training loss", _dashes(lines), "epoch", "nats")
+    return laid_out(_epochs_figure(history, lines), "Pre-training loss", _dashes(lines), "epoch", "nats")
 
 
 def health_figure(history: pd.DataFrame) -> go.Figure:
@@ -57,7 +57,7 @@ def health_figure(history: pd.DataFrame) -> go.Figure:
     measured = set(history["name"])
     lines = {f"{name}_effective_rank": side for name, side in sides.items() if f"{name}_effective_rank" in measured}
     figure = _epochs_figure(history, lines)
-    return _laid_out(figure, "Effective rank, held-out patients", _dashes(lines), "epoch", "effective rank")
+    return laid_out(figure, "Effective rank, held-out patients", _dashes(lines), "epoch", "effective rank")
 
 
 def _epochs_figure(history: pd.DataFrame, lines: dict[str, str]) -> go.Figure:
@@ -105,7 +105,7 @@ def roc_figure(predictions: pd.DataFrame, classes: list[str], malignant_K: np.nd
     line = {"dash": "dot", "color": "#999999"}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, showlegend=False, hoverinfo="skip")
     subject = "malignant or not" if grouped else "mean over classes"
-    return _laid_out(figure, f"ROC, {subject}", "linear probe on image features", "1 - specificity", "sensitivity")
+    return laid_out(figure, f"ROC, {subject}", "linear probe on image features", "1 - specificity", "sensitivity")
 
 
 def _curves(fold: pd.DataFrame, classes: list[str], malignant_K: np.ndarray, *, grouped: bool) -> list[np.ndarray]:
@@ -154,7 +154,7 @@ def confusion_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure
     figure.update_xaxes(type="category")
     figure.update_yaxes(type="category", autorange="reversed")
     subtitle = "counts; colour: share of the true class"
-    return _laid_out(figure, f"Confusion, {method_name(method)}, image probe", subtitle, "predicted", "true")
+    return laid_out(figure, f"Confusion, {method_name(method)}, image probe", subtitle, "predicted", "true")
 
 
 def embedding_map(task: Task, labelled: np.ndarray, embeddings: Mapping[str, np.ndarray], seed: int) -> go.Figure:
@@ -187,10 +187,11 @@ def embedding_map(task: Task, labelled: np.ndarray, embeddings: Mapping[str, np.
         )
     figure.update_xaxes(showticklabels=False, zeroline=False)
     figure.update_yaxes(showticklabels=False, zeroline=False)
-    return _laid_out(figure, "Map of the image embeddings", f"t-SNE, {len(points)} images", "", "")
+    return laid_out(figure, "Map of the image embeddings", f"t-SNE, {len(points)} images", "", "")
 
 
-def _laid_out(figure: go.Figure, title: str, subtitle: str, x: str, y: str) -> go.Figure:
+def laid_out(figure: go.Figure, title: str, subtitle: str, x: str, y: str) -> go.Figure:
+    """Give a figure the look of all: title and subtitle, axis titles, legend below, font."""
     figure.update_layout(
         title={"text": title, "font": {"size": 16}, "subtitle": {"text": subtitle, "font": {"size": 12}}, "x": 0.02},
         xaxis_title=x or None,

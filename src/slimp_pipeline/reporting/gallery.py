@@ -46,15 +46,16 @@ def nearest_neighbours(
     gallery = []
     for query in queries:
         nearest = train_rows[np.argsort(-(unit[train_rows] @ unit[query]))[:_NUM_NEIGHBOURS]]
-        gallery.append([_picture(merged.loc[row], store, show_ids) for row in [query, *nearest]])
+        gallery.append([picture(merged.loc[row], store, show_ids=show_ids) for row in [query, *nearest]])
     return gallery
 
 
-def _picture(row: pd.Series, store: ImageStore, show_ids: bool) -> dict[str, Any]:
-    picture = Image.open(io.BytesIO(store.encoded(int(row["store_index"])))).convert("RGB")
-    picture.thumbnail((_SIDE_PX, _SIDE_PX))
+def picture(row: pd.Series, store: ImageStore, *, show_ids: bool) -> dict[str, Any]:
+    """One row's image as a small inline picture: src (data URI), label, and the image id if it may be shown."""
+    thumbnail = Image.open(io.BytesIO(store.encoded(int(row["store_index"])))).convert("RGB")
+    thumbnail.thumbnail((_SIDE_PX, _SIDE_PX))
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
+    thumbnail.save(buffer, "JPEG", quality=80)
     source = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
     label = UNLABELLED if pd.isna(row["diagnosis"]) else row["diagnosis"]
     return {"src": source, "label": label, "image_id": row["image_id"] if show_ids else ""}

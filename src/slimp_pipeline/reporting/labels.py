@@ -29,6 +29,7 @@ METRIC_NAMES = {
 }
 PROTOCOL_NAMES = {
     "linear_probe": "linear probe",
+    "linear_probe_calibrated": "linear probe, calibrated by a temperature",
     "knn": "k-NN, plain vote",
     "knn_prior_weighted": "k-NN, prior-weighted vote",
     "baseline": "baseline",

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from jinja2 import Environment
 from plotly.offline import get_plotlyjs
 
+from slimp_pipeline.reporting.audits import missingness_table, retrieval_table, subgroup_tables
 from slimp_pipeline.reporting.labels import UNLABELLED
 from slimp_pipeline.reporting.tables import differences_tables, headline, results_tables
 from slimp_pipeline.tables.patients import RULE
@@ -30,14 +31,24 @@ class Role:
     conflicts: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on the target."""
+
+    results: pd.DataFrame
+    differences: pd.DataFrame
+    missingness: pd.DataFrame
+    subgroups: pd.DataFrame
+
+
 def render_page(
     roles: list[Role],
     training_rows: pd.DataFrame,
     history: pd.DataFrame,
-    results: pd.DataFrame,
-    differences: pd.DataFrame,
+    measured: Measured,
     figures: dict[str, go.Figure],
     gallery: list[list[dict[str, Any]]],
+    confidence: float,
 ) -> str:
     """Render the page.
 
@@ -45,10 +56,10 @@ def render_page(
         roles: Source and target.
         training_rows: partition, image_id, patient_id of every pre-training.
         history: The pre-training's history.
-        results: The results table.
-        differences: Paired differences.
-        figures: By name, in the order of the page.
+        measured: Tables of what was measured.
+        figures: By name.
         gallery: Queries with their neighbours; empty where pictures may not be shown.
+        confidence: Of the intervals.
 
     Returns:
         HTML; scripts, styles and pictures inline, so that opening it sends no request.
@@ -59,13 +70,17 @@ def render_page(
         roles=[vars(role) | {"checks": _checks(role), "diagnoses": _diagnoses(role)} for role in roles],
         source=roles[0].manifest,
         target=roles[-1].manifest,
-        headline=headline(results, differences),
+        headline=headline(measured.results, measured.differences),
         conflict_rule=RULE,
         pretraining=_pretraining(training_rows, history),
         health=last.filter(regex="^validation_|_(effective_rank|uniformity|alignment)$"),
-        results=results_tables(results),
-        differences=differences_tables(differences),
-        num_comparisons=len(differences),
+        results=results_tables(measured.results),
+        differences=differences_tables(measured.differences),
+        num_comparisons=len(measured.differences),
+        retrieval=retrieval_table(measured.results),
+        missingness=missingness_table(measured.missingness),
+        subgroups=subgroup_tables(measured.subgroups),
+        level=f"{100 * confidence:g}",
         figures={
             name: figure.to_html(full_html=False, include_plotlyjs=False, config=_FIGURE_OPTIONS)
             for name, figure in figures.items()

@@ -23,7 +23,7 @@ def summary_lines(results: pd.DataFrame, differences: pd.DataFrame, metric: str 
     image = chosen[(chosen["features"] == "image") & (chosen["protocol"] == "linear_probe")]
     baseline = chosen[chosen["method"] == "metadata_linear"]
     name = metric.replace("_", " ")
-    lines = [f"{results['cohort'].iloc[0]}: {name} of a linear probe, mean over folds [95 % interval]"]
+    lines = [f"{results['cohort'].iloc[0]}: {name} of a linear probe, mean over folds [interval]"]
     for row in pd.concat([image, baseline]).itertuples():
         lines.append(f"  {row.method:<16} {row.features:<9} {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]")
     paired = differences[

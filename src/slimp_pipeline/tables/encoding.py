@@ -99,6 +99,11 @@ def fit_encodings(
     return encodings
 
 
+def validated(encodings: dict[str, Any]) -> dict[str, Encoding]:
+    """Encodings as JSON holds them -> encodings."""
+    return {name: Encoding.model_validate(encoding) for name, encoding in encodings.items()}
+
+
 def _fit_field(
     name: str, field: FieldSpec, frame: pd.DataFrame
 ) -> NumericEncoding | CategoricalEncoding | CheckboxEncoding:

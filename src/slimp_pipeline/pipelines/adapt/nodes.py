@@ -11,7 +11,7 @@ from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import AdaptationParams, FeatureParams, TrainingParams
-from slimp_pipeline.tables.encoding import Encoding
+from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.tables.missing import choose_fields
 from slimp_pipeline.training.adapt import adapt_partitions, why_not_adapted
 from slimp_pipeline.training.pretrain import HISTORY_COLUMNS, Cohort, training_partitions
@@ -56,8 +56,7 @@ def adapt(
     """Adapt the pre-trained encoder once per partition of the target."""
     if adaptation_rows.empty:
         return {}, pd.DataFrame(columns=HISTORY_COLUMNS)
-    fitted = {name: Encoding.model_validate(encoding) for name, encoding in encodings.items()}
-    cohort = Cohort(target.name, manifest["fingerprint"], lesions, patients, fitted)
+    cohort = Cohort(target.name, manifest["fingerprint"], lesions, patients, validated(encodings))
     source = next(iter(encoders.values()))
     return adapt_partitions(
         cohort, image_store, adaptation_rows, source, adaptation, training, Path(running_root), report

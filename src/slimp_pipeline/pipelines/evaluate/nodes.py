@@ -7,16 +7,19 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.evaluation import protocol
+from slimp_pipeline.evaluation import fine_tuning, protocol, retrieval
 from slimp_pipeline.evaluation.embed import embed_methods, evaluation_rows, named_encoders
 from slimp_pipeline.evaluation.leaks import check_encoders, check_no_leak
-from slimp_pipeline.evaluation.measure import measure as measure_predictions
-from slimp_pipeline.evaluation.records import difference_table
+from slimp_pipeline.evaluation.measure import measure_all
+from slimp_pipeline.evaluation.task import make_task
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, ModelParams, TrainingParams
-from slimp_pipeline.reporting import figures
-from slimp_pipeline.tables.encoding import Encoding
+from slimp_pipeline.reporting import curves, figures
+from slimp_pipeline.tables.encoding import validated
+
+Encoders = dict[str, Checkpoint]
+Arrays = dict[str, np.ndarray]
 
 
 def select_rows(
@@ -27,7 +30,7 @@ def select_rows(
     splits: pd.DataFrame,
     training_rows: pd.DataFrame,
     adaptation_rows: pd.DataFrame,
-    encoders: dict[str, Checkpoint],
+    encoders: Encoders,
     model: ModelParams,
     training: TrainingParams,
 ) -> pd.DataFrame:
@@ -41,50 +44,81 @@ def select_rows(
 
 
 def embed(
-    rows: pd.DataFrame,
-    image_store: ImageStore,
-    encoders: dict[str, Checkpoint],
-    adapted_encoders: dict[str, Checkpoint],
-    settings: EvaluationParams,
-) -> dict[str, np.ndarray]:
+    rows: pd.DataFrame, image_store: ImageStore, encoders: Encoders, adapted: Encoders, settings: EvaluationParams
+) -> Arrays:
     """Frozen embeddings by method and partition."""
-    return embed_methods(rows, image_store, named_encoders(encoders, adapted_encoders), settings)
+    return embed_methods(rows, image_store, named_encoders(encoders, adapted), settings)
 
 
 def predict(
     target: CohortSpec,
     rows: pd.DataFrame,
     splits: pd.DataFrame,
-    embeddings: dict[str, np.ndarray],
+    embeddings: Arrays,
     encodings: dict[str, Any],
     settings: EvaluationParams,
 ) -> pd.DataFrame:
-    """Scores of every test row by every method, feature set and protocol."""
-    fitted = {name: Encoding.model_validate(encoding) for name, encoding in encodings.items()}
-    return protocol.predict(rows, splits, embeddings, fitted, target.name, settings)
+    """Scores of every test row by every method, feature set and protocol on frozen features."""
+    return protocol.predict(rows, splits, embeddings, validated(encodings), target.name, settings)
+
+
+def fine_tune(
+    target: CohortSpec,
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    image_store: ImageStore,
+    encoders: Encoders,
+    adapted: Encoders,
+    frozen: pd.DataFrame,
+    training: TrainingParams,
+    settings: EvaluationParams,
+) -> pd.DataFrame:
+    """The same predictions, and those of fine-tuned encoders where they are asked for."""
+    named = named_encoders(encoders, adapted)
+    augmentation = training.augmentation
+    tuned = fine_tuning.predict_fine_tuned(
+        rows, splits, image_store, named, frozen, target.name, augmentation, settings
+    )
+    return pd.concat([frozen, tuned], ignore_index=True)
+
+
+def retrieve(
+    target: CohortSpec,
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    embeddings: Arrays,
+    encoders: Encoders,
+    adapted: Encoders,
+    settings: EvaluationParams,
+) -> pd.DataFrame:
+    """What every test row and patient finds."""
+    return retrieval.retrieve(rows, splits, embeddings, named_encoders(encoders, adapted), target.name, settings)
 
 
 def measure(
-    target: CohortSpec, predictions: pd.DataFrame, settings: EvaluationParams
+    target: CohortSpec, predictions: pd.DataFrame, retrieved: pd.DataFrame, settings: EvaluationParams
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Results and paired differences."""
-    results, averaged = measure_predictions(target.name, predictions, settings)
-    return results, difference_table(target.name, averaged, settings.confidence)
+    return measure_all(target.name, predictions, retrieved, settings)
 
 
 def draw_results(
     rows: pd.DataFrame,
     splits: pd.DataFrame,
-    embeddings: dict[str, np.ndarray],
+    embeddings: Arrays,
     results: pd.DataFrame,
     predictions: pd.DataFrame,
+    robust: pd.DataFrame,
     settings: EvaluationParams,
-) -> tuple[go.Figure, go.Figure, go.Figure, go.Figure]:
-    """Figures: results with intervals, ROC, confusion, embedding map."""
-    task, labelled = protocol.make_task(rows, splits, settings)
+) -> tuple[go.Figure, ...]:
+    """Figures: results with intervals, ROC, confusion, reliability, few labels, worse metadata, embedding map."""
+    task, labelled = make_task(rows, splits, settings)
     return (
         figures.results_figure(results),
         figures.roc_figure(predictions, task.classes, task.malignant_K),
         figures.confusion_figure(predictions, task.classes),
+        curves.reliability_figure(predictions, task.classes),
+        curves.low_shot_figure(results),
+        curves.robustness_figure(robust),
         figures.embedding_map(task, labelled, embeddings, settings.seed),
     )

@@ -4,67 +4,73 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from slimp_pipeline.pipelines.evaluate.nodes import draw_results, embed, measure, predict, select_rows
+from slimp_pipeline.pipelines.evaluate import audits, nodes
+
+_TARGET, _SETTINGS = "params:target.cohort", "params:evaluation"
+_ROWS = ["evaluation_rows", "target.splits"]
+_ENCODERS = ["encoders", "adapted_encoders"]
 
 
 def create_pipeline(**kwargs: Any) -> Pipeline:
-    """Encoders and the target role's features -> embeddings, results, predictions, figures."""
+    """Encoders and the target role's features -> embeddings, predictions, results, figures."""
     return Pipeline(
         [
             Node(
-                select_rows,
+                nodes.select_rows,
                 inputs=[
-                    "params:source.cohort",
-                    "params:target.cohort",
-                    "target.lesions",
-                    "target.patients",
-                    "target.splits",
-                    "training_rows",
-                    "adaptation_rows",
-                    "encoders",
-                    "params:model",
-                    "params:training",
+                    "params:source.cohort", _TARGET, "target.lesions", "target.patients", "target.splits",
+                    "training_rows", "adaptation_rows", "encoders", "params:model", "params:training",
                 ],
-                outputs="evaluation_rows",
-                name="select_evaluation_rows",
+                outputs="evaluation_rows", name="select_evaluation_rows",
             ),
             Node(
-                embed,
-                inputs=["evaluation_rows", "target.image_store", "encoders", "adapted_encoders", "params:evaluation"],
-                outputs="embeddings",
-                name="embed",
+                nodes.embed, inputs=["evaluation_rows", "target.image_store", *_ENCODERS, _SETTINGS],
+                outputs="embeddings", name="embed",
             ),
             Node(
-                predict,
+                nodes.predict, inputs=[_TARGET, *_ROWS, "embeddings", "target.encodings", _SETTINGS],
+                outputs="frozen_predictions", name="predict",
+            ),
+            Node(
+                nodes.fine_tune,
                 inputs=[
-                    "params:target.cohort",
-                    "evaluation_rows",
-                    "target.splits",
-                    "embeddings",
-                    "target.encodings",
-                    "params:evaluation",
+                    _TARGET, *_ROWS, "target.image_store", *_ENCODERS, "frozen_predictions", "params:training",
+                    _SETTINGS,
                 ],
-                outputs="predictions",
-                name="predict",
+                outputs="predictions", name="fine_tune",
             ),
             Node(
-                measure,
-                inputs=["params:target.cohort", "predictions", "params:evaluation"],
-                outputs=["results", "differences"],
-                name="measure",
+                nodes.retrieve, inputs=[_TARGET, *_ROWS, "embeddings", *_ENCODERS, _SETTINGS],
+                outputs="retrieved", name="retrieve",
             ),
             Node(
-                draw_results,
+                nodes.measure, inputs=[_TARGET, "predictions", "retrieved", _SETTINGS],
+                outputs=["results", "differences"], name="measure",
+            ),
+            Node(
+                audits.test_robustness,
                 inputs=[
-                    "evaluation_rows",
-                    "target.splits",
-                    "embeddings",
-                    "results",
-                    "predictions",
-                    "params:evaluation",
+                    _TARGET, "target.lesions", *_ROWS, "embeddings", *_ENCODERS, "target.encodings",
+                    "params:features", _SETTINGS,
                 ],
-                outputs=["results_figure", "roc_figure", "confusion_figure", "embedding_map"],
+                outputs="robustness", name="test_robustness",
+            ),
+            Node(
+                audits.audit, inputs=[_TARGET, "target.lesions", _SETTINGS],
+                outputs="missingness", name="audit_missingness",
+            ),
+            Node(
+                audits.group, inputs=["predictions", "evaluation_rows", _SETTINGS],
+                outputs="subgroups", name="measure_subgroups",
+            ),
+            Node(
+                nodes.draw_results,
+                inputs=[*_ROWS, "embeddings", "results", "predictions", "robustness", _SETTINGS],
+                outputs=[
+                    "results_figure", "roc_figure", "confusion_figure", "reliability_figure", "low_shot_figure",
+                    "robustness_figure", "embedding_map",
+                ],
                 name="draw_results",
             ),
         ]
-    )
+    )  # fmt: skip

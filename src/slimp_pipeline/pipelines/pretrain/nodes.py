@@ -10,7 +10,7 @@ from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import ModelParams, TrainingParams
-from slimp_pipeline.tables.encoding import Encoding
+from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.training.pretrain import Cohort, pretrain_partitions, training_partitions
 
 
@@ -34,6 +34,5 @@ def pretrain(
     report: Callable[[str, int, dict[str, float]], None],
 ) -> tuple[dict[str, Checkpoint], pd.DataFrame]:
     """Pre-train one encoder per partition."""
-    fitted = {name: Encoding.model_validate(encoding) for name, encoding in encodings.items()}
-    cohort = Cohort(source.name, manifest["fingerprint"], lesions, patients, fitted)
+    cohort = Cohort(source.name, manifest["fingerprint"], lesions, patients, validated(encodings))
     return pretrain_partitions(cohort, image_store, training_rows, model, training, Path(running_root), report)

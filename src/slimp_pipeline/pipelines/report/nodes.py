@@ -10,7 +10,7 @@ from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import ReportParams
 from slimp_pipeline.reporting import figures
 from slimp_pipeline.reporting.gallery import nearest_neighbours
-from slimp_pipeline.reporting.page import Role, render_page
+from slimp_pipeline.reporting.page import Measured, Role, render_page
 from slimp_pipeline.reporting.pictures import draw_pictures
 
 
@@ -51,7 +51,6 @@ def render(
         )
         for role in ("source", "target")
     ]
-    drawn = {
-        name: parts[f"{name}_figure"] for name in ("history", "health", "results", "roc", "confusion", "embedding_map")
-    }
-    return render_page(roles, training_rows, history, parts["results"], parts["differences"], drawn, gallery)
+    drawn = {name.removesuffix("_figure"): figure for name, figure in parts.items() if name.endswith("_figure")}
+    measured = Measured(parts["results"], parts["differences"], parts["missingness"], parts["subgroups"])
+    return render_page(roles, training_rows, history, measured, drawn, gallery, parts["evaluation"].confidence)

@@ -13,14 +13,24 @@ _ROLE_TABLES = {
     "conflicts": "patient_conflicts",
 }
 _FIGURES = {
-    name: name for name in ("history_figure", "health_figure", "results_figure", "roc_figure", "confusion_figure")
+    name: name
+    for name in (
+        "history_figure",
+        "health_figure",
+        "results_figure",
+        "roc_figure",
+        "confusion_figure",
+        "reliability_figure",
+        "low_shot_figure",
+        "robustness_figure",
+    )
 } | {"embedding_map_figure": "embedding_map"}
 
 
 def create_pipeline(**kwargs: Any) -> Pipeline:
     """History, results and figures -> report page."""
     tables = {f"{role}_{key}": f"{role}.{name}" for role in ("source", "target") for key, name in _ROLE_TABLES.items()}
-    names = ("gallery", "training_rows", "history", "results", "differences")
+    names = ("gallery", "training_rows", "history", "results", "differences", "missingness", "subgroups")
     return Pipeline(
         [
             Node(draw_training, inputs="history", outputs=["history_figure", "health_figure"], name="draw_training"),
@@ -40,7 +50,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             ),
             Node(
                 render,
-                inputs=tables | {name: name for name in names} | _FIGURES,
+                inputs=tables | {name: name for name in names} | _FIGURES | {"evaluation": "params:evaluation"},
                 outputs="report_page",
                 name="render_report",
             ),

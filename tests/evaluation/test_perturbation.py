@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.evaluation.robustness import Condition, conditions, perturb, perturbed_rows, without_level
+from slimp_pipeline.evaluation.perturbation import Condition, conditions, perturb, perturbed_rows, without_level
 from slimp_pipeline.parameters import RobustnessParams
 
 COLUMNS = {"age_years": ["age_years"], "site": ["site"], "symptom": ["symptom.itch", "symptom.pain"]}

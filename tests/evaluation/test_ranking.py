@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from slimp_pipeline.evaluation.retrieval import (
+from slimp_pipeline.evaluation.ranking import (
     chance_recall_at_k,
     chance_same_class,
     recall_at_k,

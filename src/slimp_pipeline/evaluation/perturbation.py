@@ -1,0 +1,137 @@
+"""Missing and noisy metadata at test time: training rows stay intact, other rows lose fields or get wrong ones."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.cohorts.spec import FieldSpec
+from slimp_pipeline.parameters import RobustnessParams
+
+INTACT, DROPPED, CORRUPTED = "intact", "dropped", "corrupted"
+_LEVEL_OF_KIND = {"no patient level": "patient", "no lesion level": "lesion"}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What happens to the metadata of test rows.
+
+    Attributes:
+        kind: `intact`, `dropped`, `corrupted`, `no patient level` or `no lesion level`.
+        share: Of the known cells that it happens to, 0 to 1.
+        draw: Number of the draw, from 0.
+    """
+
+    kind: str
+    share: float
+    draw: int
+
+
+def conditions(settings: RobustnessParams) -> list[Condition]:
+    """List what is measured: intact rows, each share dropped and corrupted in every draw, each level missing."""
+    shares = [share for share in sorted(set(settings.shares)) if share > 0]
+    drawn = product((DROPPED, CORRUPTED), shares, range(settings.num_draws))
+    levels = [Condition(kind, 1.0, 0) for kind in _LEVEL_OF_KIND]
+    return [Condition(INTACT, 0.0, 0), *(Condition(*condition) for condition in drawn), *levels]
+
+
+def perturbed_rows(
+    rows: pd.DataFrame, fields: dict[str, FieldSpec], condition: Condition, train_N: np.ndarray, seed: int
+) -> pd.DataFrame:
+    """Put rows under a condition; training rows stay as they are.
+
+    Draws depend on the seed and the number of the draw alone: cells hit at a small share are hit at a larger one too,
+    and the same cells are dropped and corrupted, so that conditions differ by nothing else.
+
+    Args:
+        rows: N rows with the fields' columns (`<field>`, or `<field>.<option>` of a checkbox).
+        fields: The fields that may change.
+        condition: What happens.
+        train_N: Training rows, bool (N,); they lend the values of corrupted cells.
+        seed: At least 0.
+
+    Returns:
+        A copy of all rows, in order.
+
+    Raises:
+        ValueError: If the kind is not known, a share is not in 0 to 1, or corruption has no training rows.
+    """
+    columns_of_field = {name: [f"{name}.{option}" for option in f.options] or [name] for name, f in fields.items()}
+    if condition.kind == INTACT:
+        return rows.copy()
+    if condition.kind in _LEVEL_OF_KIND:
+        names = {name for name, field in fields.items() if field.level == _LEVEL_OF_KIND[condition.kind]}
+        changed = without_level(rows, columns_of_field, names)
+    else:
+        rng = np.random.default_rng([seed, condition.draw])
+        changed = perturb(rows, columns_of_field, condition.kind, condition.share, rows[train_N], rng)  # type: ignore[arg-type]
+    columns = [column for names in columns_of_field.values() for column in names]
+    return changed.assign(**{column: changed[column].mask(train_N, rows[column]) for column in columns})
+
+
+def perturb(
+    rows: pd.DataFrame,
+    columns_of_field: dict[str, list[str]],
+    kind: Literal["dropped", "corrupted"],
+    share: float,
+    donors: pd.DataFrame,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Make known cells missing, or give them the value of another row.
+
+    A cell is one field of one row, known where any of its columns is; the columns of a checkbox field change
+    together. Missing cells stay missing. A wrong value may happen to equal the right one; a field that no donor
+    knows can't be corrupted and stays as it is.
+
+    Args:
+        rows: N rows.
+        columns_of_field: Field name -> its columns.
+        kind: `dropped` makes a cell missing, `corrupted` takes the cell of a random donor that knows the field.
+        share: Chance that a known cell is hit, 0 to 1.
+        donors: Rows with the same columns.
+        rng: Consumed alike whatever the kind and the share.
+
+    Returns:
+        A copy of the rows, columns of the same types.
+
+    Raises:
+        ValueError: If the kind is not known, the share is not in 0 to 1, or there are no donors to corrupt by.
+    """
+    if kind not in (DROPPED, CORRUPTED):
+        raise ValueError(f"kind '{kind}' is not known: say {DROPPED} or {CORRUPTED}")
+    if not 0 <= share <= 1:
+        raise ValueError(f"share {share} is not between 0 and 1")
+    if kind == CORRUPTED and donors.empty:
+        raise ValueError("there are no rows to take wrong values from: give training rows as donors")
+    changed: dict[str, pd.Series] = {}
+    for columns in columns_of_field.values():
+        hit_N, place_N = rng.random(len(rows)) < share, rng.random(len(rows))
+        hit_N &= _known(rows[columns])
+        if kind == DROPPED:
+            changed |= {column: rows[column].mask(hit_N) for column in columns}
+            continue
+        lenders = np.flatnonzero(_known(donors[columns]))
+        if len(lenders):
+            lender_N = lenders[(place_N * len(lenders)).astype(int)]
+            changed |= {column: rows[column].mask(hit_N, donors[column].array[lender_N]) for column in columns}
+    return rows.assign(**changed)
+
+
+def without_level(rows: pd.DataFrame, columns_of_field: dict[str, list[str]], names: set[str]) -> pd.DataFrame:
+    """Return a copy of the rows in which all the fields named are missing.
+
+    Raises:
+        ValueError: If a name is no field.
+    """
+    if unknown := sorted(names - set(columns_of_field)):
+        raise ValueError(f"no such field: {', '.join(unknown)}. The fields are {', '.join(columns_of_field)}")
+    nowhere = np.zeros(len(rows), dtype=bool)
+    columns = [column for name in columns_of_field if name in names for column in columns_of_field[name]]
+    return rows.assign(**{column: rows[column].where(nowhere) for column in columns})
+
+
+def _known(cells: pd.DataFrame) -> np.ndarray:
+    """Tell which rows know a field, given its columns; bool (N,)."""
+    return cells.notna().any(axis=1).to_numpy()

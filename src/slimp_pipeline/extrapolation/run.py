@@ -1,0 +1,173 @@
+"""Extrapolation of a target's metadata: who lends to whom, partition by partition, and what it is worth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.cohorts.spec import FieldSpec
+from slimp_pipeline.evaluation.bootstrap import interval
+from slimp_pipeline.evaluation.embed import embed_images, named_encoders
+from slimp_pipeline.evaluation.measure import measure
+from slimp_pipeline.evaluation.protocol import predict
+from slimp_pipeline.evaluation.records import EXTRAPOLATED, Key
+from slimp_pipeline.extrapolation.lend import NEAREST_ROW, borrow
+from slimp_pipeline.extrapolation.neighbours import nearest, shared_keys
+from slimp_pipeline.images.store import ImageStore
+from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.models.pretrained import PretrainedSLIMP
+from slimp_pipeline.parameters import EvaluationParams, ExtrapolationParams
+from slimp_pipeline.tables.encoding import Encoding
+from slimp_pipeline.tables.splits import ALL, partition
+from slimp_pipeline.training.device import pick_device
+
+WORTH_COLUMNS = ["cohort", "compared", "reference", "metric", "difference", "ci_low", "ci_high"]
+_ALL_FEATURES = "image+lesion+patient"
+
+
+@dataclass(frozen=True)
+class Side:
+    """A cohort in its role: rows with image (patient fields settled), and their images."""
+
+    rows: pd.DataFrame
+    store: ImageStore
+    fields: dict[str, FieldSpec]
+
+
+def extrapolate(
+    reference: Side,
+    target: Side,
+    splits: pd.DataFrame,
+    encoders: Mapping[str, Checkpoint],
+    settings: ExtrapolationParams,
+    evaluation: EvaluationParams,
+    *,
+    same_people: bool,
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Let every target row borrow the metadata of its nearest reference rows.
+
+    Rows of the same picture (by content, or by perceptual hash) never lend to one another, nor do rows of the
+    same patient, where the two cohorts' patient ids mean the same people. Where reference and target are one
+    cohort, each partition borrows from its own training rows with its own encoder.
+
+    Args:
+        reference: Who lends.
+        target: Who borrows.
+        splits: The target's splits.
+        encoders: Partition -> checkpoint; the one partition `all` where the reference is another cohort.
+        settings: Neighbours.
+        evaluation: Device, batch size, workers.
+        same_people: Whether patient ids of the two cohorts mean the same people.
+
+    Returns:
+        partition, image_id, patient_id, similarity, nearest_image_id and the reference's fields, one row per
+        partition and target row; and image embeddings of the target by partition, float32 (N, D).
+
+    Raises:
+        ValueError: If too few reference rows are left for a target row.
+
+    Source:
+        SLIMP, arXiv:2505.23709, metadata extrapolation.
+    """
+    device = pick_device(evaluation.device)
+    tables, embeddings = [], {}
+    merged = target.rows.merge(splits[["image_id", "split", "fold"]], on="image_id", how="left")
+    for name, checkpoint in encoders.items():
+        encoder = PretrainedSLIMP(checkpoint, device, evaluation.batch_size)
+        image_ND = embed_images(encoder, target.rows, target.store, evaluation, f"target {name}")
+        lenders, lender_RD = reference.rows, image_ND
+        if name == ALL:
+            lender_RD = embed_images(encoder, reference.rows, reference.store, evaluation, f"reference {name}")
+        else:
+            in_training = partition(merged, name)[0]
+            lenders, lender_RD = target.rows[in_training].reset_index(drop=True), image_ND[in_training]
+        query_keys, reference_keys = _keys(target, reference, lenders, same_people=same_people)
+        index_QK, similarity_QK = nearest(
+            image_ND,
+            lender_RD,
+            settings.num_neighbours,
+            device=device,
+            rows_per_chunk=settings.rows_per_chunk,
+            query_keys=query_keys,
+            reference_keys=reference_keys,
+        )
+        borrowed = borrow(lenders, reference.fields, index_QK, similarity_QK, settings.temperature)
+        ids = target.rows[["image_id", "patient_id"]].reset_index(drop=True).assign(partition=name)
+        nearest_id = lenders["image_id"].to_numpy()[borrowed[NEAREST_ROW]]
+        tables.append(pd.concat([ids, borrowed.drop(columns=NEAREST_ROW).assign(nearest_image_id=nearest_id)], axis=1))
+        embeddings[name] = image_ND
+    return pd.concat(tables, ignore_index=True), embeddings
+
+
+def tested_rows(borrowed: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """One borrowed row per target row: that of the partition that tests it."""
+    if set(borrowed["partition"]) == {ALL}:
+        return borrowed.sort_values("image_id", ignore_index=True)
+    merged = borrowed.merge(splits[["image_id", "split", "fold"]], on="image_id", how="left")
+    tested = np.zeros(len(merged), dtype=bool)
+    for name in merged["partition"].unique():
+        tested |= partition(merged, name)[1] & merged["partition"].eq(name).to_numpy()
+    return borrowed[tested].sort_values("image_id", ignore_index=True)
+
+
+def worth(
+    target: Side,
+    splits: pd.DataFrame,
+    borrowed: pd.DataFrame,
+    image_embeddings: Mapping[str, np.ndarray],
+    encoders: Mapping[str, Checkpoint],
+    encodings: Mapping[str, Encoding],
+    cohort: str,
+    settings: EvaluationParams,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Probe images with borrowed metadata beside images alone, and beside the target's own metadata.
+
+    Returns:
+        results, as `measure.measure` returns them: the method with the suffix `_extrapolated` has borrowed metadata;
+        and `WORTH_COLUMNS`: paired differences of borrowed metadata to images alone and to the target's own.
+    """
+    (method,) = named_encoders(encoders)
+    device = pick_device(settings.device)
+    embeddings = {}
+    for name, checkpoint in encoders.items():
+        encoder, own = PretrainedSLIMP(checkpoint, device), borrowed[borrowed["partition"] == name]
+        own = target.rows[["image_id"]].merge(own, on="image_id", how="left")
+        for suffix, frame in (("", target.rows), (EXTRAPOLATED, own)):
+            embeddings[f"{method}{suffix}.{name}.image"] = image_embeddings[name]
+            embeddings[f"{method}{suffix}.{name}.lesion"] = encoder.encode_metadata(frame)
+            embeddings[f"{method}{suffix}.{name}.patient"] = encoder.encode_patients(frame)
+    asked = settings.model_copy(update={"protocols": ["linear_probe"], "features": ["image", _ALL_FEATURES]})
+    predictions = predict(target.rows, splits, embeddings, encodings, cohort, asked)
+    predictions = predictions[predictions["protocol"] == "linear_probe"]
+    alone = (predictions["method"] == method + EXTRAPOLATED) & (predictions["features"] == "image")
+    results, averaged = measure(cohort, predictions[~alone], settings)
+    ours = Key(method + EXTRAPOLATED, _ALL_FEATURES, "linear_probe")
+    rows = []
+    for title, reference in (("images alone", "image"), ("images and the target's own metadata", _ALL_FEATURES)):
+        other = averaged[Key(method, reference, "linear_probe")]
+        for metric, value_R in averaged[ours].items():
+            difference_R = value_R - other[metric]
+            low, high = interval(float(difference_R[0]), difference_R[1:], settings.confidence)
+            row = [cohort, "images and borrowed metadata", title, metric, float(difference_R[0]), low, high]
+            rows.append(row)
+    return results, pd.DataFrame(rows, columns=WORTH_COLUMNS)
+
+
+def _keys(
+    target: Side, reference: Side, lenders: pd.DataFrame, *, same_people: bool
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What a target row and a reference row may not share: picture, and patient where ids mean the same people."""
+    columns = [(_pictures(target, target.rows)[name], _pictures(reference, lenders)[name]) for name in _PICTURE]
+    if same_people:
+        columns.append((target.rows["patient_id"], lenders["patient_id"]))
+    pairs = [shared_keys(query, lender) for query, lender in columns]
+    return [query for query, _ in pairs], [lender for _, lender in pairs]
+
+
+_PICTURE = ("sha256", "perceptual_hash")
+
+
+def _pictures(side: Side, rows: pd.DataFrame) -> pd.DataFrame:
+    hashes = side.store.table()[list(_PICTURE)].astype(str)
+    return hashes.loc[rows["store_index"].astype(int)].reset_index(drop=True)

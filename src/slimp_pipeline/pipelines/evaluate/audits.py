@@ -1,0 +1,44 @@
+"""What the results rest on: metadata that get worse or are missing, groups of patients."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.evaluation import robustness, subgroups
+from slimp_pipeline.evaluation.embed import named_encoders
+from slimp_pipeline.evaluation.missingness import missingness_audit
+from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.parameters import EvaluationParams, FeatureParams
+from slimp_pipeline.tables.encoding import validated
+from slimp_pipeline.tables.missing import choose_fields
+
+
+def test_robustness(
+    target: CohortSpec,
+    lesions: pd.DataFrame,
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    embeddings: dict[str, np.ndarray],
+    encoders: dict[str, Checkpoint],
+    adapted: dict[str, Checkpoint],
+    encodings: dict[str, Any],
+    features: FeatureParams,
+    settings: EvaluationParams,
+) -> pd.DataFrame:
+    """Results as test metadata get worse."""
+    named, fields = named_encoders(encoders, adapted), choose_fields(target, lesions, features)
+    return robustness.measure_robustness(
+        rows, splits, embeddings, named, validated(encodings), fields, target.name, settings
+    )
+
+
+def audit(target: CohortSpec, lesions: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:
+    """What missing fields alone tell of the label."""
+    return missingness_audit(lesions, target.fields, settings)
+
+
+def group(predictions: pd.DataFrame, rows: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:
+    """Results of groups of patients."""
+    return subgroups.subgroup_table(predictions, rows, settings)

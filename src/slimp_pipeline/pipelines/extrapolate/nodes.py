@@ -1,0 +1,122 @@
+"""Metadata extrapolation from the source role, the reference, to the target role."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.evaluation.embed import evaluation_rows
+from slimp_pipeline.extrapolation import run
+from slimp_pipeline.extrapolation.cases import worst_and_best
+from slimp_pipeline.extrapolation.comparable import comparable_fields
+from slimp_pipeline.extrapolation.quality import borrowed_quality
+from slimp_pipeline.images.store import ImageStore
+from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.parameters import EvaluationParams, ExtrapolationParams, FeatureParams
+from slimp_pipeline.reporting.cases import picture_cases
+from slimp_pipeline.reporting.extrapolation import render_extrapolation
+from slimp_pipeline.tables.encoding import validated
+from slimp_pipeline.tables.missing import choose_fields
+
+
+def select_side(
+    cohort: CohortSpec, lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame, features: FeatureParams
+) -> tuple[pd.DataFrame, list[str]]:
+    """Rows with image of one role, patient fields settled, and the names of their fields."""
+    return evaluation_rows(lesions, patients, splits), list(choose_fields(cohort, lesions, features))
+
+
+def borrow(
+    source: CohortSpec,
+    target: CohortSpec,
+    reference_rows: pd.DataFrame,
+    reference_fields: list[str],
+    target_rows: pd.DataFrame,
+    target_fields: list[str],
+    reference_store: ImageStore,
+    target_store: ImageStore,
+    splits: pd.DataFrame,
+    encoders: dict[str, Checkpoint],
+    settings: ExtrapolationParams,
+    evaluation: EvaluationParams,
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Borrowed metadata, and the image embeddings that neighbours were found by."""
+    same_registry = source.patient_registry is not None and source.patient_registry == target.patient_registry
+    return run.extrapolate(
+        run.Side(reference_rows, reference_store, source.select_fields(reference_fields)),
+        run.Side(target_rows, target_store, target.select_fields(target_fields)),
+        splits,
+        encoders,
+        settings,
+        evaluation,
+        same_people=source.name == target.name or same_registry,
+    )
+
+
+def judge(
+    source: CohortSpec,
+    target: CohortSpec,
+    reference_rows: pd.DataFrame,
+    reference_fields: list[str],
+    target_rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    borrowed: pd.DataFrame,
+    settings: ExtrapolationParams,
+    evaluation: EvaluationParams,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Agreement with the truth; fields that can't be compared; best and worst cases."""
+    tested, truth = run.tested_rows(borrowed, splits), target_rows.sort_values("image_id", ignore_index=True)
+    lent = source.select_fields(reference_fields)
+    names, others = comparable_fields(reference_rows, truth, lent, target.fields)
+    fields = {name: target.fields[name] for name in names}
+    similarity_N = tested["similarity"].to_numpy()
+    quality = borrowed_quality(
+        tested,
+        truth,
+        reference_rows,
+        fields,
+        truth["patient_id"].to_numpy(),
+        similarity_N,
+        settings.coverages,
+        num_resamples=evaluation.num_resamples,
+        confidence=evaluation.confidence,
+        seed=evaluation.seed,
+    )
+    best, worst = worst_and_best(tested, truth, fields, similarity_N, settings.num_shown)
+    cases = pd.concat([tested.loc[rows].assign(case=case) for case, rows in (("best", best), ("worst", worst))])
+    return quality, others, cases.assign(fields=", ".join(names))
+
+
+def prove(
+    target: CohortSpec,
+    target_rows: pd.DataFrame,
+    target_fields: list[str],
+    target_store: ImageStore,
+    splits: pd.DataFrame,
+    borrowed: pd.DataFrame,
+    image_embeddings: dict[str, np.ndarray],
+    encoders: dict[str, Checkpoint],
+    encodings: dict[str, Any],
+    settings: EvaluationParams,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What borrowed metadata are worth to a probe."""
+    side = run.Side(target_rows, target_store, target.select_fields(target_fields))
+    return run.worth(side, splits, borrowed, image_embeddings, encoders, validated(encodings), target.name, settings)
+
+
+def render(
+    source: CohortSpec,
+    target: CohortSpec,
+    reference_rows: pd.DataFrame,
+    target_rows: pd.DataFrame,
+    reference_store: ImageStore,
+    target_store: ImageStore,
+    settings: EvaluationParams,
+    **tables: pd.DataFrame,
+) -> str:
+    """One page."""
+    pictures = None
+    if source.open_licence and target.open_licence:
+        pictures = picture_cases(tables["cases"], reference_rows, target_rows, reference_store, target_store)
+    return render_extrapolation(source.title, target.title, target_rows, settings.confidence, pictures, **tables)

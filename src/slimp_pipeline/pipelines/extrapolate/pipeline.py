@@ -1,0 +1,73 @@
+"""Wiring of `extrapolate`."""
+
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from slimp_pipeline.pipelines.extrapolate import nodes
+
+_SOURCE, _TARGET = "params:source.cohort", "params:target.cohort"
+_ROWS = {"source": "reference_rows", "target": "borrowing_rows"}
+_FIELDS = {"source": "reference_fields", "target": "borrowing_fields"}
+_TABLES = (
+    "borrowed",
+    "borrowed_quality",
+    "borrowed_other_fields",
+    "borrowed_cases",
+    "borrowed_results",
+    "borrowed_worth",
+)
+
+
+def create_pipeline(**kwargs: Any) -> Pipeline:
+    """Encoders, reference (source role) and target -> borrowed metadata, their quality and worth, a page."""
+    return Pipeline(
+        [
+            *(
+                Node(
+                    nodes.select_side,
+                    inputs=[
+                        f"params:{role}.cohort", f"{role}.lesions", f"{role}.patients", f"{role}.splits",
+                        "params:features",
+                    ],
+                    outputs=[_ROWS[role], _FIELDS[role]], name=f"select_{_ROWS[role]}",
+                )
+                for role in ("source", "target")
+            ),
+            Node(
+                nodes.borrow,
+                inputs=[
+                    _SOURCE, _TARGET, _ROWS["source"], _FIELDS["source"], _ROWS["target"], _FIELDS["target"],
+                    "source.image_store", "target.image_store", "target.splits", "encoders", "params:extrapolation",
+                    "params:evaluation",
+                ],
+                outputs=["borrowed", "neighbour_embeddings"], name="borrow",
+            ),
+            Node(
+                nodes.judge,
+                inputs=[
+                    _SOURCE, _TARGET, _ROWS["source"], _FIELDS["source"], _ROWS["target"], "target.splits", "borrowed",
+                    "params:extrapolation", "params:evaluation",
+                ],
+                outputs=["borrowed_quality", "borrowed_other_fields", "borrowed_cases"], name="judge_borrowed",
+            ),
+            Node(
+                nodes.prove,
+                inputs=[
+                    _TARGET, _ROWS["target"], _FIELDS["target"], "target.image_store", "target.splits", "borrowed",
+                    "neighbour_embeddings", "encoders", "target.encodings", "params:evaluation",
+                ],
+                outputs=["borrowed_results", "borrowed_worth"], name="prove_borrowed",
+            ),
+            Node(
+                nodes.render,
+                inputs={
+                    "source": _SOURCE, "target": _TARGET, "reference_rows": _ROWS["source"],
+                    "target_rows": _ROWS["target"], "reference_store": "source.image_store",
+                    "target_store": "target.image_store", "settings": "params:evaluation",
+                    **{name.removeprefix("borrowed_"): name for name in _TABLES},
+                },
+                outputs="extrapolation_page", name="render_extrapolation",
+            ),
+        ]
+    )  # fmt: skip

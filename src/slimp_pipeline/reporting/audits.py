@@ -1,0 +1,93 @@
+"""Tables of retrieval, of what missing fields tell, and of subgroups, as the page shows them."""
+
+from typing import Any
+
+import pandas as pd
+
+from slimp_pipeline.evaluation.records import pretrained_method, summary_draw
+from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_name
+
+
+def retrieval_table(results: pd.DataFrame) -> list[dict[str, Any]]:
+    """Retrieval by what is looked up, every method beside chance.
+
+    Returns:
+        Groups: title, metrics, and lines of method and cells of value and range.
+    """
+    chosen = results[results["protocol"] == "retrieval"]
+    if chosen.empty:
+        return []
+    chosen = chosen[chosen["draw"] == summary_draw(chosen)].dropna(subset="value")
+    groups = []
+    for features, rows in chosen.groupby("features", sort=False):
+        metrics = list(dict.fromkeys(rows["metric"]))
+        cells = rows.set_index(["method", "metric"])
+        lines = [
+            {"method": method_name(name), "cells": [_estimate(cells.loc[(name, metric)]) for metric in metrics]}
+            for name in in_order(rows["method"])
+        ]
+        title = "image to images of its diagnosis" if features == "image" else features
+        groups.append({"title": title, "metrics": [_spoken(metric) for metric in metrics], "lines": lines})
+    return groups
+
+
+def missingness_table(missingness: pd.DataFrame) -> dict[str, Any]:
+    """What "is missing" alone tells of the label; fields that are never missing are left out.
+
+    Returns:
+        lines, and the names of the fields that warn.
+    """
+    shown = missingness[missingness["missing_share"] > 0].sort_values("auroc", ascending=False, kind="stable")
+    lines = [
+        {
+            "field": row.field,
+            "level": row.level,
+            "missing": f"{row.missing_share:.1%}",
+            "malignant": "" if pd.isna(row.missing_share_malignant) else f"{row.missing_share_malignant:.1%}",
+            "benign": "" if pd.isna(row.missing_share_benign) else f"{row.missing_share_benign:.1%}",
+            "auroc": {"value": f"{row.auroc:.3f}", "range": f"[{row.ci_low:.3f}, {row.ci_high:.3f}]"},
+            "warning": bool(row.warning),
+        }
+        for row in shown.itertuples()
+    ]
+    return {"lines": lines, "warned": [line["field"] for line in lines if line["warning"]]}
+
+
+def subgroup_tables(subgroups: pd.DataFrame) -> list[dict[str, Any]]:
+    """Subgroups by field, for the pre-trained method on images; small groups are named, without figures."""
+    if subgroups.empty:
+        return []
+    method = pretrained_method(subgroups["method"])
+    shown = subgroups[(subgroups["method"] == method) & (subgroups["features"] == "image")]
+    metrics = [name for name in METRIC_NAMES if name in set(shown["metric"])]
+    tables = []
+    for field, rows in shown.groupby("field", sort=False):
+        lines = []
+        for group, own in rows.groupby("group", sort=False):
+            cells = own.set_index("metric")
+            lines.append(
+                {
+                    "group": group,
+                    "num_patients": int(own["num_patients"].iloc[0]),
+                    "num_images": int(own["num_images"].iloc[0]),
+                    "too_small": bool(own["too_small"].iloc[0]),
+                    "cells": [_estimate(cells.loc[name]) if name in cells.index else None for name in metrics],
+                }
+            )
+        tables.append(
+            {
+                "field": str(field).replace("_years", ", years").replace("_", " "),
+                "method": method_name(method),
+                "metrics": [METRIC_NAMES[name] for name in metrics],
+                "lines": lines,
+            }
+        )
+    return tables
+
+
+def _estimate(row: pd.Series) -> dict[str, str]:
+    return {"value": f"{row['value']:.3f}", "range": f"[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"}
+
+
+def _spoken(metric: str) -> str:
+    return metric.replace("_at_", " @ ").replace("_", " ")
