@@ -36,25 +36,22 @@ def run_study(project: Path, env: str | None, params: dict[str, Any]) -> None:
     """
     session = _session(project, env, params)
     with session:
-        session.run(pipeline_names=["ingest"])
+        _run(session, "ingest")
         context = session.load_context()
         grid = StudyParams.model_validate(context.params["study"])
         data = {
             f"{role}_fingerprint": context.catalog.load(f"{role}.manifest")["fingerprint"]
             for role in ("source", "target")
         }
-    cells = [(label, seed) for seed in grid.seeds for label in grid.variants]  # all variants once, before any twice
+    cells = [(variant, seed) for seed in grid.seeds for variant in grid.variants]  # all once, before any twice
     groups: dict[str, list[str]] = {}
-    for number, (label, seed) in enumerate(cells, start=1):
-        changes = {**grid.variants[label], "training.seed": seed}
-        groups.setdefault(label, []).append(
-            _finish(
-                project, env, _merged(params, changes), data, f"Cell {number} of {len(cells)}: {label}, seed {seed}"
-            )
-        )
+    for number, (variant, seed) in enumerate(cells, start=1):
+        cell = _merged(params, {**variant.changes, "training.seed": seed})
+        title = f"Cell {number} of {len(cells)}: {variant.label}, seed {seed}"
+        groups.setdefault(variant.label, []).append(_finish(project, env, cell, data, title))
     session = _session(project, env, params | {"comparison": {"groups": groups}})
     with session:
-        session.run(pipeline_names=["compare"])
+        _run(session, "compare")
 
 
 def _finish(project: Path, env: str | None, params: dict[str, Any], data: dict[str, str], title: str) -> str:
@@ -66,15 +63,19 @@ def _finish(project: Path, env: str | None, params: dict[str, Any], data: dict[s
             logger.info("%s: finished earlier, version %s", title, version)
             return version
         logger.info("%s", title)
-        try:
-            session.run(pipeline_names=["pretrain", "evaluate"])
-        finally:
-            while mlflow.active_run():  # one process, many runs
-                mlflow.end_run()
+        _run(session, "pretrain", "evaluate")
     version = finished_version(settings=settings, **data)
     if version is None:
         raise RuntimeError("the run left no trace in MLflow: a study needs tracking (conf/<env>/mlflow.yml)")
     return version
+
+
+def _run(session: KedroSession, *pipelines: str) -> None:
+    try:
+        session.run(pipeline_names=list(pipelines))
+    finally:
+        while mlflow.active_run():  # one process, many runs
+            mlflow.end_run()
 
 
 def _session(project: Path, env: str | None, params: dict[str, Any]) -> KedroSession:

@@ -15,7 +15,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks import MlflowHook
 
-from slimp_pipeline.reporting.summary import comparison_lines, summary_lines
+from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lines, summary_lines
 from slimp_pipeline.tracking import run as tracking
 
 logger = logging.getLogger(__name__)
@@ -105,6 +105,9 @@ class ConsoleHooks:
         if "comparison_page" in written:
             lines = ["", *comparison_lines(catalog.load("comparison"), catalog.load("comparison_pairs"))]
             logger.info("\n".join([*lines, f"Page:     {_path(catalog, 'comparison_page')}"]))
+        if "extrapolation_page" in written:
+            lines = ["", *extrapolation_lines(catalog.load("borrowed_quality"), catalog.load("borrowed_worth"))]
+            logger.info("\n".join([*lines, f"Page:     {_path(catalog, 'extrapolation_page')}"]))
         if "results" not in written:
             return
         lines = ["", *summary_lines(catalog.load("results"), catalog.load("differences"))]

@@ -34,12 +34,22 @@ class FeatureParams(Block):
     """How patients are split and which fields are encoded."""
 
     seed: int = 0
+    split_level: Literal["patient", "lesion", "image"] = "patient"  # the others leak: to show by how much
     num_folds: int = Field(5, ge=2)
     holdout_share: Share = 0.0  # of patients, in no fold: tested once
     split_file: Path | None = None  # official split: CSV with image_id (or isic_id) and split
     fields: Literal["all", "always_present"] | list[str] = "all"
     max_missing_share: Share = 0.05  # always_present: fields missing in more of the rows are left out
     near_duplicate_bits: int = Field(3, ge=0, le=3)  # Hamming distance of 64-bit perceptual hashes
+
+    @property
+    def leaks(self) -> bool:
+        """Whether patients stand on both sides of a split."""
+        return self.split_level != "patient"
+
+    def result_name(self, cohort: str) -> str:
+        """Name of a cohort in results; a split that leaks is part of it."""
+        return f"{cohort} (split by {self.split_level}: leaks)" if self.leaks else cohort
 
 
 class ImageEncoderParams(Block):
@@ -240,11 +250,25 @@ class ComparisonParams(Block):
     groups: dict[str, list[str]] = {}
 
 
+class VariantParams(Block):
+    """What sets one variant of a study apart."""
+
+    label: str
+    changes: dict[str, Any] = {}  # parameter (dotted, as on the command line) -> value
+
+
 class StudyParams(Block):
     """A grid of runs: every variant with every seed."""
 
     seeds: list[int] = Field([0, 1, 2], min_length=1)
-    variants: dict[str, dict[str, Any]] = Field(min_length=1)  # label -> parameter (dotted) -> value
+    variants: list[VariantParams] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> "StudyParams":
+        labels = [variant.label for variant in self.variants]
+        if twice := sorted({label for label in labels if labels.count(label) > 1}):
+            raise ValueError(f"study.variants: the label {', '.join(twice)} stands twice")
+        return self
 
 
 class ReportParams(Block):

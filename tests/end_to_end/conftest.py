@@ -15,6 +15,8 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from slimp_pipeline.cli import run_study
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -37,6 +39,12 @@ class Project:
             finally:
                 while mlflow.active_run():  # one process, several runs
                     mlflow.end_run()
+
+    def study(self, env: str = "test", **parameters: Any) -> None:
+        """What `kedro study --env --params` does, in this process."""
+        with contextlib.chdir(self.folder):
+            bootstrap_project(self.folder)
+            run_study(self.folder, env, parameters)
 
     def latest(self, path: str) -> Path:
         """Newest version of an artifact under data/."""

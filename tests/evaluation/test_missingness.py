@@ -184,19 +184,7 @@ def test_a_cohort_without_usable_label_has_an_empty_table(diagnosis):
     assert missingness_audit(cohort(), {}, SETTINGS).empty
 
 
-def test_fields_that_are_present_are_found_without_reading_labels():
-    lesions = cohort()[["age_years", "smoke", "symptoms.itch", "symptoms.bleed"]]
-    hide(lesions, range(12), ["symptoms.itch", "symptoms.bleed"])
-    assert always_present(lesions, FIELDS, 0.0) == ["age_years"]
-    assert always_present(lesions, FIELDS, 0.1) == ["age_years", "symptoms"]
-    assert always_present(lesions, FIELDS, 1.0) == list(FIELDS)
-
-
-def test_what_cannot_be_answered_is_refused():
-    with pytest.raises(ValueError, match="no lesions"):
-        always_present(cohort().iloc[:0], FIELDS, 0.1)
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        always_present(cohort(), FIELDS, 10)
+def test_a_field_without_its_column_is_refused():
     with pytest.raises(ValueError, match=r"no column symptoms\.bleed"):
         missingness_audit(cohort().drop(columns="symptoms.bleed"), FIELDS, SETTINGS)
 

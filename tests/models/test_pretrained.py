@@ -1,6 +1,7 @@
 """The object that encodes with a checkpoint."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,13 @@ import timm
 import torch
 
 import slimp_pipeline
+from slimp_pipeline.images.augment import plain_view
 from slimp_pipeline.images.decode import DecodedImages
+from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP, image_weights, load
+from slimp_pipeline.models.slimp import SLIMP, Batch
+from slimp_pipeline.parameters import LossParams, Objective, Pooling
+from slimp_pipeline.tables.encoding import encode
 
 
 def test_image_files_embed_as_they_do_by_way_of_the_image_store(folder, picture_files, pack_files):
@@ -85,3 +91,141 @@ def test_image_weights_load_into_plain_timm_and_give_the_same_features(folder):
     picture = torch.randn(2, 3, 16, 16)
     with torch.inference_mode():
         assert torch.equal(plain(picture), load(folder).model.image_encoder(picture))
+
+
+# Lesions of three patients, not patient by patient. Rows 0 and 3 have equal metadata, and so have patients a and o.
+ROWS = pd.DataFrame(
+    {
+        "patient_id": ["q", "a", "q", "o", "a", "q"],
+        "diameter_mm": [3.0, 5.0, np.nan, 3.0, 5.0, 7.0],
+        "site": ["arm", "arm", "leg", "arm", "leg", "back"],
+        "age_years": [60.0, 40.0, 60.0, 40.0, 40.0, 60.0],
+        "sex": ["male", "female", "male", "female", "female", "male"],
+    }
+)
+OWNER = torch.tensor([0, 1, 0, 2, 1, 0])  # q, a, o
+LESION_GROUPS, PATIENT_GROUPS = torch.tensor([0, 1, 2, 0, 3, 4]), torch.tensor([0, 1, 1])
+
+
+@pytest.fixture
+def make_checkpoint(model_settings, encoding):
+    def make(objective: str = "slimp", pooling: str = "mean") -> Checkpoint:
+        torch.manual_seed(0)
+        arguments = {**model_settings.image_encoder.arguments, "proj_drop_rate": 0.5}
+        image_encoder = model_settings.image_encoder.model_copy(update={"arguments": arguments})
+        settings = model_settings.model_copy(update={"pooling": pooling, "image_encoder": image_encoder})
+        loss = LossParams(objective=objective)
+        return Checkpoint(SLIMP(settings, loss, encoding).state_dict(), settings, loss, encoding)
+
+    return make
+
+
+@pytest.fixture
+def image(checkpoint) -> np.ndarray:
+    """Image embeddings of the rows."""
+    return PretrainedSLIMP(checkpoint).encode_canvases(*canvases())
+
+
+def canvases() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (6, 3, 20, 20), generator=generator, dtype=torch.uint8), torch.full((6,), 20)
+
+
+def batch_of(checkpoint: Checkpoint, model: SLIMP) -> Batch:
+    """The rows as training would hand them to the model."""
+    own = ROWS.iloc[[0, 1, 3]]
+    lesion, patient = (
+        {name: torch.from_numpy(values) for name, values in encode(level, rows).items()}
+        for level, rows in ((checkpoint.encoding.lesion, ROWS), (checkpoint.encoding.patient, own))
+    )
+    views = plain_view(*canvases(), 16, model.image_mean, model.image_std)
+    return Batch(views, lesion, patient, OWNER, LESION_GROUPS, PATIENT_GROUPS)
+
+
+def same_partition(first: np.ndarray, second: np.ndarray) -> bool:
+    return bool(((first[:, None] == first) == (second[:, None] == second)).all())
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("objective", get_args(Objective))
+def test_contrasts_are_those_of_the_models_own_forward_pass(make_checkpoint, objective):
+    encoder = PretrainedSLIMP(make_checkpoint(objective))
+    _, expected = encoder.model(batch_of(encoder.checkpoint, encoder.model))
+    contrasts = encoder.contrast(encoder.encode_canvases(*canvases()), ROWS)
+    assert contrasts.keys() == expected.keys()
+    for name, (left, right, groups) in contrasts.items():
+        assert left.dtype == right.dtype == np.float32
+        assert groups.dtype == np.int64
+        np.testing.assert_allclose(left, expected[name].left_ND.numpy(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(right, expected[name].right_ND.numpy(), rtol=1e-4, atol=1e-6)
+        assert same_partition(groups, expected[name].groups_N.numpy())
+
+
+def test_groups_are_rows_of_equal_metadata_and_patients_stand_as_they_first_appear(make_checkpoint, image):
+    contrasts = PretrainedSLIMP(make_checkpoint()).contrast(image, ROWS)
+    assert {name: values[0].shape for name, values in contrasts.items()} == {"lesion": (6, 8), "patient": (3, 8)}
+    assert same_partition(contrasts["lesion"][2], np.array([0, 1, 2, 0, 3, 4]))
+    patient = contrasts["patient"]
+    assert same_partition(patient[2], np.array([0, 1, 1]))
+    np.testing.assert_allclose(patient[1][1], patient[1][2], rtol=1e-4, atol=1e-6)  # a and o
+    assert not np.allclose(patient[1][0], patient[1][1], atol=1e-3)
+    assert not np.allclose(patient[0][1], patient[0][2], atol=1e-3)  # their lesions differ
+
+
+def test_flat_rows_are_of_one_group_where_both_levels_coincide(make_checkpoint, image):
+    rows = ROWS.assign(site="arm", diameter_mm=[1.0, 1.0, 1.0, 1.0, 2.0, 2.0])
+    _, right, groups = PretrainedSLIMP(make_checkpoint("flat")).contrast(image, rows)["flat"]
+    # a and o coincide at the patient level, q differs: (q 1), (a 1), (q 1), (o 1), (a 2), (q 2)
+    assert same_partition(groups, np.array([0, 1, 0, 1, 2, 3]))
+    distance = np.abs(right[:, None] - right).max(axis=2)
+    assert ((distance < 1e-5) == (groups[:, None] == groups)).all()
+
+
+def test_simclr_contrasts_each_image_with_itself_whatever_the_metadata(make_checkpoint, image):
+    encoder = PretrainedSLIMP(make_checkpoint("simclr"))
+    contrasts = encoder.contrast(image, ROWS)
+    assert list(contrasts) == ["views"]
+    left, right, groups = contrasts["views"]
+    np.testing.assert_array_equal(left, right)
+    assert len(set(groups.tolist())) == 6
+    with torch.inference_mode():
+        projected = encoder.model.objective.projection(torch.from_numpy(image)).numpy()
+    np.testing.assert_allclose(left, projected, rtol=1e-5, atol=1e-6)
+    bare = encoder.contrast(image, ROWS[["patient_id"]])
+    np.testing.assert_allclose(bare["views"][0], left, rtol=1e-5, atol=1e-6)
+
+
+def test_a_mean_phenotype_is_the_mean_of_image_and_metadata_of_a_patients_lesions(checkpoint, image):
+    encoder = PretrainedSLIMP(checkpoint)
+    joined = np.concatenate([image, encoder.encode_metadata(ROWS)], axis=1)
+    expected = np.stack([joined[[0, 2, 5]].mean(axis=0), joined[[1, 4]].mean(axis=0), joined[3]])
+    phenotype = encoder.encode_phenotypes(image, ROWS)
+    assert phenotype.dtype == np.float32
+    np.testing.assert_allclose(phenotype, expected, rtol=1e-5, atol=1e-6)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+def test_phenotypes_are_those_of_the_models_own_forward_pass(make_checkpoint, pooling):
+    encoder = PretrainedSLIMP(make_checkpoint(pooling=pooling))
+    phenotype = encoder.encode_phenotypes(encoder.encode_canvases(*canvases()), ROWS)
+    assert phenotype.shape == (3, encoder.model.pooling.out_dim)
+    _, expected = encoder.model(batch_of(encoder.checkpoint, encoder.model))
+    left = encoder.model.objective.outer.patient.left(torch.from_numpy(phenotype))
+    torch.testing.assert_close(left, expected["patient"].left_ND, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+def test_the_order_and_index_of_rows_do_not_change_a_patients_phenotype(make_checkpoint, image, pooling):
+    encoder = PretrainedSLIMP(make_checkpoint(pooling=pooling))
+    order = [3, 5, 4, 0, 2, 1]  # patients first appear as o, q, a
+    shuffled = encoder.encode_phenotypes(image[order], ROWS.iloc[order])
+    np.testing.assert_allclose(shuffled[[1, 2, 0]], encoder.encode_phenotypes(image, ROWS), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+def test_no_rows_give_no_phenotypes_of_the_right_width(make_checkpoint, image, pooling):
+    encoder = PretrainedSLIMP(make_checkpoint(pooling=pooling))
+    phenotype = encoder.encode_phenotypes(image[:0], ROWS.iloc[:0])
+    assert phenotype.shape == (0, encoder.model.pooling.out_dim)
+    assert phenotype.dtype == np.float32

@@ -1,13 +1,21 @@
 """Small inputs of a report: two classes, one of them with a hostile name."""
 
+import json
+import shutil
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from slimp_pipeline.evaluation.compare import COMPARISON_COLUMNS, PAIR_COLUMNS
+from slimp_pipeline.evaluation.missingness import MISSINGNESS_COLUMNS
+from slimp_pipeline.evaluation.known_truth import TRUTH_COLUMNS
 from slimp_pipeline.evaluation.records import DIFFERENCE_COLUMNS, RESULT_COLUMNS
+from slimp_pipeline.evaluation.subgroups import SUBGROUP_COLUMNS
 from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.reporting import figures
-from slimp_pipeline.reporting.page import Role
+from slimp_pipeline.reporting.page import Measured, Role
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 CLASSES = [HOSTILE, "NEV"]
@@ -109,3 +117,142 @@ def drawn(results, predictions, history, splits):
 @pytest.fixture
 def gallery():
     return [[{"src": PIXEL, "label": HOSTILE, "image_id": ""}] * 5] * 3
+
+
+@pytest.fixture
+def retrieval():
+    """Images find those of their diagnosis, and metadata; by three methods and by chance."""
+    rows = []
+    for number, method in enumerate(("chance", "random_init", "slimp")):  # not the order of the page
+        for features, metrics in (
+            ("image", ("precision_at_1", "precision_at_10", "mean_average_precision")),
+            ("image to lesion", ("recall_at_5",)),
+        ):
+            if features == "image" or method != "random_init":
+                for draw, more in (("0", 0.5), ("all", 0.0)):
+                    for place, metric in enumerate(metrics):
+                        value = 0.1 * (number + 1) + 0.01 * place + more
+                        line = ["small", method, features, "retrieval", "all", draw, metric]
+                        rows.append([*line, value, value - 0.05, value + 0.06, 30, 10])
+    return pd.DataFrame(rows, columns=RESULT_COLUMNS)
+
+
+@pytest.fixture
+def missingness():
+    """One field that is never missing, one whose gaps tell the label, and one whose gaps don't."""
+    rows = [
+        ["age_years", "patient", 0.0, 0.0, 0.0, 0.5, np.nan, np.nan, 40, 20, False],
+        [f"quiet{HOSTILE}", "lesion", 0.125, 0.1, 0.15, 0.52, 0.41, 0.63, 40, 20, False],
+        ["diameter_mm", "lesion", 0.3, 0.0, 0.45, 0.734, 0.656, 0.812, 40, 20, True],
+    ]
+    return pd.DataFrame(rows, columns=MISSINGNESS_COLUMNS)
+
+
+@pytest.fixture
+def subgroups():
+    """Two methods on two sexes, one of them too few patients, and on age bands."""
+    rows = []
+    for field, groups in (("sex", (HOSTILE, "female", "not known")), ("age_years", ("under 40", "40 or older"))):
+        for number, group in enumerate(groups):
+            for method, add in (("random_init", 0.0), ("slimp", 0.1)):
+                for features in ("image", "image+lesion+patient"):
+                    place = [field, group, method, features]
+                    if group == "female":
+                        rows.append([*place, "", np.nan, np.nan, np.nan, 3, 7, True])
+                        continue
+                    more = add + (0.05 if features != "image" else 0.0)
+                    for metric, start in (("macro_auroc", 0.6), ("balanced_accuracy", 0.4)):
+                        if (group, metric) != ("not known", "macro_auroc"):  # a group of one class has no AUROC
+                            value = start + 0.01 * number + more
+                            rows.append([*place, metric, value, value - 0.1, value + 0.1, 20 + number, 40, False])
+    return pd.DataFrame(rows, columns=SUBGROUP_COLUMNS)
+
+
+@pytest.fixture
+def measured(results, retrieval, differences, missingness, subgroups):
+    truth = pd.DataFrame(
+        [
+            ["patient's sun damage", method, "R2", value, value - 0.1, value + 0.1, 0.0, 30]
+            for method, value in (("random_init", 0.123), ("slimp", 0.456))
+        ],
+        columns=TRUTH_COLUMNS,
+    )
+    return Measured(pd.concat([results, retrieval]), differences, missingness, subgroups, truth)
+
+
+def comparison(value_by_method, half_width=0.04, *, features="image", protocol="linear_probe", num_runs=3):
+    """Values and pairs of methods in two metrics, of which the second turns the order round."""
+    values, pairs = [], []
+    sd = 0.0123 if num_runs > 1 else np.nan
+    for metric, sign in (("balanced_accuracy", 1), ("macro_auroc", -1)):
+        by_method = {method: 0.5 + sign * (value - 0.5) for method, value in value_by_method.items()}
+        for method, value in by_method.items():
+            line = ["small", features, protocol, metric, method, num_runs, value, value - 0.06, value + 0.05, sd]
+            values.append(line)
+        names = list(by_method)
+        for place, one in enumerate(names):
+            for other in names[place + 1 :]:
+                difference = by_method[one] - by_method[other]
+                low, high = difference - half_width, difference + half_width
+                line = ["small", features, protocol, metric, one, other, difference, low, high, low <= 0 <= high, 0]
+                pairs.append(line)
+    return pd.DataFrame(values, columns=COMPARISON_COLUMNS), pd.DataFrame(pairs, columns=PAIR_COLUMNS)
+
+
+@pytest.fixture
+def compared():
+    return comparison
+
+
+OPTIONS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium isn't installed")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if not chromium or not chromedriver:
+        pytest.skip("chromium and chromedriver aren't installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in (*OPTIONS.split(" "), f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """Open a page at a width, wait for its figures, and check that it stands alone and nothing is cut off."""
+
+    def show(text, width_px, num_figures):
+        (tmp_path / "page.html").write_text(text)
+        metrics = {"width": width_px, "height": 900, "deviceScaleFactor": 1, "mobile": width_px < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        for log in ("performance", "browser"):
+            browser.get_log(log)  # of the page before
+        browser.get((tmp_path / "page.html").as_uri())
+        drawn = ".js-plotly-plot .cartesianlayer .subplot.xy"
+        deadline = time.monotonic() + 20
+        while len(browser.find_elements("css selector", drawn)) < num_figures and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for selector in (drawn, ".plotly-graph-div"):
+            assert len(browser.find_elements("css selector", selector)) == num_figures
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width_px
+        parts = "h1, h2, h3, p, .brief, .card, .scroll, .figures > div, .gallery"
+        beyond = f"return [...document.querySelectorAll('{parts}')].filter("
+        beyond += "e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML)"
+        assert not browser.execute_script(beyond)
+        assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+        messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+        assert {url.split(":", 1)[0] for url in urls} <= {"file", "data"}
+        return browser
+
+    return show

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from slimp_pipeline.tables.duplicates import find_duplicates
 
 
-def images_of(hashes, patients=None, digests=None, folds=None) -> pd.DataFrame:
+def images_of(hashes, patients=None, digests=None, folds=None, lesions=None) -> pd.DataFrame:
     count = len(hashes)
     return pd.DataFrame(
         {
             "image_id": [f"i{row:03d}" for row in range(count)],
+            "lesion_id": lesions or [f"l{row}" for row in range(count)],
             "patient_id": patients or [f"p{row}" for row in range(count)],
             "fold": folds or [0] * count,
             "sha256": digests or [f"s{row}" for row in range(count)],
@@ -72,3 +73,14 @@ def test_a_cohort_of_none_or_one_image_has_no_duplicates_but_the_columns(hashes)
     found = find_duplicates(images_of(hashes), max_bits=3)
     assert found.empty
     assert list(found) == ["image_a", "image_b", "kind", "across_folds"]
+
+
+def test_a_lesion_that_two_patients_share_is_found_and_told_apart_from_one_patients_lesion():
+    far = [0, 2**64 - 1, 2**40 - 1, 2**20 - 1]
+    images = images_of(far, patients=["p0", "p1", "p2", "p2"], lesions=["l0", "l0", "l1", "l1"], folds=[0, 1, 0, 0])
+    assert find_duplicates(images, 3).to_numpy().tolist() == [["i000", "i001", "same lesion", True]]
+
+
+def test_a_shared_picture_of_a_shared_lesion_stands_once():
+    images = images_of([7, 7], lesions=["l0", "l0"])
+    assert find_duplicates(images, 3)["kind"].tolist() == ["near"]

@@ -176,3 +176,12 @@ def test_published_splits_are_reused_with_their_folds(tmp_path):
     first.to_csv(tmp_path / "splits.csv", index=False)
     again = split_patients(lesions, FeatureParams(split_file=tmp_path / "splits.csv", seed=9))
     pd.testing.assert_frame_equal(again, first)
+
+
+@pytest.mark.parametrize("level", ["lesion", "image"])
+def test_a_split_that_leaks_keeps_its_own_groups_together_and_breaks_patients(make_lesions, level):
+    lesions = make_lesions([f"p{row // 4}" for row in range(96)], lesion_id=[f"l{row // 2}" for row in range(96)])
+    splits = split_patients(lesions, FeatureParams(split_level=level, num_folds=3))
+    merged = splits.merge(lesions[["image_id", "lesion_id"]], on="image_id")
+    assert merged.groupby(f"{level}_id")["fold"].nunique().max() == 1
+    assert merged.groupby("patient_id")["fold"].nunique().max() > 1

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import FeatureParams, SamplerParams
+from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding
 from slimp_pipeline.tables.splits import partition, split_patients
 from slimp_pipeline.training import pretrain
-from slimp_pipeline.training.pretrain import ALL, Cohort, pretrain_partitions, training_partitions
+from slimp_pipeline.training.pretrain import ALL, Cohort, check_contrast, pretrain_partitions, training_partitions
 
 
 def silent(*_args) -> None:
@@ -156,3 +157,29 @@ def test_the_same_settings_resume_and_changed_ones_start_anew(cohort, tiny, mode
     steps(lambda _partition, step, _values: fresh.append(step), learning_rate=1e-3)
     assert min(resumed) > min(fresh) == 1
     assert len(list(tmp_path.iterdir())) == 2
+
+
+EMPTY = LevelEncoding(fields={})
+FULL = LevelEncoding(fields={"site": CategoricalEncoding(categories=["arm"])})
+
+
+@pytest.mark.parametrize(
+    ("objective", "lesion", "patient"),
+    [
+        ("slimp", EMPTY, EMPTY),
+        ("flat", EMPTY, EMPTY),
+        ("inner_only", EMPTY, FULL),
+        ("outer_only", FULL, EMPTY),
+    ],
+)
+def test_an_objective_that_has_nothing_to_contrast_images_with_is_refused(objective, lesion, patient):
+    encoding = Encoding(lesion=lesion, patient=patient, num_patients=3)
+    with pytest.raises(ValueError, match=rf"cohort clinic has no metadata fields .*'{objective}'.* to simclr"):
+        check_contrast("clinic", encoding, objective)
+
+
+def test_one_level_without_fields_is_said_and_images_alone_are_enough_for_simclr(caplog):
+    with caplog.at_level("INFO", logger="slimp_pipeline"):
+        check_contrast("clinic", Encoding(lesion=FULL, patient=EMPTY, num_patients=3), "slimp")
+        assert "no metadata fields of the level patient" in caplog.text
+        check_contrast("clinic", Encoding(lesion=EMPTY, patient=EMPTY, num_patients=3), "simclr")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from itertools import combinations
+from math import lcm
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ def compare_runs(
             linear probe and every baseline), on the same resamples of patients and of seeds.
 
     Raises:
-        ValueError: If a version isn't there, or runs were evaluated on other images, folds or labels.
+        ValueError: If a version isn't there, or runs were evaluated on other images, patients, folds or labels.
     """
     loaded = _load(versions, groups, cohort)
     gathered: dict[Key, dict[int, list[dict[str, np.ndarray]]]] = {}
@@ -51,9 +52,9 @@ def compare_runs(
             named = key._replace(method=_labelled(key.method, label))
             gathered.setdefault(named, {}).setdefault(position, []).append(values)
     over_runs = {key: _stack(by_position) for key, by_position in gathered.items()}
-    num_runs = max(len(next(iter(values.values()))) for values in over_runs.values())
+    counts = [len(next(iter(values.values()))) for values in over_runs.values()]
     rng = np.random.default_rng(settings.seed)
-    runs_RS = rng.integers(num_runs, size=(settings.num_resamples, num_runs))
+    runs_RS = rng.integers(lcm(*counts), size=(settings.num_resamples, max(counts)))
     resampled = {
         key: {metric: _resample_runs(values_SR, runs_RS) for metric, values_SR in values.items()}
         for key, values in over_runs.items()
@@ -79,11 +80,12 @@ def _load(
     expected: tuple[str, pd.DataFrame] | None = None
     for label, position, version in runs:
         predictions = versions[version]()
-        tested = predictions[["image_id", "draw", "label"]].drop_duplicates().sort_values("image_id", ignore_index=True)
+        tested = predictions[["image_id", "patient_id", "draw", "label"]].drop_duplicates()
+        tested = tested.sort_values("image_id", ignore_index=True)
         if expected and not tested.astype(str).equals(expected[1].astype(str)):
             raise ValueError(
-                f"runs {expected[0]} and {version} were tested on other images, folds or labels of {cohort}: they "
-                "can't be compared. Evaluate both with the same features.seed, num_folds and split_file."
+                f"runs {expected[0]} and {version} were tested on other images, patients, folds or labels of {cohort}: "
+                "they can't be compared. Evaluate both with the same features.seed, num_folds and split_file."
             )
         expected = expected or (version, tested)
         if not groups:
@@ -111,7 +113,10 @@ def _stack(by_position: dict[int, list[dict[str, np.ndarray]]]) -> dict[str, np.
 
 
 def _resample_runs(values_SR: np.ndarray, runs_RS: np.ndarray) -> np.ndarray:
-    """Mean over runs, then over as many runs drawn with replacement for each resample of patients; (1 + R,)."""
+    """Mean over runs, then over as many runs drawn with replacement for each resample of patients; (1 + R,).
+
+    The numbers drawn are below a multiple of the number of runs: what is left over is a run, each as likely.
+    """
     num_runs = len(values_SR)
     drawn_RS = runs_RS[:, :num_runs] % num_runs
     resampled_R = values_SR[drawn_RS, np.arange(1, values_SR.shape[1])[:, None]].mean(axis=1)
@@ -130,8 +135,9 @@ def _values(
             of_runs_S = over_runs[key][metric][:, 0]
             sd = float(of_runs_S.std(ddof=1)) if len(of_runs_S) > 1 else float("nan")
             value = float(value_R[0])
-            low, high = interval(value, value_R[1:], settings.confidence)
-            rows.append([cohort, key.features, key.protocol, metric, key.method, len(of_runs_S), value, low, high, sd])
+            low, high = np.clip(interval(value, value_R[1:], settings.confidence), 0, 1)  # as all metrics are
+            place = [cohort, key.features, key.protocol, metric, key.method, len(of_runs_S)]
+            rows.append([*place, value, float(low), float(high), sd])
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 

@@ -10,6 +10,10 @@ from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import ModelParams, TrainingParams
 from slimp_pipeline.tables.splits import ALL, check_patient_disjoint, partition, partition_names, rows_digest
 
+LEAK_WARNING = (
+    "The split is by %s: patients stand on both sides of it. This run shows what a leak adds; its figures are no "
+    "results. For results set features.split_level to patient."
+)
 _WHERE_IT_RAN = {"device", "num_workers", "mixed_precision", "checkpoint_every_steps"}
 
 

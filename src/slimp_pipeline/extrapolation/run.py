@@ -32,12 +32,12 @@ class Side:
 
     rows: pd.DataFrame
     store: ImageStore
-    fields: dict[str, FieldSpec]
 
 
 def extrapolate(
     reference: Side,
     target: Side,
+    fields: Mapping[str, FieldSpec],
     splits: pd.DataFrame,
     encoders: Mapping[str, Checkpoint],
     settings: ExtrapolationParams,
@@ -54,6 +54,7 @@ def extrapolate(
     Args:
         reference: Who lends.
         target: Who borrows.
+        fields: What is lent: fields of the reference.
         splits: The target's splits.
         encoders: Partition -> checkpoint; the one partition `all` where the reference is another cohort.
         settings: Neighbours.
@@ -92,7 +93,7 @@ def extrapolate(
             query_keys=query_keys,
             reference_keys=reference_keys,
         )
-        borrowed = borrow(lenders, reference.fields, index_QK, similarity_QK, settings.temperature)
+        borrowed = borrow(lenders, fields, index_QK, similarity_QK, settings.temperature)
         ids = target.rows[["image_id", "patient_id"]].reset_index(drop=True).assign(partition=name)
         nearest_id = lenders["image_id"].to_numpy()[borrowed[NEAREST_ROW]]
         tables.append(pd.concat([ids, borrowed.drop(columns=NEAREST_ROW).assign(nearest_image_id=nearest_id)], axis=1))
@@ -112,7 +113,7 @@ def tested_rows(borrowed: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
 
 
 def worth(
-    target: Side,
+    target_rows: pd.DataFrame,
     splits: pd.DataFrame,
     borrowed: pd.DataFrame,
     image_embeddings: Mapping[str, np.ndarray],
@@ -132,13 +133,13 @@ def worth(
     embeddings = {}
     for name, checkpoint in encoders.items():
         encoder, own = PretrainedSLIMP(checkpoint, device), borrowed[borrowed["partition"] == name]
-        own = target.rows[["image_id"]].merge(own, on="image_id", how="left")
-        for suffix, frame in (("", target.rows), (EXTRAPOLATED, own)):
+        own = target_rows[["image_id"]].merge(own, on="image_id", how="left")
+        for suffix, frame in (("", target_rows), (EXTRAPOLATED, own)):
             embeddings[f"{method}{suffix}.{name}.image"] = image_embeddings[name]
             embeddings[f"{method}{suffix}.{name}.lesion"] = encoder.encode_metadata(frame)
             embeddings[f"{method}{suffix}.{name}.patient"] = encoder.encode_patients(frame)
     asked = settings.model_copy(update={"protocols": ["linear_probe"], "features": ["image", _ALL_FEATURES]})
-    predictions = predict(target.rows, splits, embeddings, encodings, cohort, asked)
+    predictions = predict(target_rows, splits, embeddings, encodings, cohort, asked)
     predictions = predictions[predictions["protocol"] == "linear_probe"]
     alone = (predictions["method"] == method + EXTRAPOLATED) & (predictions["features"] == "image")
     results, averaged = measure(cohort, predictions[~alone], settings)
@@ -169,5 +170,7 @@ _PICTURE = ("sha256", "perceptual_hash")
 
 
 def _pictures(side: Side, rows: pd.DataFrame) -> pd.DataFrame:
-    hashes = side.store.table()[list(_PICTURE)].astype(str)
+    hashes = side.store.table()[list(_PICTURE)]
+    # A store with refused images has its hashes as float64, another as uint64: both are compared as float64.
+    hashes = hashes.astype({"perceptual_hash": "float64"}).astype(str)
     return hashes.loc[rows["store_index"].astype(int)].reset_index(drop=True)

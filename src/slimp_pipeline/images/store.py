@@ -1,6 +1,7 @@
 """The image store: one memory-mapped Arrow IPC file of encoded images, read by row."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,7 @@ def pack(images: pd.DataFrame, settings: IngestParams) -> Iterator[pa.RecordBatc
         images: One row per image: image_id, path, key (inside an HDF5 file, else empty).
         settings: Limits, quality, number of processes.
     """
+    images = images.assign(path=images["path"].map(os.path.abspath))  # workers outlive a change of folder
     tasks = [images.iloc[i : i + _IMAGES_PER_TASK] for i in range(0, len(images), _IMAGES_PER_TASK)]
     workers = Parallel(n_jobs=min(settings.num_processes, max(1, len(tasks))), return_as="generator")
     work = (delayed(_pack_batch)(task[["image_id", "path", "key"]].to_dict("list"), settings) for task in tasks)

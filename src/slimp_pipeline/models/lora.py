@@ -26,6 +26,7 @@ class LowRankUpdate(nn.Module):
 
 def add_lora(encoder: nn.Module, rank: int) -> None:
     """Give every linear and every ungrouped convolution layer a trainable low-rank update; nothing else trains."""
+    encoder.requires_grad_(False)
     for module in list(encoder.modules()):
         if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1):
             parametrize.register_parametrization(module, "weight", LowRankUpdate(module.weight, rank))

@@ -80,6 +80,8 @@ class PretrainedSLIMP:
             image_ND: Image embeddings of N lesions, as `encode_images` gives them.
             frame: Their rows: patient_id and the lesion fields.
         """
+        if frame.empty:
+            return np.empty((0, int(self.model.pooling.out_dim)), dtype=np.float32)  # type: ignore[arg-type]
         patient_N = torch.from_numpy(pd.factorize(frame["patient_id"])[0]).to(self.device)
         image, lesion = (torch.from_numpy(x).to(self.device) for x in (image_ND, self.encode_metadata(frame)))
         return self.model.phenotype(image, lesion, patient_N, int(patient_N.max()) + 1).float().cpu().numpy()

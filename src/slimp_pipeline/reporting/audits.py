@@ -12,7 +12,7 @@ def retrieval_table(results: pd.DataFrame) -> list[dict[str, Any]]:
     """Retrieval by what is looked up, every method beside chance.
 
     Returns:
-        Groups: title, metrics, and lines of method and cells of value and range.
+        Groups: title, metrics, and lines of method and cells of value and range; None where nothing was measured.
     """
     chosen = results[results["protocol"] == "retrieval"]
     if chosen.empty:
@@ -23,7 +23,7 @@ def retrieval_table(results: pd.DataFrame) -> list[dict[str, Any]]:
         metrics = list(dict.fromkeys(rows["metric"]))
         cells = rows.set_index(["method", "metric"])
         lines = [
-            {"method": method_name(name), "cells": [_estimate(cells.loc[(name, metric)]) for metric in metrics]}
+            {"method": method_name(name), "cells": [_known(cells, (name, metric)) for metric in metrics]}
             for name in in_order(rows["method"])
         ]
         title = "image to images of its diagnosis" if features == "image" else features
@@ -35,7 +35,7 @@ def missingness_table(missingness: pd.DataFrame) -> dict[str, Any]:
     """What "is missing" alone tells of the label; fields that are never missing are left out.
 
     Returns:
-        lines, and the names of the fields that warn.
+        lines, the names of the fields that warn, and whether anything could be measured.
     """
     shown = missingness[missingness["missing_share"] > 0].sort_values("auroc", ascending=False, kind="stable")
     lines = [
@@ -50,7 +50,8 @@ def missingness_table(missingness: pd.DataFrame) -> dict[str, Any]:
         }
         for row in shown.itertuples()
     ]
-    return {"lines": lines, "warned": [line["field"] for line in lines if line["warning"]]}
+    warned = [line["field"] for line in lines if line["warning"]]
+    return {"lines": lines, "warned": warned, "measured": len(missingness) > 0}
 
 
 def subgroup_tables(subgroups: pd.DataFrame) -> list[dict[str, Any]]:
@@ -71,7 +72,7 @@ def subgroup_tables(subgroups: pd.DataFrame) -> list[dict[str, Any]]:
                     "num_patients": int(own["num_patients"].iloc[0]),
                     "num_images": int(own["num_images"].iloc[0]),
                     "too_small": bool(own["too_small"].iloc[0]),
-                    "cells": [_estimate(cells.loc[name]) if name in cells.index else None for name in metrics],
+                    "cells": [_known(cells, name) for name in metrics],
                 }
             )
         tables.append(
@@ -85,9 +86,31 @@ def subgroup_tables(subgroups: pd.DataFrame) -> list[dict[str, Any]]:
     return tables
 
 
-def _estimate(row: pd.Series) -> dict[str, str]:
+def known_truth_table(known_truth: pd.DataFrame) -> dict[str, Any] | None:
+    """What of a fabricated cohort's causes is found, by method; None for a real cohort."""
+    if known_truth.empty:
+        return None
+    methods = in_order(known_truth["method"])
+    lines = []
+    for (question, measure), rows in known_truth.groupby(["question", "measure"], sort=False):
+        cells = rows.set_index("method")
+        lines.append(
+            {
+                "question": question,
+                "measure": measure,
+                "chance": f"{rows['chance'].iloc[0]:g}",
+                "cells": [_known(cells, name) for name in methods],
+            }
+        )
+    return {"methods": [method_name(name) for name in methods], "lines": lines}
+
+
+def _known(cells: pd.DataFrame, place: Any) -> dict[str, str] | None:
+    if place not in cells.index:
+        return None
+    row = cells.loc[place]
     return {"value": f"{row['value']:.3f}", "range": f"[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"}
 
 
 def _spoken(metric: str) -> str:
-    return metric.replace("_at_", " @ ").replace("_", " ")
+    return metric.replace("_at_", " @\N{NO-BREAK SPACE}").replace("_", " ")

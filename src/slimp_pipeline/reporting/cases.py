@@ -29,10 +29,10 @@ def picture_cases(
     """
     by_target = target_rows.set_index("image_id")
     by_reference = reference_rows.set_index("image_id")
+    names = compared_columns(cases, by_target)
     drawn: dict[str, list[dict[str, Any]]] = {"best": [], "worst": []}
     for case in cases.to_dict("records"):
         own, lender = by_target.loc[case["image_id"]], by_reference.loc[case["nearest_image_id"]]
-        names = [name for name in str(case["fields"]).split(", ") if name in by_target and name in cases]
         drawn[case["case"]].append(
             {
                 "pictures": [
@@ -46,6 +46,17 @@ def picture_cases(
             }
         )
     return drawn
+
+
+def compared_columns(cases: pd.DataFrame, target_rows: pd.DataFrame) -> list[str]:
+    """Columns of the compared fields that both tables have; a checkbox group has one per option."""
+    fields = str(cases["fields"].iloc[0]).split(", ") if len(cases) else []
+    return [
+        column
+        for name in fields
+        for column in cases
+        if (column == name or column.startswith(f"{name}.")) and column in target_rows
+    ]
 
 
 def text_of(value: Any) -> str:

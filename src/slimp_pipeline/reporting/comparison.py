@@ -12,6 +12,7 @@ from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, method
 
 _FOLDER = resources.files(__package__)
 _COMPARED = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
+_NUM_SAID = 6  # differences named in brief; all stand in the tables
 _FIGURE_OPTIONS = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage"]]}
 
 
@@ -33,10 +34,11 @@ def render_comparison(cohort: str, values: pd.DataFrame, pairs: pd.DataFrame, co
         for (protocol, features), part in probes.groupby(["protocol", "features"], sort=False)
     ]
     template = Environment(autoescape=True).from_string(_FOLDER.joinpath("comparison.html").read_text())
-    num_runs = int(values["num_runs"].max())
+    runs = sorted(values["num_runs"].unique())
     return template.render(
         cohort=cohort,
-        num_runs=f"{num_runs} runs of every method" if num_runs > 1 else "One run of every method",
+        num_runs=_runs(runs),
+        several=runs[-1] > 1,
         level=f"{100 * confidence:g}",
         num_comparisons=len(pairs),
         brief=_brief(values, pairs, metrics[0]),
@@ -55,14 +57,12 @@ def _section(
     own = pairs[(pairs["features"] == features) & (pairs["protocol"] == protocol)]
     first = shown[shown["metric"] == metrics[0]].sort_values("value", ascending=False)
     figures = [
-        critical_difference_figure(
-            _named(shown[shown["metric"] == metric]), _named(own[own["metric"] == metric]), METRIC_NAMES[metric]
-        )
+        critical_difference_figure(shown[shown["metric"] == metric], own[own["metric"] == metric], METRIC_NAMES[metric])
         for metric in metrics[:2]
     ]
     cells = shown.set_index(["method", "metric"])
     return {
-        "title": title.replace("+", " + "),
+        "title": title.replace("+", " + ").replace("_", " "),
         "metrics": [METRIC_NAMES[metric] for metric in metrics],
         "compared": METRIC_NAMES[metrics[0]],
         "figures": [
@@ -102,7 +102,7 @@ def _turned(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cell(row: Any, value: str, form: str) -> dict[str, str]:
-    if pd.isna(row[value]):
+    if any(pd.isna(row[name]) for name in (value, "ci_low", "ci_high")):
         return {"value": "not measurable", "range": "", "verdict": "", "sd": ""}
     sd = row.get("sd_between_runs")
     verdict = "" if value == "value" else ("within noise" if row["ci_low"] <= 0 <= row["ci_high"] else "outside noise")
@@ -125,13 +125,22 @@ def _brief(values: pd.DataFrame, pairs: pd.DataFrame, metric: str) -> dict[str, 
     own = pairs[
         (pairs["metric"] == metric)
         & (pairs["features"] == "image")
-        & pairs["method"].isin(chosen["method"])
+        & (pairs["protocol"] == "linear_probe")
         & pairs["reference"].isin(chosen["method"])
-    ]
-    outside = own[~own["within_noise"]]
-    lines += [_said(row) for row in outside.itertuples()]
-    lines.append(f"{len(own) - len(outside)} of {len(own)} differences between these are within noise.")
+    ].dropna(subset=["difference", "ci_low", "ci_high"])
+    outside = own[~own["within_noise"].astype(bool)].sort_values("difference", key=abs, ascending=False, kind="stable")
+    lines += [_said(row) for row in outside.iloc[:_NUM_SAID].itertuples()]
+    if len(outside) > _NUM_SAID:
+        lines.append(f"{len(outside) - _NUM_SAID} smaller differences are outside noise too: see the table.")
+    if len(own):
+        lines.append(f"{len(own) - len(outside)} of {len(own)} differences between these are within noise.")
     return {"metric": METRIC_NAMES[metric], "features": "image", "lines": lines}
+
+
+def _runs(counts: list[int]) -> str:
+    if len(counts) > 1:
+        return f"{counts[0]} to {counts[-1]} runs of a method"
+    return f"{counts[0]} runs of every method" if counts[0] > 1 else "One run of every method"
 
 
 def _said(row: Any) -> str:
@@ -139,8 +148,3 @@ def _said(row: Any) -> str:
     low, high = sorted((abs(row.ci_low), abs(row.ci_high)))
     names = f"{method_name(better)} over {method_name(worse)}"
     return f"{names}: +{abs(row.difference):.3f} [+{low:.3f}, +{high:.3f}], outside noise"
-
-
-def _named(table: pd.DataFrame) -> pd.DataFrame:
-    columns = [name for name in ("method", "reference") if name in table]
-    return table.assign(**{name: table[name].map(method_name) for name in columns})

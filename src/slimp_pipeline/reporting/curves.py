@@ -53,8 +53,9 @@ def low_shot_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") ->
     chosen = chosen[chosen["draw"] == ("all" if (chosen["draw"] == "all").any() else HOLDOUT)]
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.04)
     feature_sets = list(dict.fromkeys(chosen["features"]))
-    for column, of_patients in ((1, False), (2, True)):
-        kind = chosen[chosen["shots"].str.endswith("%") == of_patients]
+    of_patients = chosen["shots"].astype("str").str.endswith("%")
+    by_rows, by_share = chosen[~of_patients], chosen[of_patients]
+    for column, kind in ((1, by_rows), (2, by_share)):
         for method in in_order(kind["method"]):
             for features, rows in kind[kind["method"] == method].groupby("features", sort=False):
                 rows = rows.sort_values("shots", key=lambda shots: shots.str.rstrip("%").astype(float))
@@ -64,7 +65,7 @@ def low_shot_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") ->
                     mode="lines+markers",
                     name=f"{method_name(method)}, {features}",
                     legendgroup=f"{method}{features}",
-                    showlegend=column == 1,
+                    showlegend=column == 1 or not len(by_rows),
                     error_y=_error(rows),
                     line={"color": method_colour(method), "dash": _DASHES[feature_sets.index(features) % 4]},
                     row=1,
@@ -72,6 +73,7 @@ def low_shot_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") ->
                 )
     figure.update_xaxes(type="category")
     laid_out(figure, "Few labels", "linear probe, mean over draws and folds", "", METRIC_NAMES[metric])
+    figure.update_layout(height=440 + 15 * sum(trace.showlegend for trace in figure.data))
     figure.update_xaxes(title="images per class", row=1, col=1)
     figure.update_xaxes(title="share of patients", row=1, col=2)
     return figure
@@ -100,7 +102,7 @@ def robustness_figure(robustness: pd.DataFrame, metric: str = "balanced_accuracy
             )
         levels = own[own["kind"].str.startswith("no ")]
         figure.add_scatter(
-            x=levels["kind"].str.replace(" level", "<br>level"),
+            x=levels["kind"].str.removeprefix("no ").str.removesuffix(" level"),
             y=levels["value"],
             mode="markers",
             legendgroup=method,
@@ -112,8 +114,9 @@ def robustness_figure(robustness: pd.DataFrame, metric: str = "balanced_accuracy
             col=3,
         )
     laid_out(figure, "Worse metadata", "linear probe trained on intact rows", "", METRIC_NAMES[metric])
-    figure.update_xaxes(title="% of fields dropped", row=1, col=1)
-    figure.update_xaxes(title="% of fields corrupted", row=1, col=2)
+    figure.update_xaxes(title="% of fields<br>dropped", row=1, col=1)
+    figure.update_xaxes(title="% of fields<br>corrupted", row=1, col=2)
+    figure.update_xaxes(title="level<br>left out", tickangle=0, tickfont={"size": 10}, row=1, col=3)
     return figure
 
 

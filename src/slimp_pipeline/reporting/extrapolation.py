@@ -1,5 +1,6 @@
 """The extrapolation page: is borrowed metadata true, and what is it worth?"""
 
+import html
 from importlib import resources
 from typing import Any
 
@@ -9,7 +10,7 @@ from jinja2 import Environment
 from plotly.offline import get_plotlyjs
 
 from slimp_pipeline.evaluation.records import EXTRAPOLATED, summary_draw
-from slimp_pipeline.reporting.cases import text_of
+from slimp_pipeline.reporting.cases import compared_columns, text_of
 from slimp_pipeline.reporting.figures import laid_out
 from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES
 
@@ -20,6 +21,7 @@ _MEASURES = {
     "mean_absolute_error": "mean absolute error",
     "spearman": "rank correlation",
 }
+_FIGURE_OPTIONS = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage"]]}
 _COMPARED = ("balanced_accuracy", "macro_auroc", "malignant_auroc")
 
 
@@ -56,7 +58,7 @@ def render_extrapolation(
     if len(quality):
         figures.append(_coverage_figure(quality))
     template = Environment(autoescape=True).from_string(_FOLDER.joinpath("extrapolation.html").read_text())
-    fields = [name for name in str(cases["fields"].iloc[0]).split(", ") if name] if len(cases) else []
+    columns = compared_columns(cases, target_rows)
     return template.render(
         source=source,
         target=target,
@@ -64,12 +66,15 @@ def render_extrapolation(
         level=f"{100 * confidence:g}",
         brief=_brief(quality, worth),
         quality=_quality_lines(quality),
-        others=other_fields.to_dict("records"),
-        figures=[figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures],
+        others=[
+            {"reason": reason, "fields": list(rows["field"])}
+            for reason, rows in other_fields.groupby("reason", sort=False)
+        ],
+        figures=[figure.to_html(full_html=False, include_plotlyjs=False, config=_FIGURE_OPTIONS) for figure in figures],
         worth=_worth(results, worth),
         pictures=pictures,
-        cases=_case_lines(cases, target_rows, fields),
-        case_fields=fields,
+        cases=_case_lines(cases, target_rows, columns),
+        case_fields=columns,
         plotly=get_plotlyjs(),
         style=_FOLDER.joinpath("page.css").read_text(),
     )
@@ -97,9 +102,9 @@ def _brief(quality: pd.DataFrame, worth: pd.DataFrame) -> list[str]:
     for line in _quality_lines(quality):
         if line["measure"] in ("accuracy", "mean absolute error"):
             verdict = "better than chance" if line["beats"] else "no better than chance"
-            figure = f"{line['value']} {line['range']}, chance {line['chance']}"
+            figure = f"{line['value']} {line['range']}".strip() + f", chance {line['chance'] or 'not known'}"
             lines.append(f"{line['field']}: {line['measure']} {figure}; {verdict}")
-    for row in worth[worth["metric"] == _COMPARED[0]].itertuples():
+    for row in worth[worth["metric"] == _COMPARED[0]].dropna().itertuples():
         lines.append(
             f"borrowed metadata against {row.reference}: {row.difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}] "
             f"in {METRIC_NAMES[row.metric]}, {_verdict(row.ci_low, row.ci_high)}"
@@ -124,6 +129,8 @@ def _worth(results: pd.DataFrame, worth: pd.DataFrame) -> dict[str, Any]:
 
 
 def _cell(row: pd.Series, value: str, form: str) -> dict[str, str]:
+    if row[[value, "ci_low", "ci_high"]].isna().any():
+        return {"value": "not measurable", "range": "", "verdict": ""}
     interval = f"[{form.format(row['ci_low'])}, {form.format(row['ci_high'])}]"
     verdict = _verdict(row["ci_low"], row["ci_high"]) if value == "difference" else ""
     return {"value": form.format(row[value]), "range": interval, "verdict": verdict}
@@ -133,14 +140,13 @@ def _verdict(low: float, high: float) -> str:
     return "within noise" if low <= 0 <= high else "outside noise"
 
 
-def _case_lines(cases: pd.DataFrame, target_rows: pd.DataFrame, fields: list[str]) -> list[dict[str, Any]]:
+def _case_lines(cases: pd.DataFrame, target_rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
     truth = target_rows.set_index("image_id")
-    shown = [name for name in fields if name in cases and name in truth]
     return [
         {
             "case": case["case"],
             "similarity": f"{case['similarity']:.3f}",
-            "texts": [f"{text_of(case[name])} / {text_of(truth.loc[case['image_id'], name])}" for name in shown],
+            "texts": [f"{text_of(case[name])} / {text_of(truth.loc[case['image_id'], name])}" for name in columns],
         }
         for case in cases.to_dict("records")
     ]
@@ -148,7 +154,8 @@ def _case_lines(cases: pd.DataFrame, target_rows: pd.DataFrame, fields: list[str
 
 def _distance_figure(borrowed: pd.DataFrame) -> go.Figure:
     figure = go.Figure(go.Histogram(x=borrowed["similarity"], nbinsx=40, marker={"color": COLOURS[0]}))
-    return laid_out(figure, "How near the nearest is", "one count per target row", "cosine similarity", "rows")
+    subtitle = "one count per target row" + (" and partition" if len(borrowed["partition"].unique()) > 1 else "")
+    return laid_out(figure, "How near the nearest is", subtitle, "cosine similarity", "rows")
 
 
 def _coverage_figure(quality: pd.DataFrame) -> go.Figure:
@@ -159,7 +166,9 @@ def _coverage_figure(quality: pd.DataFrame) -> go.Figure:
         perfect = 1.0 if rows["measure"].iloc[0] == "accuracy" else 0.0
         gain = (rows["value"] - rows["chance"]) / (perfect - rows["chance"])
         line = {"color": COLOURS[number % len(COLOURS)]}
-        figure.add_scatter(x=100 * rows["coverage"], y=gain, mode="lines+markers", name=str(field), line=line)
+        figure.add_scatter(
+            x=100 * rows["coverage"], y=gain, mode="lines+markers", name=html.escape(str(field)), line=line
+        )
     figure.add_hline(y=0, line={"dash": "dot", "color": "#999999"})
     subtitle = "0: a random reference row; 1: always right"
     return laid_out(

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from jinja2 import Environment
 from plotly.offline import get_plotlyjs
 
-from slimp_pipeline.reporting.audits import missingness_table, retrieval_table, subgroup_tables
+from slimp_pipeline.reporting.audits import known_truth_table, missingness_table, retrieval_table, subgroup_tables
 from slimp_pipeline.reporting.labels import UNLABELLED
 from slimp_pipeline.reporting.tables import differences_tables, headline, results_tables
 from slimp_pipeline.tables.patients import RULE
@@ -39,6 +39,7 @@ class Measured:
     differences: pd.DataFrame
     missingness: pd.DataFrame
     subgroups: pd.DataFrame
+    known_truth: pd.DataFrame
 
 
 def render_page(
@@ -49,6 +50,8 @@ def render_page(
     figures: dict[str, go.Figure],
     gallery: list[list[dict[str, Any]]],
     confidence: float,
+    *,
+    leaks: bool = False,
 ) -> str:
     """Render the page.
 
@@ -60,6 +63,7 @@ def render_page(
         figures: By name.
         gallery: Queries with their neighbours; empty where pictures may not be shown.
         confidence: Of the intervals.
+        leaks: Whether the split lets patients stand on both sides, to show what that adds.
 
     Returns:
         HTML; scripts, styles and pictures inline, so that opening it sends no request.
@@ -80,10 +84,13 @@ def render_page(
         retrieval=retrieval_table(measured.results),
         missingness=missingness_table(measured.missingness),
         subgroups=subgroup_tables(measured.subgroups),
+        known_truth=known_truth_table(measured.known_truth),
+        leaks=leaks,
         level=f"{100 * confidence:g}",
         figures={
             name: figure.to_html(full_html=False, include_plotlyjs=False, config=_FIGURE_OPTIONS)
             for name, figure in figures.items()
+            if figure.data
         },
         plotly=get_plotlyjs(),
         style=_STYLE,

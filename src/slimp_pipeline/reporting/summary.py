@@ -59,3 +59,26 @@ def comparison_lines(values: pd.DataFrame, pairs: pd.DataFrame, metric: str = "b
     total = int((pairs["metric"] == metric).sum())
     lines.append(f"  {len(outside)} of {total} paired differences in {metric.replace('_', ' ')} are outside noise")
     return lines
+
+
+def extrapolation_lines(quality: pd.DataFrame, worth: pd.DataFrame, metric: str = "balanced_accuracy") -> list[str]:
+    """How true borrowed metadata are, and what they are worth, in lines for the console.
+
+    Args:
+        quality: Table with `extrapolation.quality.QUALITY_COLUMNS`.
+        worth: Table with `extrapolation.run.WORTH_COLUMNS`.
+        metric: The one metric of the latter.
+    """
+    lines = ["Borrowed metadata against the truth:"]
+    judged = quality[quality["measure"].isin(["accuracy", "mean_absolute_error"])]
+    for row in judged[judged["coverage"] == judged["coverage"].max()].itertuples():
+        verdict = "better than chance" if row.beats_chance else "no better than chance"
+        measure = str(row.measure).replace("_", " ")
+        lines.append(f"  {row.field:<16} {measure} {row.value:.3f}, chance {row.chance:.3f}: {verdict}")
+    if judged.empty:
+        lines.append("  no field can be compared: their quality isn't known")
+    for row in worth[worth["metric"] == metric].itertuples():
+        verdict = "within noise" if row.ci_low <= 0 <= row.ci_high else "outside noise"
+        difference = f"{row.difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]"
+        lines.append(f"  {row.compared} - {row.reference}: {difference} {metric.replace('_', ' ')}, {verdict}")
+    return lines

@@ -1,4 +1,4 @@
-"""Duplicate photographs: the same bytes, or nearly the same picture by perceptual hash."""
+"""Duplicates: photographs of the same bytes or nearly the same picture, and lesions that two patients share."""
 
 import numpy as np
 import pandas as pd
@@ -8,14 +8,15 @@ _MAX_BUCKET = 2000  # larger buckets hold blank pictures, not duplicates
 
 
 def find_duplicates(images: pd.DataFrame, max_bits: int) -> pd.DataFrame:
-    """Find pairs of images of different patients that show the same picture.
+    """Find pairs of images of different patients that show the same picture, or the same lesion.
 
     Args:
-        images: image_id, patient_id, fold, sha256, perceptual_hash (64-bit).
+        images: image_id, lesion_id, patient_id, fold, sha256, perceptual_hash (64-bit).
         max_bits: Greatest Hamming distance of near duplicates, 0 to 3 (exact search up to 3).
 
     Returns:
-        image_a, image_b, kind (`same bytes` or `near`), across_folds (bool); a pair stands once.
+        image_a, image_b, kind (`same bytes`, `near` or `same lesion`), across_folds (bool); a pair stands once. Of
+        a lesion that several patients share, each patient's first image makes a pair with the first patient's.
     """
     hashes = images["perceptual_hash"].to_numpy(dtype=np.uint64)
     pairs = {(a, b) for band in range(_NUM_BANDS) for a, b in _candidates(hashes, band)}
@@ -27,7 +28,20 @@ def find_duplicates(images: pd.DataFrame, max_bits: int) -> pd.DataFrame:
         if left["patient_id"] != right["patient_id"] and (same or bits <= max_bits):
             kind = "same bytes" if same else "near"
             rows.append((left["image_id"], right["image_id"], kind, bool(left["fold"] != right["fold"])))
+    rows += _shared_lesions(images, {(a, b) for a, b, _, _ in rows})
     return pd.DataFrame(rows, columns=["image_a", "image_b", "kind", "across_folds"])
+
+
+def _shared_lesions(images: pd.DataFrame, known: set[tuple[str, str]]) -> list[tuple[str, str, str, bool]]:
+    firsts = images.dropna(subset="lesion_id").drop_duplicates(["lesion_id", "patient_id"])
+    shared = firsts[firsts["lesion_id"].duplicated(keep=False)]
+    rows = []
+    for _, own in shared.groupby("lesion_id", sort=True):
+        first, *others = own.sort_values("image_id").itertuples()
+        for other in others:
+            if (first.image_id, other.image_id) not in known:
+                rows.append((first.image_id, other.image_id, "same lesion", bool(first.fold != other.fold)))
+    return rows
 
 
 def _candidates(hashes: np.ndarray, band: int) -> list[tuple[int, int]]:

@@ -15,11 +15,16 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
+from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.records import summary_draw
 from slimp_pipeline.models.checkpoint import Checkpoint
 
 METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "pauc_above_80_tpr", "ece")
 
+_TABLES = (
+    "results", "differences", "robustness", "missingness", "subgroups", "known_truth", "comparison", "comparison_pairs",
+    "borrowed_quality", "borrowed_other_fields", "borrowed_results", "borrowed_worth",
+)  # fmt: skip
 _NOT_DECIDING = ("comparison", "study", "report", "running_root")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 
@@ -112,10 +117,10 @@ def log_results(results: pd.DataFrame) -> None:
 
 def log_artifacts(catalog: DataCatalog, names: set[str]) -> None:
     """Log report, results table and figures of this run; no ids of patients or images are in them."""
-    for name in ("results", "differences", "comparison", "comparison_pairs"):
+    for name in _TABLES:
         if name in names:
             mlflow.log_text(catalog.load(name).to_csv(index=False), f"{name}.csv")
-    for page in ("report_page", "comparison_page"):
+    for page in ("report_page", "comparison_page", "extrapolation_page"):
         if page in names:
             mlflow.log_text(catalog.load(page), f"{page.removesuffix('_page')}.html")
     if "figure_files" in names:
@@ -140,7 +145,7 @@ def log_encoder(folder: Path) -> None:
 
 def plain(value: Any) -> Any:
     """A typed parameter as plain values; a cohort by its name, since its YAML is in the repository."""
-    if hasattr(value, "fields") and hasattr(value, "leaks"):
+    if isinstance(value, CohortSpec):
         return value.name
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 

@@ -42,7 +42,7 @@ def adapt_partitions(
         adaptation_rows: partition, image_id, patient_id of the target's training rows.
         source: The pre-trained encoder that every partition starts from.
         adaptation: What trains, and for how long.
-        training: The pre-training's settings, for all that `adaptation` doesn't name.
+        training: The pre-training's settings, for all that `adaptation` doesn't name; the loss is the source's.
         running_root: Folder of running checkpoints; None keeps none.
         report: Called with (partition, step, values) as the runs go.
 
@@ -53,7 +53,7 @@ def adapt_partitions(
         SLIMP, arXiv:2505.23709: embedding layers train, attention layers are frozen.
     """
     chosen = adaptation.model_dump(include={"num_epochs", "learning_rate", "image_learning_rate"})
-    settings = training.model_copy(update=chosen)
+    settings = training.model_copy(update=chosen | {"loss": source.loss})  # the heads are the source's
     facts = {"adapted_to": cohort.name, "adaptation": adaptation.model_dump(mode="json"), "source": source.facts}
     checkpoints, histories = {}, []
     for position, (name, rows) in enumerate(adaptation_rows.groupby("partition", sort=False)):

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,9 @@ def fine_tune(
 
     Returns:
         Probabilities, float64 (len(tested), K); 0 for classes without a training row.
+
+    Raises:
+        ValueError: If there are fewer than two training patients, or no class has two rows.
     """
     keep_freed_memory()
     torch.manual_seed(seed)
@@ -84,7 +88,8 @@ def fine_tune(
         if epoch - best_epoch >= settings.patience_epochs:
             break
     classifier.load_state_dict(best)
-    return classifier.score(store, tested) * (np.bincount(training.label_N, minlength=num_classes) > 0)
+    score_NK = classifier.score(store, tested) * (np.bincount(training.label_N, minlength=num_classes) > 0)
+    return score_NK / score_NK.sum(axis=1, keepdims=True)
 
 
 class _Classifier(nn.Module):
@@ -168,11 +173,17 @@ def _train_epoch(
 
 def _held_out(training: LabelledImages, settings: FineTuningParams, seed: int) -> np.ndarray:
     """Validation patients, stratified by class."""
-    if len(np.unique(training.patient_N)) < 2:
-        raise ValueError("fine-tuning needs two training patients at least: one is held out to stop by")
-    num_folds = min(max(2, round(1 / settings.validation_share)), len(np.unique(training.patient_N)))
+    num_patients, largest_class = len(np.unique(training.patient_N)), int(np.bincount(training.label_N).max())
+    if num_patients < 2 or largest_class < 2:
+        raise ValueError(
+            "fine-tuning needs two training patients at least, since one is held out to stop by, and a class of two "
+            f"rows: {num_patients} patients, {largest_class} rows of the largest class"
+        )
+    num_folds = min(max(2, round(1 / settings.validation_share)), num_patients, largest_class)
     splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
-    _, held_out = next(splitter.split(training.label_N, training.label_N, training.patient_N))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # rare classes are spread as they can be
+        _, held_out = next(splitter.split(training.label_N, training.label_N, training.patient_N))
     return np.isin(np.arange(len(training.label_N)), held_out)
 
 

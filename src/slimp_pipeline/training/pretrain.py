@@ -1,5 +1,6 @@
 """Pre-training of one partition: from tables to a checkpoint, test patients never touched."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.slimp import SLIMP
-from slimp_pipeline.parameters import ModelParams, TrainingParams
+from slimp_pipeline.parameters import ModelParams, Objective, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
 from slimp_pipeline.tables.splits import ALL, partition, partition_names, rows_digest
 from slimp_pipeline.training.checkpoint import running_key, weights_digest
@@ -22,6 +23,7 @@ from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.loop import train
 from slimp_pipeline.training.run import Report
 
+logger = logging.getLogger(__name__)
 HISTORY_COLUMNS = ["partition", "step", "epoch", "name", "value"]
 
 
@@ -99,10 +101,31 @@ def pretrain_partition(
 
     Returns:
         The checkpoint, and the history: partition, step, epoch, name, value.
+
+    Raises:
+        ValueError: If the objective contrasts images with metadata that the cohort doesn't have.
     """
+    check_contrast(cohort.name, cohort.encodings[name], settings.loss.objective)
     torch.manual_seed(settings.seed)  # evaluation rebuilds the first weights from this seed
     model = SLIMP(model_settings, settings.loss, cohort.encodings[name])
     return train_partition(cohort, store, name, training_rows, model, model_settings, settings, running_root, report)
+
+
+def check_contrast(cohort: str, encoding: Encoding, objective: Objective) -> None:
+    """Refuse an objective for which a cohort has no metadata at all; say where one of two levels has none.
+
+    Raises:
+        ValueError: If nothing is left to contrast images with.
+    """
+    needed = {"inner_only": ("lesion",), "outer_only": ("patient",), "simclr": ()}.get(objective, ("lesion", "patient"))
+    empty = [level for level in needed if not getattr(encoding, level).fields]
+    if needed and len(empty) == len(needed):
+        raise ValueError(
+            f"cohort {cohort} has no metadata fields of the level {' or '.join(needed)}, and the objective '{objective}' "
+            "contrasts images with them. Set training.loss.objective to simclr, or choose other features.fields."
+        )
+    if empty:
+        logger.info("%s has no metadata fields of the level %s: it adds nothing to '%s'", cohort, empty[0], objective)
 
 
 def train_partition(

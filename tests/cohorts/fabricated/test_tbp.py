@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from slimp_pipeline.cohorts.fabricated import FABRICATORS
-from slimp_pipeline.cohorts.fabricated.tbp import draw_tbp_patients, fabricate_tbp
+from slimp_pipeline.cohorts.fabricated.tbp import draw_tbp_patients, fabricate_tbp, tbp_truth
 from slimp_pipeline.cohorts.fabricated.traits import style_deviation
 
 OFFICIAL_COLUMNS = [
@@ -191,3 +191,15 @@ def test_melanomas_are_ugly_ducklings_of_their_own_patient() -> None:
 def test_a_cohort_without_patients_is_refused() -> None:
     with pytest.raises(ValueError, match="num_patients"):
         draw_tbp_patients(0, seed=1)
+
+
+def test_the_truth_of_a_cohort_belongs_to_the_rows_of_its_table(tmp_path):
+    fabricate_tbp(tmp_path, num_patients=4, seed=3)
+    table = pd.read_csv(tmp_path / "train-metadata.csv", dtype=str)
+    truth = tbp_truth(4, 3)
+    assert sorted(truth["image_id"]) == sorted(table["isic_id"])
+    merged = table.merge(truth, left_on="isic_id", right_on="image_id")
+    assert (merged["patient_id_x"] == merged["patient_id_y"]).all()
+    malignant = merged["kind"].isin(["melanoma", "basal_cell_carcinoma", "squamous_cell_carcinoma"])
+    assert (malignant == (merged["target"] == "1")).all()
+    assert truth.groupby("patient_id")["style_size"].nunique().max() == 1

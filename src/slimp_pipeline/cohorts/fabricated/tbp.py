@@ -23,11 +23,13 @@ from slimp_pipeline.cohorts.fabricated.examination import examination_columns
 from slimp_pipeline.cohorts.fabricated.measure import measure_colour, measure_shape
 from slimp_pipeline.cohorts.fabricated.render import render
 from slimp_pipeline.cohorts.fabricated.traits import (
+    LOOK_AXES,
     LesionTraits,
     PatientTraits,
     Population,
     draw_lesion,
     draw_patient,
+    style_deviation,
 )
 from slimp_pipeline.cohorts.fabricated.writing import clean_number, replaced_when_done, write_csv
 
@@ -165,6 +167,30 @@ def draw_tbp_patients(num_patients: int, seed: int) -> list[TbpPatient]:
     return [_draw_tbp_patient(number, child) for number, child in enumerate(children)]
 
 
+def tbp_truth(num_patients: int, seed: int) -> pd.DataFrame:
+    """What the pictures and tables of a fabricated cohort follow from, drawn again without photographing.
+
+    Returns:
+        One row per lesion: image_id, patient_id, kind, style_deviation (see `traits.style_deviation`), and its
+        patient's traits: sun_damage, skin_type, naevus_proneness, and `style_<axis>` per axis of look.
+    """
+    rows = []
+    for patient in draw_tbp_patients(num_patients, seed):
+        traits = patient.traits
+        of_patient = {
+            "patient_id": _patient_id(patient),
+            "sun_damage": traits.sun_damage,
+            "skin_type": float(traits.skin_type),
+            "naevus_proneness": traits.naevus_proneness,
+            **{f"style_{axis}": float(value) for axis, value in zip(LOOK_AXES, traits.naevus_style, strict=True)},
+        }
+        for number, lesion in enumerate(patient.lesions):
+            deviation = style_deviation(traits, lesion)
+            image_id = _isic_id(seed, patient.number, number)
+            rows.append({"image_id": image_id, "kind": lesion.kind, "style_deviation": deviation, **of_patient})
+    return pd.DataFrame(rows)
+
+
 def _draw_tbp_patient(number: int, seed: np.random.SeedSequence) -> TbpPatient:
     traits_seed, picture_seed = seed.spawn(2)
     rng = np.random.default_rng(traits_seed)
@@ -251,13 +277,17 @@ def _shot(rng: np.random.Generator, polarised: bool, exposure: float, cast: np.n
 def _identity_columns(rng: np.random.Generator, patient: TbpPatient) -> dict[str, str]:
     age_approx = "" if rng.random() < 0.012 else str(float(5 * round(patient.traits.age_years / 5)))
     return {
-        "patient_id": f"IP_{1_000_000 + (patient.number * 2_760_167 + 482_711) % 9_000_000}",
+        "patient_id": _patient_id(patient),
         "age_approx": age_approx,
         "sex": "" if rng.random() < 0.03 else patient.traits.sex,
         "image_type": "TBP tile: close-up",
         "attribution": patient.attribution,
         "copyright_license": patient.copyright_license,
     }
+
+
+def _patient_id(patient: TbpPatient) -> str:
+    return f"IP_{1_000_000 + (patient.number * 2_760_167 + 482_711) % 9_000_000}"
 
 
 def _isic_id(seed: int, patient_number: int, lesion_number: int) -> str:

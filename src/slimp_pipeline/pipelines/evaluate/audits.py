@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from slimp_pipeline.cohorts.fabricated import tbp_truth
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.evaluation import robustness, subgroups
+from slimp_pipeline.evaluation import known_truth, robustness, subgroups
 from slimp_pipeline.evaluation.embed import named_encoders
 from slimp_pipeline.evaluation.missingness import missingness_audit
 from slimp_pipeline.models.checkpoint import Checkpoint
@@ -42,3 +43,20 @@ def audit(target: CohortSpec, lesions: pd.DataFrame, settings: EvaluationParams)
 def group(predictions: pd.DataFrame, rows: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:
     """Results of groups of patients."""
     return subgroups.subgroup_table(predictions, rows, settings)
+
+
+def find_known_truth(
+    target: CohortSpec,
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    embeddings: dict[str, np.ndarray],
+    encoders: dict[str, Checkpoint],
+    adapted: dict[str, Checkpoint],
+    settings: EvaluationParams,
+) -> pd.DataFrame:
+    """Whether the causes of a fabricated cohort are found in the embeddings; nothing for a real one."""
+    made = target.fabricated
+    if made is None or made.layout != "tbp":
+        return pd.DataFrame(columns=known_truth.TRUTH_COLUMNS)
+    truth = tbp_truth(made.num_patients, made.seed)
+    return known_truth.find_truth(rows, splits, truth, embeddings, named_encoders(encoders, adapted), settings)

@@ -1,5 +1,6 @@
 """Evaluation on the target role."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,17 @@ import plotly.graph_objects as go
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation import fine_tuning, protocol, retrieval
 from slimp_pipeline.evaluation.embed import embed_methods, evaluation_rows, named_encoders
-from slimp_pipeline.evaluation.leaks import check_encoders, check_no_leak
+from slimp_pipeline.evaluation.leaks import LEAK_WARNING, check_encoders, check_no_leak
 from slimp_pipeline.evaluation.measure import measure_all
 from slimp_pipeline.evaluation.task import make_task
+from slimp_pipeline.evaluation.transfer import report_transfer
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
-from slimp_pipeline.parameters import EvaluationParams, ModelParams, TrainingParams
+from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ModelParams, TrainingParams
 from slimp_pipeline.reporting import curves, figures
 from slimp_pipeline.tables.encoding import validated
 
+logger = logging.getLogger(__name__)
 Encoders = dict[str, Checkpoint]
 Arrays = dict[str, np.ndarray]
 
@@ -33,14 +36,21 @@ def select_rows(
     encoders: Encoders,
     model: ModelParams,
     training: TrainingParams,
+    features: FeatureParams,
 ) -> pd.DataFrame:
     """Rows to evaluate on, after checking that neither pre-training nor adaptation saw a test patient."""
+    rows = evaluation_rows(lesions, patients, splits)
+    if source.name != target.name:
+        report_transfer(next(iter(encoders.values())).encoding, rows)
     check_encoders(training_rows, encoders, model, training)
     same_registry = source.patient_registry is not None and source.patient_registry == target.patient_registry
+    if features.leaks:
+        logger.warning(LEAK_WARNING, features.split_level)
+        return rows
     check_no_leak(training_rows, splits, same_cohort=source.name == target.name, same_registry=same_registry)
     if len(adaptation_rows):
         check_no_leak(adaptation_rows, splits, same_cohort=True)
-    return evaluation_rows(lesions, patients, splits)
+    return rows
 
 
 def embed(
@@ -96,10 +106,14 @@ def retrieve(
 
 
 def measure(
-    target: CohortSpec, predictions: pd.DataFrame, retrieved: pd.DataFrame, settings: EvaluationParams
+    target: CohortSpec,
+    predictions: pd.DataFrame,
+    retrieved: pd.DataFrame,
+    features: FeatureParams,
+    settings: EvaluationParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Results and paired differences."""
-    return measure_all(target.name, predictions, retrieved, settings)
+    return measure_all(features.result_name(target.name), predictions, retrieved, settings)
 
 
 def draw_results(

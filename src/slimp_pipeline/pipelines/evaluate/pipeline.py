@@ -20,6 +20,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 inputs=[
                     "params:source.cohort", _TARGET, "target.lesions", "target.patients", "target.splits",
                     "training_rows", "adaptation_rows", "encoders", "params:model", "params:training",
+                    "params:features",
                 ],
                 outputs="evaluation_rows", name="select_evaluation_rows",
             ),
@@ -44,7 +45,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 outputs="retrieved", name="retrieve",
             ),
             Node(
-                nodes.measure, inputs=[_TARGET, "predictions", "retrieved", _SETTINGS],
+                nodes.measure, inputs=[_TARGET, "predictions", "retrieved", "params:features", _SETTINGS],
                 outputs=["results", "differences"], name="measure",
             ),
             Node(
@@ -62,6 +63,10 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             Node(
                 audits.group, inputs=["predictions", "evaluation_rows", _SETTINGS],
                 outputs="subgroups", name="measure_subgroups",
+            ),
+            Node(
+                audits.find_known_truth, inputs=[_TARGET, *_ROWS, "embeddings", *_ENCODERS, _SETTINGS],
+                outputs="known_truth", name="find_known_truth",
             ),
             Node(
                 nodes.draw_results,

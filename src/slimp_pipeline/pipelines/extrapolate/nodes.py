@@ -10,6 +10,7 @@ from slimp_pipeline.evaluation.embed import evaluation_rows
 from slimp_pipeline.extrapolation import run
 from slimp_pipeline.extrapolation.cases import worst_and_best
 from slimp_pipeline.extrapolation.comparable import comparable_fields
+from slimp_pipeline.extrapolation.lend import field_columns
 from slimp_pipeline.extrapolation.quality import borrowed_quality
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
@@ -20,32 +21,31 @@ from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.tables.missing import choose_fields
 
 
-def select_side(
-    cohort: CohortSpec, lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame, features: FeatureParams
-) -> tuple[pd.DataFrame, list[str]]:
-    """Rows with image of one role, patient fields settled, and the names of their fields."""
-    return evaluation_rows(lesions, patients, splits), list(choose_fields(cohort, lesions, features))
+def select_rows(lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """Rows with image of one role, patient fields settled."""
+    return evaluation_rows(lesions, patients, splits)
 
 
 def borrow(
     source: CohortSpec,
     target: CohortSpec,
+    reference_lesions: pd.DataFrame,
     reference_rows: pd.DataFrame,
-    reference_fields: list[str],
     target_rows: pd.DataFrame,
-    target_fields: list[str],
     reference_store: ImageStore,
     target_store: ImageStore,
     splits: pd.DataFrame,
     encoders: dict[str, Checkpoint],
+    features: FeatureParams,
     settings: ExtrapolationParams,
     evaluation: EvaluationParams,
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Borrowed metadata, and the image embeddings that neighbours were found by."""
     same_registry = source.patient_registry is not None and source.patient_registry == target.patient_registry
     return run.extrapolate(
-        run.Side(reference_rows, reference_store, source.select_fields(reference_fields)),
-        run.Side(target_rows, target_store, target.select_fields(target_fields)),
+        run.Side(reference_rows, reference_store),
+        run.Side(target_rows, target_store),
+        choose_fields(source, reference_lesions, features),
         splits,
         encoders,
         settings,
@@ -58,7 +58,6 @@ def judge(
     source: CohortSpec,
     target: CohortSpec,
     reference_rows: pd.DataFrame,
-    reference_fields: list[str],
     target_rows: pd.DataFrame,
     splits: pd.DataFrame,
     borrowed: pd.DataFrame,
@@ -67,7 +66,9 @@ def judge(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Agreement with the truth; fields that can't be compared; best and worst cases."""
     tested, truth = run.tested_rows(borrowed, splits), target_rows.sort_values("image_id", ignore_index=True)
-    lent = source.select_fields(reference_fields)
+    lent = {
+        name: field for name, field in source.fields.items() if any(c in borrowed for c in field_columns(name, field))
+    }
     names, others = comparable_fields(reference_rows, truth, lent, target.fields)
     fields = {name: target.fields[name] for name in names}
     similarity_N = tested["similarity"].to_numpy()
@@ -91,8 +92,6 @@ def judge(
 def prove(
     target: CohortSpec,
     target_rows: pd.DataFrame,
-    target_fields: list[str],
-    target_store: ImageStore,
     splits: pd.DataFrame,
     borrowed: pd.DataFrame,
     image_embeddings: dict[str, np.ndarray],
@@ -101,8 +100,9 @@ def prove(
     settings: EvaluationParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What borrowed metadata are worth to a probe."""
-    side = run.Side(target_rows, target_store, target.select_fields(target_fields))
-    return run.worth(side, splits, borrowed, image_embeddings, encoders, validated(encodings), target.name, settings)
+    return run.worth(
+        target_rows, splits, borrowed, image_embeddings, encoders, validated(encodings), target.name, settings
+    )
 
 
 def render(

@@ -8,7 +8,6 @@ from slimp_pipeline.pipelines.extrapolate import nodes
 
 _SOURCE, _TARGET = "params:source.cohort", "params:target.cohort"
 _ROWS = {"source": "reference_rows", "target": "borrowing_rows"}
-_FIELDS = {"source": "reference_fields", "target": "borrowing_fields"}
 _TABLES = (
     "borrowed",
     "borrowed_quality",
@@ -25,20 +24,16 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
         [
             *(
                 Node(
-                    nodes.select_side,
-                    inputs=[
-                        f"params:{role}.cohort", f"{role}.lesions", f"{role}.patients", f"{role}.splits",
-                        "params:features",
-                    ],
-                    outputs=[_ROWS[role], _FIELDS[role]], name=f"select_{_ROWS[role]}",
+                    nodes.select_rows, inputs=[f"{role}.lesions", f"{role}.patients", f"{role}.splits"],
+                    outputs=_ROWS[role], name=f"select_{_ROWS[role]}",
                 )
                 for role in ("source", "target")
             ),
             Node(
                 nodes.borrow,
                 inputs=[
-                    _SOURCE, _TARGET, _ROWS["source"], _FIELDS["source"], _ROWS["target"], _FIELDS["target"],
-                    "source.image_store", "target.image_store", "target.splits", "encoders", "params:extrapolation",
+                    _SOURCE, _TARGET, "source.lesions", _ROWS["source"], _ROWS["target"], "source.image_store",
+                    "target.image_store", "target.splits", "encoders", "params:features", "params:extrapolation",
                     "params:evaluation",
                 ],
                 outputs=["borrowed", "neighbour_embeddings"], name="borrow",
@@ -46,7 +41,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             Node(
                 nodes.judge,
                 inputs=[
-                    _SOURCE, _TARGET, _ROWS["source"], _FIELDS["source"], _ROWS["target"], "target.splits", "borrowed",
+                    _SOURCE, _TARGET, _ROWS["source"], _ROWS["target"], "target.splits", "borrowed",
                     "params:extrapolation", "params:evaluation",
                 ],
                 outputs=["borrowed_quality", "borrowed_other_fields", "borrowed_cases"], name="judge_borrowed",
@@ -54,8 +49,8 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             Node(
                 nodes.prove,
                 inputs=[
-                    _TARGET, _ROWS["target"], _FIELDS["target"], "target.image_store", "target.splits", "borrowed",
-                    "neighbour_embeddings", "encoders", "target.encodings", "params:evaluation",
+                    _TARGET, _ROWS["target"], "target.splits", "borrowed", "neighbour_embeddings", "encoders",
+                    "target.encodings", "params:evaluation",
                 ],
                 outputs=["borrowed_results", "borrowed_worth"], name="prove_borrowed",
             ),

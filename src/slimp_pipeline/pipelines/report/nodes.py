@@ -1,5 +1,6 @@
 """The report page."""
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from slimp_pipeline.images.store import ImageStore
-from slimp_pipeline.parameters import ReportParams
+from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ReportParams
 from slimp_pipeline.reporting import figures
 from slimp_pipeline.reporting.gallery import nearest_neighbours
 from slimp_pipeline.reporting.page import Measured, Role, render_page
@@ -38,7 +39,12 @@ def pick_gallery(
 
 
 def render(
-    gallery: list[list[dict[str, Any]]], training_rows: pd.DataFrame, history: pd.DataFrame, **parts: Any
+    gallery: list[list[dict[str, Any]]],
+    training_rows: pd.DataFrame,
+    history: pd.DataFrame,
+    evaluation: EvaluationParams,
+    features: FeatureParams,
+    **parts: Any,
 ) -> str:
     """One page from both roles' tables, the training's history, results and figures."""
     roles = [
@@ -52,5 +58,7 @@ def render(
         for role in ("source", "target")
     ]
     drawn = {name.removesuffix("_figure"): figure for name, figure in parts.items() if name.endswith("_figure")}
-    measured = Measured(parts["results"], parts["differences"], parts["missingness"], parts["subgroups"])
-    return render_page(roles, training_rows, history, measured, drawn, gallery, parts["evaluation"].confidence)
+    measured = Measured(**{field.name: parts[field.name] for field in fields(Measured)})
+    return render_page(
+        roles, training_rows, history, measured, drawn, gallery, evaluation.confidence, leaks=features.leaks
+    )

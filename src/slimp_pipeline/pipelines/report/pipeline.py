@@ -30,7 +30,7 @@ _FIGURES = {
 def create_pipeline(**kwargs: Any) -> Pipeline:
     """History, results and figures -> report page."""
     tables = {f"{role}_{key}": f"{role}.{name}" for role in ("source", "target") for key, name in _ROLE_TABLES.items()}
-    names = ("gallery", "training_rows", "history", "results", "differences", "missingness", "subgroups")
+    names = ("gallery", "training_rows", "history", "results", "differences", "missingness", "subgroups", "known_truth")
     return Pipeline(
         [
             Node(draw_training, inputs="history", outputs=["history_figure", "health_figure"], name="draw_training"),
@@ -50,7 +50,10 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             ),
             Node(
                 render,
-                inputs=tables | {name: name for name in names} | _FIGURES | {"evaluation": "params:evaluation"},
+                inputs=tables
+                | {name: name for name in names}
+                | _FIGURES
+                | {"evaluation": "params:evaluation", "features": "params:features"},
                 outputs="report_page",
                 name="render_report",
             ),

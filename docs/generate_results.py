@@ -1,0 +1,330 @@
+"""The results page: figures of real runs are collected from a project's data folder, and rendered to docs/results.md.
+
+    python docs/generate_results.py collect NAME COHORT --title=... --command=... [--data=data] [--note=...]
+    python docs/generate_results.py render
+
+`collect` copies the latest aggregated tables of a cohort (no image or patient id is in them) to docs/runs/NAME;
+`render` writes docs/results.md from all of them. No figure on that page is typed by hand.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_name
+
+RUNS, PAGE, INTRODUCTION = (Path(__file__).parent / name for name in ("runs", "results.md", "results_introduction.md"))
+TABLES = (
+    "results", "differences", "robustness", "missingness", "subgroups", "known_truth", "comparison", "comparison_pairs",
+    "borrowed_quality", "borrowed_other_fields", "borrowed_results", "borrowed_worth",
+)  # fmt: skip
+METRICS = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
+REFERENCES = ("initial_weights", "random_init", "slimp", "flat", "simclr", "metadata_linear", "supervised")
+
+
+def collect(arguments: argparse.Namespace) -> None:
+    """Copy the latest tables of a run that are named in `tables`, rounded, without the rows of single folds."""
+    target = RUNS / arguments.name
+    target.mkdir(parents=True, exist_ok=True)
+    for name in arguments.tables.split(",") if arguments.tables else TABLES:
+        found = sorted((Path(arguments.data) / "08_reporting" / arguments.cohort).glob(f"{name}.csv/*/{name}.csv"))
+        if not found:
+            continue
+        table = pd.read_csv(found[-1], keep_default_na=False, na_values=[""])
+        if "draw" in table:
+            table = table[table["draw"].astype(str).isin(["all", "holdout"])]
+        if len(table):
+            table.round(4).to_csv(target / f"{name}.csv", index=False)
+    facts = {"title": arguments.title, "command": arguments.command, "note": arguments.note}
+    (target / "run.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def render() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION.read_text().rstrip()]
+    for folder in sorted(path.parent for path in RUNS.glob("*/run.json")):
+        facts = json.loads((folder / "run.json").read_text())
+        tables = {path.stem: pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in folder.glob("*.csv")}
+        parts += [f"## {facts['title']}", f"```console\n{facts['command']}\n```"]
+        parts += [facts["note"]] if facts["note"] else []
+        for name, write in SECTIONS.items():
+            if name in tables:
+                parts += write(tables)
+    return "\n\n".join(parts) + "\n"
+
+
+def write_results(tables: dict[str, pd.DataFrame]) -> list[str]:
+    results = tables["results"]
+    shown = results[results["protocol"].isin(["linear_probe", "baseline", "fine_tune"])]
+    metrics = [metric for metric in METRICS if metric in set(shown["metric"])]
+    rows = []
+    for (protocol, features), group in shown.groupby(["protocol", "features"], sort=False):
+        cells = group.set_index(["method", "metric"])
+        for method in in_order(group["method"]):
+            title = f"{features} (fine-tuned)" if protocol == "fine_tune" else features
+            rows.append([title, method_name(method), *(estimate(cells, method, metric) for metric in metrics)])
+    parts = [markdown(["features", "method", *(METRIC_NAMES[m] for m in metrics)], rows)]
+    return parts + write_differences(tables) + write_few_labels(results) + write_retrieval(results) + write_ece(results)
+
+
+def write_differences(tables: dict[str, pd.DataFrame]) -> list[str]:
+    if "differences" not in tables:
+        return []
+    own = tables["differences"]
+    own = own[(own["protocol"] == "linear_probe") & own["metric"].isin(METRICS) & own["reference"].isin(REFERENCES)]
+    metrics = [metric for metric in METRICS if metric in set(own["metric"])]
+    rows = []
+    for (features, method, reference), group in own.groupby(["features", "method", "reference"], sort=False):
+        cells = group.set_index("metric")
+        values = [signed(cells.loc[metric], "difference") if metric in cells.index else "" for metric in metrics]
+        rows.append([features, method_name(method), method_name(reference), *values])
+    header = ["features", "method", "minus", *(METRIC_NAMES[m] for m in metrics)]
+    total = int(tables["differences"]["num_comparisons"].max())
+    number = f"{total} comparisons were made in all; intervals aren't corrected."
+    return ["Paired differences, linear probe (bold: outside noise):", markdown(header, rows), number]
+
+
+def write_few_labels(results: pd.DataFrame) -> list[str]:
+    few = results[(results["protocol"] == "low_shot") & (results["metric"] == "balanced_accuracy")]
+    if few.empty:
+        return []
+    shots = list(dict.fromkeys(few["shots"]))
+    rows = []
+    for (method, features), group in few.groupby(["method", "features"], sort=False):
+        cells = group.set_index("shots")
+        values = [plain(cells.loc[shot]) if shot in cells.index else "" for shot in shots]
+        rows.append([features, method_name(method), *values])
+    return [
+        "Few labels (images per class; share of patients), balanced accuracy, mean over draws:",
+        markdown(["features", "method", *shots], rows),
+    ]
+
+
+def write_retrieval(results: pd.DataFrame) -> list[str]:
+    found = results[
+        (results["protocol"] == "retrieval")
+        & results["metric"].isin(["precision_at_5", "recall_at_5", "mean_average_precision"])
+    ]
+    if found.empty:
+        return []
+    rows = [
+        [row.features, method_name(row.method), row.metric.replace("_", " "), plain(pd.Series(row._asdict()))]
+        for row in found.dropna(subset="value").itertuples()
+    ]
+    return ["Retrieval, beside chance:", markdown(["what", "method", "measure", "value"], rows)]
+
+
+def write_ece(results: pd.DataFrame) -> list[str]:
+    chosen = results[(results["metric"] == "ece") & (results["features"] == "image")]
+    before, after = (
+        chosen[chosen["protocol"] == name].set_index("method") for name in ("linear_probe", "linear_probe_calibrated")
+    )
+    rows = [
+        [method_name(method), plain(before.loc[method]), plain(after.loc[method])]
+        for method in in_order(before.index)
+        if method in after.index
+    ]
+    return (
+        [
+            "Calibration error on images, before and after temperature scaling:",
+            markdown(["method", "before", "after"], rows),
+        ]
+        if rows
+        else []
+    )
+
+
+def write_robustness(tables: dict[str, pd.DataFrame]) -> list[str]:
+    table = tables["robustness"]
+    table = table[table["metric"] == "balanced_accuracy"]
+    table = table.assign(
+        condition=[
+            row.kind if row.kind.startswith(("no ", "intact")) else f"{row.kind} {row.share:.0%}"
+            for row in table.itertuples()
+        ]
+    )
+    conditions = list(dict.fromkeys(table["condition"]))
+    rows = [
+        [method_name(method), *(plain(own.loc[name]) if name in own.index else "" for name in conditions)]
+        for method, own in ((m, g.set_index("condition")) for m, g in table.groupby("method", sort=False))
+    ]
+    return ["Worse metadata at test time, balanced accuracy on all features:", markdown(["method", *conditions], rows)]
+
+
+def write_missingness(tables: dict[str, pd.DataFrame]) -> list[str]:
+    warned = tables["missingness"][tables["missingness"]["warning"].astype(str) == "True"]
+    if warned.empty:
+        return ['No field\'s gaps tell the label (AUROC of "is missing" at most 0.6).']
+    rows = [
+        [
+            row.field,
+            f"{row.missing_share_malignant:.1%}",
+            f"{row.missing_share_benign:.1%}",
+            f"{row.auroc:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]",
+        ]
+        for row in warned.sort_values("auroc", ascending=False).itertuples()
+    ]
+    return [
+        "Fields whose gaps tell the label, over all labelled rows:",
+        markdown(["field", "missing in malignant", "in benign", 'AUROC of "is missing"'], rows),
+    ]
+
+
+def write_subgroups(tables: dict[str, pd.DataFrame]) -> list[str]:
+    table = tables["subgroups"]
+    first = table["method"].iloc[0]
+    table = table[(table["method"] == first) & (table["features"] == "image")]
+    rows = []
+    for (field, group), own in table.groupby(["field", "group"], sort=False):
+        cells = own.set_index("metric")
+        small = str(own["too_small"].iloc[0]) == "True"
+        values = (
+            ["too small"] * 2
+            if small
+            else [plain(cells.loc[m]) if m in cells.index else "" for m in ("balanced_accuracy", "malignant_auroc")]
+        )
+        rows.append([field, group, own["num_patients"].iloc[0], own["num_images"].iloc[0], *values])
+    return [
+        f"Groups of patients, {method_name(first)}, image features:",
+        markdown(["field", "group", "patients", "images", "balanced accuracy", "malignant AUROC"], rows),
+    ]
+
+
+def write_known_truth(tables: dict[str, pd.DataFrame]) -> list[str]:
+    table = tables["known_truth"]
+    names = in_order(table["method"])
+    rows = []
+    for (question, measure), own in table.groupby(["question", "measure"], sort=False):
+        cells = own.set_index("method")
+        rows.append([question, measure, f"{own['chance'].iloc[0]:g}", *(plain(cells.loc[name]) for name in names)])
+    return [
+        "What was put in, and is found:",
+        markdown(["question", "measure", "chance", *map(method_name, names)], rows),
+    ]
+
+
+def write_comparison(tables: dict[str, pd.DataFrame]) -> list[str]:
+    values, pairs = tables["comparison"], tables.get("comparison_pairs", pd.DataFrame())
+    metrics = [metric for metric in METRICS if metric in set(values["metric"])]
+    rows = []
+    for features, group in values.groupby("features", sort=False):
+        cells = group.set_index(["method", "metric"])
+        first = group[group["metric"] == metrics[0]].sort_values("value", ascending=False)
+        for row in first.itertuples():
+            sd = "" if pd.isna(row.sd_between_runs) else f"{row.sd_between_runs:.3f}"
+            rows.append(
+                [
+                    features,
+                    method_name(row.method),
+                    row.num_runs,
+                    *(estimate(cells, row.method, m) for m in metrics),
+                    sd,
+                ]
+            )
+    parts = [markdown(["features", "method", "runs", *(METRIC_NAMES[m] for m in metrics), "sd between runs"], rows)]
+    if len(pairs):
+        own = pairs[(pairs["metric"] == "balanced_accuracy") & (pairs["protocol"] == "linear_probe")]
+        outside = own[own["within_noise"].astype(str) == "False"]
+        lines = [
+            [
+                row.features,
+                method_name(row.method),
+                method_name(row.reference),
+                signed(pd.Series(row._asdict()), "difference"),
+            ]
+            for row in outside.itertuples()
+        ]
+        parts += [
+            f"{len(outside)} of {len(own)} paired differences in balanced accuracy are outside noise:",
+            markdown(["features", "method", "minus", "difference"], lines),
+        ]
+    return parts
+
+
+def write_borrowed(tables: dict[str, pd.DataFrame]) -> list[str]:
+    quality = tables["borrowed_quality"]
+    rows = [
+        [
+            row.field,
+            row.measure.replace("_", " "),
+            f"{row.coverage:.0%}",
+            row.num_rows,
+            plain(pd.Series(row._asdict())),
+            f"{row.chance:.3f}",
+            f"{row.shuffled:.3f}",
+        ]
+        for row in quality[quality["coverage"].isin([0.1, 0.5, 1.0])].itertuples()
+    ]
+    parts = [
+        "Borrowed metadata against the truth (coverage: only the nearest share is trusted):",
+        markdown(["field", "measure", "coverage", "rows", "borrowed", "chance", "shuffled"], rows),
+    ]
+    if "borrowed_worth" in tables:
+        own = tables["borrowed_worth"]
+        own = own[own["metric"].isin(METRICS)]
+        lines = [
+            [row.reference, METRIC_NAMES[row.metric], signed(pd.Series(row._asdict()), "difference")]
+            for row in own.itertuples()
+        ]
+        parts += ["Images and borrowed metadata, minus:", markdown(["minus", "metric", "difference"], lines)]
+    return parts
+
+
+SECTIONS = {
+    "comparison": write_comparison,
+    "results": write_results,
+    "robustness": write_robustness,
+    "missingness": write_missingness,
+    "subgroups": write_subgroups,
+    "known_truth": write_known_truth,
+    "borrowed_quality": write_borrowed,
+}
+
+
+def estimate(cells: pd.DataFrame, method: str, metric: str) -> str:
+    return plain(cells.loc[(method, metric)]) if (method, metric) in cells.index else ""
+
+
+def plain(row: pd.Series) -> str:
+    if pd.isna(row["value"]):
+        return ""
+    return (
+        f"{row['value']:.3f}"
+        if pd.isna(row["ci_low"])
+        else f"{row['value']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+    )
+
+
+def signed(row: pd.Series, value: str) -> str:
+    text = f"{row[value]:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
+    return text if row["ci_low"] <= 0 <= row["ci_high"] else f"**{text}**"
+
+
+def markdown(header: list[str], rows: list[list[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="what", required=True)
+    collecting = commands.add_parser("collect")
+    for name in ("name", "cohort"):
+        collecting.add_argument(name)
+    for name in ("title", "command"):
+        collecting.add_argument(f"--{name}", required=True)
+    collecting.add_argument("--data", default="data")
+    collecting.add_argument("--note", default="")
+    collecting.add_argument("--tables", default="", help="comma-separated; default: all there are")
+    commands.add_parser("render")
+    arguments = parser.parse_args()
+    if arguments.what == "collect":
+        collect(arguments)
+    else:
+        PAGE.write_text(render())
+
+
+if __name__ == "__main__":
+    main()

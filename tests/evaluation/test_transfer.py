@@ -1,0 +1,44 @@
+"""What a source's encoders read of a target."""
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.evaluation.transfer import readable_fields
+from slimp_pipeline.tables.encoding import (
+    CategoricalEncoding,
+    CheckboxEncoding,
+    Encoding,
+    LevelEncoding,
+    NumericEncoding,
+)
+
+LESION = LevelEncoding(
+    fields={
+        "diameter_mm": NumericEncoding(mean=5, std=3, minimum=0, maximum=1000),
+        "site": CategoricalEncoding(categories=["arm", "leg"]),
+        "symptom": CheckboxEncoding(options=["itch", "bleed"]),
+        "texture": CategoricalEncoding(categories=["flat"]),
+    }
+)
+PATIENT = LevelEncoding(fields={"age_years": NumericEncoding(mean=50, std=10, minimum=0, maximum=120)})
+ENCODING = Encoding(lesion=LESION, patient=PATIENT, num_patients=9)
+
+
+def test_fields_of_the_same_name_and_form_are_readable_and_absent_ones_are_not():
+    rows = pd.DataFrame({"diameter_mm": [4.0, np.nan], "site": ["arm", "ARM"], "symptom.itch": [True, False]})
+    readable, wrong = readable_fields(ENCODING, rows)
+    assert readable == ["diameter_mm", "site", "symptom"]
+    assert wrong == {}
+
+
+def test_other_units_another_vocabulary_and_text_for_numbers_are_named():
+    rows = pd.DataFrame({"diameter_mm": [0.4, 300.0, 500.0], "site": ["ARM", "LEG", None], "age_years": ["old"] * 3})
+    readable, wrong = readable_fields(ENCODING, rows)
+    assert readable == ["diameter_mm", "site", "age_years"]
+    assert wrong["diameter_mm"].startswith("other units? median 300")
+    assert wrong["site"].startswith("other vocabulary")
+    assert wrong["age_years"] == "its values are no numbers"
+
+
+def test_a_field_that_the_target_never_knows_is_as_good_as_absent():
+    assert readable_fields(ENCODING, pd.DataFrame({"site": [None, None]})) == ([], {})
