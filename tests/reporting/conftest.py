@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from slimp_pipeline.evaluation.compare import COMPARISON_COLUMNS, PAIR_COLUMNS
-from slimp_pipeline.evaluation.missingness import MISSINGNESS_COLUMNS
 from slimp_pipeline.evaluation.known_truth import TRUTH_COLUMNS
+from slimp_pipeline.evaluation.missingness import MISSINGNESS_COLUMNS
 from slimp_pipeline.evaluation.records import DIFFERENCE_COLUMNS, RESULT_COLUMNS
 from slimp_pipeline.evaluation.subgroups import SUBGROUP_COLUMNS
 from slimp_pipeline.evaluation.task import Task

@@ -121,8 +121,9 @@ def check_contrast(cohort: str, encoding: Encoding, objective: Objective) -> Non
     empty = [level for level in needed if not getattr(encoding, level).fields]
     if needed and len(empty) == len(needed):
         raise ValueError(
-            f"cohort {cohort} has no metadata fields of the level {' or '.join(needed)}, and the objective '{objective}' "
-            "contrasts images with them. Set training.loss.objective to simclr, or choose other features.fields."
+            f"cohort {cohort} has no metadata fields of the level {' or '.join(needed)}, and the objective "
+            f"'{objective}' contrasts images with them. Set training.loss.objective to simclr, or choose other "
+            "features.fields."
         )
     if empty:
         logger.info("%s has no metadata fields of the level %s: it adds nothing to '%s'", cohort, empty[0], objective)
