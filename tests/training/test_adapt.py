@@ -478,18 +478,22 @@ def test_what_trains_is_logged_once_however_many_partitions(adapt, source, targe
     assert sum("Adaptation trains:" in message for message in caplog.messages) == 1
 
 
+BOTH = {"lesion", "patient"}
+
+
 @pytest.mark.parametrize(
-    ("trained", "objective", "same_cohort", "num_fields", "reason"),
+    ("trained", "objective", "same_cohort", "levels", "reason"),
     [
-        ("none", "slimp", False, 5, "adaptation.trained is none"),
-        ("embeddings", "slimp", True, 5, "source and target are one cohort"),
-        ("embeddings", "slimp", False, 0, "it has no metadata fields"),
-        ("lora", "inner_only", False, 0, "it has no metadata fields"),
-        ("all", "simclr", False, 0, None),
-        ("embeddings", "slimp", False, 1, None),
+        ("embeddings", "slimp", False, BOTH, None),
+        ("embeddings", "slimp", False, {"lesion"}, None),
+        ("none", "slimp", False, BOTH, "adaptation.trained is none"),
+        ("all", "slimp", True, BOTH, "source and target are one cohort"),
+        ("lora", "flat", False, set(), "it has no fields of the level lesion or patient"),
+        ("lora", "inner_only", False, {"patient"}, "it has no fields of the level lesion"),
+        ("lora", "outer_only", False, {"lesion"}, "it has no fields of the level patient"),
+        ("lora", "simclr", False, set(), None),
     ],
 )
-def test_why_a_target_is_not_adapted_to(make_settings, trained, objective, same_cohort, num_fields, reason):
-    training = make_settings(loss=LossParams(objective=objective))
-    said = why_not_adapted(AdaptationParams(trained=trained), training, same_cohort=same_cohort, num_fields=num_fields)
+def test_why_a_target_is_not_adapted_to(trained, objective, same_cohort, levels, reason):
+    said = why_not_adapted(AdaptationParams(trained=trained), objective, same_cohort=same_cohort, levels=levels)
     assert said is None if reason is None else said is not None and said.startswith(reason)

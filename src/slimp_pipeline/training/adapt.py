@@ -14,9 +14,9 @@ from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.image import stages
 from slimp_pipeline.models.lora import add_lora, merge_lora
 from slimp_pipeline.models.slimp import SLIMP
-from slimp_pipeline.parameters import AdaptationParams, TrainingParams
+from slimp_pipeline.parameters import AdaptationParams, Objective, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
-from slimp_pipeline.training.pretrain import Cohort, train_partition
+from slimp_pipeline.training.pretrain import Cohort, contrasted_levels, train_partition
 
 logger = logging.getLogger(__name__)
 _TOKENIZERS = ("lesion_encoder.tokenizer.", "patient_encoder.tokenizer.")
@@ -86,15 +86,23 @@ def adapt_partitions(
 
 
 def why_not_adapted(
-    adaptation: AdaptationParams, training: TrainingParams, *, same_cohort: bool, num_fields: int
+    adaptation: AdaptationParams, objective: Objective, *, same_cohort: bool, levels: set[str]
 ) -> str | None:
-    """Say why a target isn't adapted to; None where it is."""
+    """Say why a target isn't adapted to; None where it is.
+
+    Args:
+        adaptation: What would train.
+        objective: That the encoder was pre-trained with.
+        same_cohort: Whether source and target are one cohort.
+        levels: Levels that the target has fields of.
+    """
     if adaptation.trained == "none":
         return "adaptation.trained is none"
     if same_cohort:
         return "source and target are one cohort"
-    if num_fields == 0 and training.loss.objective != "simclr":
-        return "it has no metadata fields, and the objective contrasts images with metadata"
+    needed = contrasted_levels(objective)
+    if needed and not levels & set(needed):
+        return f"it has no fields of the level {' or '.join(needed)}, with which '{objective}' contrasts images"
     return None
 
 
@@ -111,7 +119,8 @@ def select_trained(model: SLIMP, adaptation: AdaptationParams) -> None:
 
     The target's tokenizers, projections and temperatures always do. Beside them: with `embeddings` the image
     encoder's embedding (patches and positions, or the stem), with `last_blocks` its last N stages, with `lora` a
-    low-rank update of each of its layers, with `all` everything.
+    low-rank update of each of its layers. Attention layers and a learnt pooling stay as they are. With `all`
+    everything trains, stages that pre-training froze too.
 
     Raises:
         ValueError: If the image encoder has fewer stages than `num_blocks`.
@@ -119,7 +128,6 @@ def select_trained(model: SLIMP, adaptation: AdaptationParams) -> None:
     if adaptation.trained == "all":
         model.requires_grad_(True)
         return
-    model.requires_grad_(False)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(_EMBEDDINGS))
     layers = stages(model.image_encoder)

@@ -111,13 +111,18 @@ def pretrain_partition(
     return train_partition(cohort, store, name, training_rows, model, model_settings, settings, running_root, report)
 
 
+def contrasted_levels(objective: Objective) -> tuple[str, ...]:
+    """Levels whose metadata an objective compares with images."""
+    return {"inner_only": ("lesion",), "outer_only": ("patient",), "simclr": ()}.get(objective, ("lesion", "patient"))
+
+
 def check_contrast(cohort: str, encoding: Encoding, objective: Objective) -> None:
     """Refuse an objective for which a cohort has no metadata at all; say where one of two levels has none.
 
     Raises:
         ValueError: If nothing is left to contrast images with.
     """
-    needed = {"inner_only": ("lesion",), "outer_only": ("patient",), "simclr": ()}.get(objective, ("lesion", "patient"))
+    needed = contrasted_levels(objective)
     empty = [level for level in needed if not getattr(encoding, level).fields]
     if needed and len(empty) == len(needed):
         raise ValueError(

@@ -24,15 +24,16 @@ def select_adaptation_rows(
     target: CohortSpec,
     lesions: pd.DataFrame,
     splits: pd.DataFrame,
+    encoders: dict[str, Checkpoint],
     adaptation: AdaptationParams,
-    training: TrainingParams,
     features: FeatureParams,
 ) -> pd.DataFrame:
     """Training rows of each of the target's partitions; none where there is nothing to adapt, or adapt to."""
     rows = training_partitions(splits, cross_fitted=True)
     adaptation_rows = pd.concat([frame.assign(partition=name) for name, frame in rows.items()], ignore_index=True)
-    fields = choose_fields(target, lesions, features)
-    reason = why_not_adapted(adaptation, training, same_cohort=source.name == target.name, num_fields=len(fields))
+    levels = {str(field.level) for field in choose_fields(target, lesions, features).values()}
+    objective = next(iter(encoders.values())).loss.objective
+    reason = why_not_adapted(adaptation, objective, same_cohort=source.name == target.name, levels=levels)
     if reason:
         logger.info("Not adapted to %s: %s", target.name, reason)
         return adaptation_rows.iloc[:0]
