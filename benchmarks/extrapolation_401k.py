@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from comparison import compare
 
 NUM_REFERENCES, DIM, NUM_QUERIES, ROWS_PER_CHUNK = 401_059, 384, 2_000, 65_536

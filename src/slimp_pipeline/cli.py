@@ -1,6 +1,8 @@
 """Commands of this project beside Kedro's own."""
 
 import logging
+import multiprocessing
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +10,7 @@ import click
 import mlflow
 from kedro.framework.cli.utils import _split_params, env_option
 from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
 
 from slimp_pipeline.parameters import StudyParams
 from slimp_pipeline.tracking.run import finished_version, settings_digest
@@ -59,15 +62,31 @@ def _finish(project: Path, env: str | None, params: dict[str, Any], data: dict[s
     session = _session(project, env, params)
     with session:
         settings = settings_digest(session.load_context().params)
-        if version := finished_version(settings=settings, **data):
-            logger.info("%s: finished earlier, version %s", title, version)
-            return version
-        logger.info("%s", title)
-        _run(session, "pretrain", "evaluate")
+    if version := finished_version(settings=settings, **data):
+        logger.info("%s: finished earlier, version %s", title, version)
+        return version
+    logger.info("%s", title)
+    # In a process of its own: what a training holds of memory goes with it.
+    cell = multiprocessing.get_context("spawn").Process(target=_run_cell, args=(project, env, params))
+    cell.start()
+    cell.join()
+    if cell.exitcode:
+        raise click.ClickException(f"{title} failed (see above). Run the study again: finished cells are kept.")
     version = finished_version(settings=settings, **data)
     if version is None:
-        raise RuntimeError("the run left no trace in MLflow: a study needs tracking (conf/<env>/mlflow.yml)")
+        raise click.ClickException("the run left no trace in MLflow: a study needs tracking (conf/<env>/mlflow.yml)")
     return version
+
+
+def _run_cell(project: Path, env: str | None, params: dict[str, Any]) -> None:
+    bootstrap_project(project)
+    session = _session(project, env, params)
+    try:
+        with session:
+            _run(session, "pretrain", "evaluate")
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        sys.exit(1)
 
 
 def _run(session: KedroSession, *pipelines: str) -> None:

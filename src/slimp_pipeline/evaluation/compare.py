@@ -52,6 +52,10 @@ def compare_runs(
             named = key._replace(method=_labelled(key.method, label))
             gathered.setdefault(named, {}).setdefault(position, []).append(values)
     over_runs = {key: _stack(by_position) for key, by_position in gathered.items()}
+    if not over_runs:
+        raise ValueError(
+            f"no run on {cohort} has a linear probe, a baseline or fine-tuning: there is nothing to compare"
+        )
     counts = [len(next(iter(values.values()))) for values in over_runs.values()]
     rng = np.random.default_rng(settings.seed)
     runs_RS = rng.integers(lcm(*counts), size=(settings.num_resamples, max(counts)))
@@ -154,6 +158,8 @@ def _pairs(cohort: str, resampled: dict[Key, dict[str, np.ndarray]], settings: E
             difference = float(difference_R[0])
             low, high = interval(difference, difference_R[1:], settings.confidence)
             place = [cohort, one.features, one.protocol, metric, one.method, other.method]
-            rows.append([*place, difference, low, high, low <= 0 <= high])
+            rows.append(
+                [*place, difference, low, high, not (low > 0 or high < 0)]
+            )  # unmeasurable: no difference is shown
     table = pd.DataFrame([[*row, len(rows)] for row in rows], columns=PAIR_COLUMNS)
     return table.sort_values(["features", "protocol", "metric"], kind="stable", ignore_index=True)
