@@ -1,5 +1,6 @@
 """The extrapolation page, and the cases that it shows."""
 
+import base64
 import io
 import re
 
@@ -95,15 +96,18 @@ def tables(cases, results):
 class Store:
     """Flat pictures, brighter with their row."""
 
+    def __init__(self, darkest):
+        self.darkest = darkest
+
     def encoded(self, index):
         buffer = io.BytesIO()
-        Image.new("L", (20, 20), 60 * (index + 1)).save(buffer, "PNG")
+        Image.new("L", (20, 20), self.darkest + 20 * index).save(buffer, "PNG")
         return buffer.getvalue()
 
 
 @pytest.fixture
 def pictures(cases, reference_rows, target_rows):
-    return picture_cases(cases, reference_rows, target_rows, Store(), Store())
+    return picture_cases(cases, reference_rows, target_rows, Store(160), Store(40))
 
 
 @pytest.fixture
@@ -124,7 +128,9 @@ def test_a_case_pairs_the_target_with_the_lesion_that_lent_and_both_values_of_ea
     (best,), (worst,) = pictures["best"], pictures["worst"]
     assert [picture["label"] for picture in best["pictures"]] == ["unlabelled", "NEV"]
     assert [picture["image_id"] for picture in best["pictures"]] == ["", ""]
-    assert best["pictures"][0]["src"] == worst["pictures"][1]["src"] != best["pictures"][1]["src"]  # rows 1, 1 and 0
+    shown = [picture["src"].split(",")[1] for picture in [*best["pictures"], *worst["pictures"]]]
+    brightness = [np.mean(Image.open(io.BytesIO(base64.b64decode(source)))) for source in shown]
+    np.testing.assert_allclose(brightness, [60, 160, 80, 180], atol=2)  # t1, r1 of row 0, t2, r0 of row 1
     assert best["similarity"] == "0.988" and worst["similarity"] == "0.500"
     assert best["lines"] == [
         {"field": "age_years", "borrowed": "42.25", "true": "41.5"},

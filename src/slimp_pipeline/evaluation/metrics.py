@@ -5,11 +5,10 @@ interval. Every function takes weights_RN, (R, N) float >= 0, and returns (R,) f
 weighting leaves nothing to measure.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 Weighted = np.ndarray
+Counts = tuple[np.ndarray, np.ndarray]  # weight of positives and of negatives at or above each distinct score, (R, G)
 MIN_TPR = 0.8
 FIXED_SPECIFICITY = 0.95
 _NUM_BINS = 15
@@ -32,19 +31,18 @@ def classification_metrics(
     values = {
         "balanced_accuracy": balanced_accuracy(confusion_RKK),
         "macro_f1": macro_f1(confusion_RKK),
-        "macro_auroc": _macro(auroc, score_NK, label_N, weights_RN),
-        "average_precision": _macro(average_precision, score_NK, label_N, weights_RN),
+        **_one_vs_rest(score_NK, label_N, weights_RN),
         "ece": expected_calibration_error(score_NK, label_N, weights_RN),
     }
     is_malignant_K = malignant_K == 1
     if is_malignant_K.any() and (malignant_K == 0).any():
         score_N, positive_N = score_NK[:, is_malignant_K].sum(axis=1), is_malignant_K[label_N]
-        weights_RN = weights_RN * (malignant_K[label_N] != -1)
+        counts = _cumulative(score_N, positive_N, weights_RN * (malignant_K[label_N] != -1))
         values |= {
-            "malignant_auroc": auroc(score_N, positive_N, weights_RN),
-            "malignant_average_precision": average_precision(score_N, positive_N, weights_RN),
-            "pauc_above_80_tpr": pauc_above_tpr(score_N, positive_N, weights_RN),
-            "sensitivity_at_95_specificity": sensitivity_at_specificity(score_N, positive_N, weights_RN),
+            "malignant_auroc": _auroc(counts),
+            "malignant_average_precision": _average_precision(counts),
+            "pauc_above_80_tpr": _pauc_above_tpr(counts, MIN_TPR),
+            "sensitivity_at_95_specificity": _sensitivity_at_specificity(counts, FIXED_SPECIFICITY),
         }
     return values
 
@@ -74,13 +72,21 @@ def macro_f1(confusion_RKK: np.ndarray) -> Weighted:
 
 def auroc(score_N: np.ndarray, positive_N: np.ndarray, weights_RN: np.ndarray) -> Weighted:
     """Area under the ROC curve; ties count half."""
-    fpr, tpr = roc_points(score_N, positive_N, weights_RN)
+    return _auroc(_cumulative(score_N, positive_N, weights_RN))
+
+
+def _auroc(counts: Counts) -> Weighted:
+    fpr, tpr = _rates(counts)
     return np.sum(np.diff(fpr, axis=1) * (tpr[:, 1:] + tpr[:, :-1]) / 2, axis=1)
 
 
 def average_precision(score_N: np.ndarray, positive_N: np.ndarray, weights_RN: np.ndarray) -> Weighted:
     """Precision averaged over the steps in recall, without interpolation."""
-    true_RG, false_RG = _cumulative(score_N, positive_N, weights_RN)
+    return _average_precision(_cumulative(score_N, positive_N, weights_RN))
+
+
+def _average_precision(counts: Counts) -> Weighted:
+    true_RG, false_RG = counts
     with np.errstate(invalid="ignore", divide="ignore"):
         recall_RG = true_RG / true_RG[:, -1:]
         precision_RG = true_RG / (true_RG + false_RG)
@@ -97,7 +103,11 @@ def pauc_above_tpr(
     Source:
         ISIC 2024 challenge (pAUC above 80 % TPR, range 0 to 0.2).
     """
-    fpr, tpr = roc_points(score_N, positive_N, weights_RN)
+    return _pauc_above_tpr(_cumulative(score_N, positive_N, weights_RN), min_tpr)
+
+
+def _pauc_above_tpr(counts: Counts, min_tpr: float) -> Weighted:
+    fpr, tpr = _rates(counts)
     fpr0, fpr1, tpr0, tpr1 = fpr[:, :-1], fpr[:, 1:], tpr[:, :-1], tpr[:, 1:]
     from_tpr = np.clip(tpr0, min_tpr, None)
     rise = tpr1 - tpr0
@@ -111,7 +121,11 @@ def sensitivity_at_specificity(
     score_N: np.ndarray, positive_N: np.ndarray, weights_RN: np.ndarray, specificity: float = FIXED_SPECIFICITY
 ) -> Weighted:
     """Highest sensitivity of a threshold whose specificity is at least that given."""
-    fpr, tpr = roc_points(score_N, positive_N, weights_RN)
+    return _sensitivity_at_specificity(_cumulative(score_N, positive_N, weights_RN), specificity)
+
+
+def _sensitivity_at_specificity(counts: Counts, specificity: float) -> Weighted:
+    fpr, tpr = _rates(counts)
     best = np.max(np.where(fpr <= 1 - specificity + 1e-12, tpr, 0), axis=1)
     return np.where(np.isnan(fpr[:, -1] + tpr[:, -1]), np.nan, best)
 
@@ -132,13 +146,17 @@ def expected_calibration_error(score_NK: np.ndarray, label_N: np.ndarray, weight
 
 def roc_points(score_N: np.ndarray, positive_N: np.ndarray, weights_RN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ROC curve at every distinct score, from (0, 0): false and true positive rates, each (R, G + 1)."""
-    true_RG, false_RG = _cumulative(score_N, positive_N, weights_RN)
+    return _rates(_cumulative(score_N, positive_N, weights_RN))
+
+
+def _rates(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+    true_RG, false_RG = counts
     with np.errstate(invalid="ignore", divide="ignore"):
         tpr_RG, fpr_RG = true_RG / true_RG[:, -1:], false_RG / false_RG[:, -1:]
     return np.pad(fpr_RG, ((0, 0), (1, 0))), np.pad(tpr_RG, ((0, 0), (1, 0)))
 
 
-def _cumulative(score_N: np.ndarray, positive_N: np.ndarray, weights_RN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _cumulative(score_N: np.ndarray, positive_N: np.ndarray, weights_RN: np.ndarray) -> Counts:
     """Weight of positives and negatives scored at or above each distinct score, from the highest down."""
     order = np.argsort(-score_N, kind="stable")
     ends = np.flatnonzero(np.diff(score_N[order], append=-np.inf))  # the last row of each distinct score
@@ -147,15 +165,13 @@ def _cumulative(score_N: np.ndarray, positive_N: np.ndarray, weights_RN: np.ndar
     return true_RG, sorted_RN.cumsum(axis=1)[:, ends] - true_RG
 
 
-def _macro(
-    metric: Callable[[np.ndarray, np.ndarray, np.ndarray], Weighted],
-    score_NK: np.ndarray,
-    label_N: np.ndarray,
-    weights_RN: np.ndarray,
-) -> Weighted:
-    """Mean of one-vs-rest values over the classes that are there."""
-    values = [metric(score_NK[:, k], label_N == k, weights_RN) for k in range(score_NK.shape[1])]
-    return _nanmean(np.stack(values, axis=1))
+def _one_vs_rest(score_NK: np.ndarray, label_N: np.ndarray, weights_RN: np.ndarray) -> dict[str, Weighted]:
+    """Means of one-vs-rest values over the classes that are there; each class is counted once for both metrics."""
+    by_class = [_cumulative(score_NK[:, k], label_N == k, weights_RN) for k in range(score_NK.shape[1])]
+    return {
+        "macro_auroc": _nanmean(np.stack([_auroc(counts) for counts in by_class], axis=1)),
+        "average_precision": _nanmean(np.stack([_average_precision(counts) for counts in by_class], axis=1)),
+    }
 
 
 def _nanmean(values_RK: np.ndarray) -> np.ndarray:

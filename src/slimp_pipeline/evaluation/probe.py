@@ -7,9 +7,12 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
+from threadpoolctl import threadpool_limits
 
 from slimp_pipeline.evaluation.calibration import fit_temperature
 from slimp_pipeline.parameters import ProbeParams
+
+_SMALL = 2000  # training rows
 
 
 class Probe(NamedTuple):
@@ -50,14 +53,16 @@ def linear_probe(
     classes = np.unique(labels)
     if len(classes) < 2:
         raise ValueError("all training rows are of one class: there is nothing to tell apart")
-    # A linear model with an L2 penalty only sees the span of its training rows: rotating into it is exact.
-    mean = features.mean(axis=0)
-    _, _, basis = np.linalg.svd(features - mean, full_matrices=False)
-    train, test = (features - mean) @ basis.T, (feature_ND[test_N] - mean) @ basis.T
-    strength, temperature = _choose(train, labels, patients, num_classes, settings, seed)
-    model = _fit(train, labels, strength)
-    scores = np.zeros((int(test_N.sum()), num_classes))
-    scores[:, model.classes_] = model.predict_proba(test)
+    # Threads that wait for one another cost more than they save on matrices this small.
+    with threadpool_limits(1 if len(labels) < _SMALL else None):
+        # A linear model with an L2 penalty only sees the span of its training rows: rotating into it is exact.
+        mean = features.mean(axis=0)
+        _, _, basis = np.linalg.svd(features - mean, full_matrices=False)
+        train, test = (features - mean) @ basis.T, (feature_ND[test_N] - mean) @ basis.T
+        strength, temperature = _choose(train, labels, patients, num_classes, settings, seed)
+        model = _fit(train, labels, strength)
+        scores = np.zeros((int(test_N.sum()), num_classes))
+        scores[:, model.classes_] = model.predict_proba(test)
     return Probe(scores, strength, temperature)
 
 
