@@ -93,6 +93,12 @@ def test_a_refused_image_keeps_its_row_and_reason_and_reading_it_says_so(store: 
         store.encoded(REFUSED)
 
 
+def test_hashes_keep_all_their_bits_beside_a_refused_image(store: ImageStore) -> None:
+    table = store.table()
+    assert table["perceptual_hash"].isna().any() and table["perceptual_hash"].notna().any()
+    assert table["perceptual_hash"].dtype == "UInt64"
+
+
 @pytest.mark.parametrize("row", [-1, NUM_IMAGES, 10_000])
 def test_a_row_that_is_not_there_is_an_error(store: ImageStore, row: int) -> None:
     with pytest.raises(IndexError, match=f"has {NUM_IMAGES} rows, row {row} was asked for"):

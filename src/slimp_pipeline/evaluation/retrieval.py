@@ -12,7 +12,7 @@ from slimp_pipeline.evaluation.ranking import (
     recall_at_k,
     retrieve_same_class,
 )
-from slimp_pipeline.evaluation.records import Key
+from slimp_pipeline.evaluation.records import ADAPTED, Key
 from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
@@ -89,7 +89,9 @@ def _partners(
         (f"{right} to {left}", right_ND, left_ND),
     ):
         found = recall_at_k(query_ND, key_ND, groups_N, ks)
-        for name, outcomes in ((method, found), (CHANCE, expected)):
+        # Chance depends on which rows coincide, which the encoder's own fields decide.
+        chance = CHANCE + (ADAPTED if method.endswith(ADAPTED) else "")
+        for name, outcomes in ((method, found), (chance, expected)):
             yield _table(task, split, Key(name, title, "retrieval"), queries, outcomes)
 
 

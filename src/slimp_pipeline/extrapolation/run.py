@@ -170,7 +170,5 @@ _PICTURE = ("sha256", "perceptual_hash")
 
 
 def _pictures(side: Side, rows: pd.DataFrame) -> pd.DataFrame:
-    hashes = side.store.table()[list(_PICTURE)]
-    # A store with refused images has its hashes as float64, another as uint64: both are compared as float64.
-    hashes = hashes.astype({"perceptual_hash": "float64"}).astype(str)
+    hashes = side.store.table()[list(_PICTURE)].astype(str)
     return hashes.loc[rows["store_index"].astype(int)].reset_index(drop=True)

@@ -79,7 +79,8 @@ class ImageStore:
             [self._file.get_batch(i).select(columns) for i in range(self._file.num_record_batches)],
             schema=pa.schema([SCHEMA.field(name) for name in columns]),
         )
-        return table.to_pandas()
+        # 64-bit hashes don't fit into float64, which pandas would take where one is missing.
+        return table.to_pandas(types_mapper={pa.uint64(): pd.UInt64Dtype()}.get)
 
 
 @dataclass(frozen=True)

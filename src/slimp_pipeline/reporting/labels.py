@@ -17,6 +17,8 @@ METHOD_NAMES = {
     "ugly_duckling_gbdt": "metadata relative to the patient, boosted trees",
     "fused_gbdt": "image and metadata, boosted trees",
     "supervised": "supervised",
+    "chance": "chance",
+    "chance_adapted": "chance, for the adapted encoder",
 }
 METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",
