@@ -11,7 +11,18 @@ from pydantic import ValidationError
 from slimp_pipeline.cohorts.spec import CohortSpec, FieldSpec, LabelSpec, TableSpec
 
 SHIPPED = [
-    *["demo_clinic", "demo_tbp", "derm7pt", "ham10000", "hiba", "isic2019", "isic2020", "isic_archive", "milk10k"],
+    *[
+        "demo_clinic",
+        "demo_tbp",
+        "demo_tbp_unseen",
+        "derm7pt",
+        "ham10000",
+        "hiba",
+        "isic2019",
+        "isic2020",
+        "isic_archive",
+        "milk10k",
+    ],
     *["milk10k_test", "pad_ufes_20", "ph2", "slice3d", "slice3d_test"],
 ]
 ISIC_COLUMNS = {"isic_id", "attribution", "copyright_license", "age_approx"}  # age_approx: age, rounded to 5 years

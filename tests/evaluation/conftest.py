@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import settings
 
 from slimp_pipeline.evaluation.measure import measure
 from slimp_pipeline.evaluation.protocol import predict
@@ -13,6 +14,8 @@ from slimp_pipeline.evaluation.records import difference_table
 from slimp_pipeline.parameters import EvaluationParams, LowShotParams, ProbeParams
 from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding, NumericEncoding
 
+settings.register_profile("small", max_examples=40, deadline=None)
+settings.load_profile("small")
 torch.set_num_threads(1)  # sums then don't depend on how a batch is cut
 
 CLASSES = ("BCC", "MEL", "NEV")

@@ -210,3 +210,7 @@ def test_an_encoder_that_has_learnt_the_classes_is_above_chance_and_noise_is_not
     assert value["slimp"] > value[CHANCE] + 0.4
     assert value["random_init"] == pytest.approx(value[CHANCE], abs=0.08)
     assert value[CHANCE] == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_retrieval_that_is_not_asked_for_is_not_run(cohort):
+    assert outcomes_of(cohort, {}, settings=SETTINGS.model_copy(update={"protocols": ["knn"]})).empty

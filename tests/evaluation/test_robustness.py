@@ -11,7 +11,7 @@ from slimp_pipeline.evaluation.embed import initial
 from slimp_pipeline.evaluation.measure import measure
 from slimp_pipeline.evaluation.perturbation import Condition
 from slimp_pipeline.evaluation.protocol import predict
-from slimp_pipeline.evaluation.robustness import measure_robustness
+from slimp_pipeline.evaluation.robustness import ROBUSTNESS_COLUMNS, measure_robustness
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.models.slimp import SLIMP
@@ -118,7 +118,7 @@ def test_the_table_has_a_row_for_every_method_condition_and_metric(cohort):
 def test_on_intact_rows_it_is_the_plain_probe_with_its_interval(cohort, monkeypatch):
     small, checkpoint = cohort
     monkeypatch.setattr(scorers, "gbdt_scores", lambda x, y, p, train, test, k, s: np.full((test.sum(), k), 1 / k))
-    chosen = {"protocols": ["linear_probe", "baselines"], "features": ["image+lesion+patient"]}
+    chosen = {"protocols": ["linear_probe", "baselines", "robustness"], "features": ["image+lesion+patient"]}
     settings = SETTINGS.model_copy(update=chosen | {"probe": ProbeParams(strengths=[0.1, 10.0], num_inner_folds=2)})
     predictions = predict(small.lesions, small.splits, small.embeddings, small.encodings, "small", settings)
     plain, _ = measure("small", predictions, settings)
@@ -223,3 +223,8 @@ def test_a_cohort_of_images_alone_has_an_empty_table(small_cohort):
     small_cohort.embeddings = {name: values for name, values in small_cohort.embeddings.items() if "image" in name}
     table = measured(small_cohort, checkpoint, fields={})
     assert table.empty and list(table) == robustness.ROBUSTNESS_COLUMNS
+
+
+def test_robustness_that_is_not_asked_for_is_not_measured(cohort):
+    table = measured(*cohort, SETTINGS.model_copy(update={"protocols": ["linear_probe"]}))
+    assert list(table) == ROBUSTNESS_COLUMNS and table.empty

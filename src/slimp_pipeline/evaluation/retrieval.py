@@ -41,8 +41,10 @@ def retrieve(
 
     Returns:
         `OUTCOME_COLUMNS`, one row per query, and its outcomes: precision_at_<k>, mean_average_precision (of the one
-        query), recall_at_<k>; NaN where an outcome doesn't apply.
+        query), recall_at_<k>; NaN where an outcome doesn't apply. No rows where it isn't asked for.
     """
+    if "retrieval" not in settings.protocols:
+        return pd.DataFrame(columns=OUTCOME_COLUMNS)
     task, labelled = make_task(rows, splits, settings)
     device = pick_device(settings.device)
     tables = []

@@ -42,7 +42,10 @@ def measure_robustness(
 
     Returns:
         `ROBUSTNESS_COLUMNS`; kind and share as `perturbation.Condition` has them, values means over folds and draws.
+        No rows where it isn't asked for.
     """
+    if "robustness" not in settings.protocols:
+        return pd.DataFrame(columns=ROBUSTNESS_COLUMNS)
     task, labelled = make_task(rows, splits, settings)
     tables = []
     for split in task_splits(task, cohort):
