@@ -19,6 +19,7 @@ DIFFERENCE_COLUMNS = [
     "cohort", "method", "reference", "features", "protocol", "shots", "metric", "difference", "ci_low", "ci_high",
     "num_comparisons",
 ]  # fmt: skip
+_LEADING = ("initial_weights", "random_init", "metadata_linear")
 ADAPTED = "_adapted"  # ends the method name of an encoder that was adapted to the target
 EXTRAPOLATED = "_extrapolated"  # ends the method name of an encoder that was given borrowed metadata
 
@@ -45,6 +46,23 @@ def pretrained_method(methods: Iterable[str]) -> str:
     """Of several methods the one that a run is about: the first that is pre-trained; else the first."""
     named = list(methods)
     return next((name for name in named if is_pretrained(name)), named[0])
+
+
+def leading_differences(differences: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Of all differences those that a run is about, on image features and linear probes.
+
+    The pre-trained method minus what it started from and the metadata baseline; and others pre-trained minus it.
+    """
+    paired = differences[
+        (differences["metric"] == metric)
+        & (differences["features"] == "image")
+        & (differences["protocol"] == "linear_probe")
+    ]
+    if paired.empty:
+        return paired
+    first = pretrained_method(paired["method"])
+    of_first = (paired["method"] == first) & paired["reference"].isin(_LEADING)
+    return paired[of_first | (paired["reference"] == first)]
 
 
 def summary_draw(results: pd.DataFrame) -> str:

@@ -2,9 +2,7 @@
 
 import pandas as pd
 
-from slimp_pipeline.evaluation.records import pretrained_method, summary_draw
-
-_REFERENCES = ("initial_weights", "random_init", "metadata_linear")
+from slimp_pipeline.evaluation.records import leading_differences, summary_draw
 
 
 def summary_lines(results: pd.DataFrame, differences: pd.DataFrame, metric: str = "balanced_accuracy") -> list[str]:
@@ -26,14 +24,7 @@ def summary_lines(results: pd.DataFrame, differences: pd.DataFrame, metric: str 
     lines = [f"{results['cohort'].iloc[0]}: {name} of a linear probe, mean over folds [interval]"]
     for row in pd.concat([image, baseline]).itertuples():
         lines.append(f"  {row.method:<16} {row.features:<9} {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]")
-    paired = differences[
-        (differences["metric"] == metric)
-        & (differences["features"] == "image")
-        & (differences["protocol"] == "linear_probe")
-    ]
-    first = pretrained_method(image["method"])
-    of_first = (paired["method"] == first) & paired["reference"].isin(_REFERENCES)
-    for row in paired[of_first | (paired["reference"] == first)].itertuples():
+    for row in leading_differences(differences, metric).itertuples():
         verdict = "within noise" if row.ci_low <= 0 <= row.ci_high else "outside noise"
         difference = f"{row.difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]"
         lines.append(f"  {row.method} - {row.reference}: {difference}, {verdict}")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from slimp_pipeline.evaluation.records import summary_draw
+from slimp_pipeline.evaluation.records import leading_differences, summary_draw
 from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, in_order, method_name
 from slimp_pipeline.tables.splits import HOLDOUT
 
@@ -46,11 +46,7 @@ def headline(results: pd.DataFrame, differences: pd.DataFrame, metric: str = "ba
     chosen = results[(results["metric"] == metric) & (results["draw"] == draw)]
     probes = (chosen["features"] == "image") & (chosen["protocol"] == "linear_probe")
     chosen = chosen[probes | (chosen["protocol"] == "baseline")]
-    paired = differences[
-        (differences["metric"] == metric)
-        & (differences["features"] == "image")
-        & (differences["protocol"] == "linear_probe")
-    ]
+    paired = leading_differences(differences, metric)
     return {
         "metric": METRIC_NAMES[metric],
         "draw": draw,
