@@ -14,12 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_name
+from slimp_pipeline.tracking.run import TABLES
 
 RUNS, PAGE, INTRODUCTION = (Path(__file__).parent / name for name in ("runs", "results.md", "results_introduction.md"))
-TABLES = (
-    "results", "differences", "robustness", "missingness", "subgroups", "known_truth", "comparison", "comparison_pairs",
-    "borrowed_quality", "borrowed_other_fields", "borrowed_results", "borrowed_worth",
-)  # fmt: skip
 METRICS = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
 REFERENCES = ("initial_weights", "random_init", "slimp", "flat", "simclr", "metadata_linear", "supervised")
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
-from slimp_pipeline.evaluation import measure, task
+from slimp_pipeline.evaluation import bootstrap, task
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
 
@@ -160,8 +160,8 @@ def test_differences_are_those_of_the_means_and_their_number_is_stated(small_res
 
 def test_folds_are_resampled_independently(small_cohort, monkeypatch):
     drawn = []
-    plain = measure.patient_weights
-    monkeypatch.setattr(measure, "patient_weights", lambda *a: drawn.append(plain(*a)) or drawn[-1])
+    plain = bootstrap.patient_weights
+    monkeypatch.setattr(bootstrap, "patient_weights", lambda *a: drawn.append(plain(*a)) or drawn[-1])
     small_cohort.run()
     first, second, third = (weights[:, ::2] for weights in drawn[:3])  # one row per patient
     assert first.shape == second.shape

@@ -187,6 +187,10 @@ class CohortSpec(Block):
         """Columns that may not be features, the label's own among them, and why."""
         return dict.fromkeys(self.label.columns if self.label else [], "it is the label") | self.leaks
 
+    def shares_registry(self, other: "CohortSpec") -> bool:
+        """Whether both name the same person by the same patient id, by registry."""
+        return self.patient_registry is not None and self.patient_registry == other.patient_registry
+
     def select_fields(self, names: Literal["all"] | list[str]) -> dict[str, FieldSpec]:
         """Return the chosen fields by name.
 

@@ -19,6 +19,26 @@ def patient_weights(patients_N: np.ndarray, num_resamples: int, seed: int | Sequ
     return counts_RP[:, patient_of_row_N].astype(np.float64)
 
 
+def value_and_resamples(patients_N: np.ndarray, num_resamples: int, seed: int | Sequence[int]) -> np.ndarray:
+    """Weights of the rows, (1 + R, N): a first row of ones, which gives the value itself, then `patient_weights`."""
+    return np.concatenate([np.ones((1, len(patients_N))), patient_weights(patients_N, num_resamples, seed)])
+
+
+def estimate(
+    value_R: np.ndarray, confidence: float, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[float, float, float]:
+    """Value, low and high of a measure.
+
+    Args:
+        value_R: Its value, then its values on the resamples, (1 + R,).
+        confidence: Between 0 and 1.
+        bounds: Of the measure; the interval stays within.
+    """
+    value = float(value_R[0])
+    low, high = np.clip(interval(value, value_R[1:], confidence), *bounds)
+    return value, float(low), float(high)
+
+
 def interval(value: float, values_R: np.ndarray, confidence: float) -> tuple[float, float]:
     """Percentile interval of bootstrap values, centred on the measured value.
 

@@ -7,9 +7,17 @@ from math import lcm
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.evaluation.bootstrap import interval
+from slimp_pipeline.evaluation.bootstrap import estimate
 from slimp_pipeline.evaluation.measure import measure
-from slimp_pipeline.evaluation.records import ADAPTED, Key, is_pretrained, mean_where_known, pretrained_method
+from slimp_pipeline.evaluation.records import (
+    ADAPTED,
+    METRIC_BOUNDS,
+    Key,
+    comparable,
+    is_pretrained,
+    mean_where_known,
+    pretrained_method,
+)
 from slimp_pipeline.parameters import EvaluationParams
 
 COMPARISON_COLUMNS = [
@@ -138,10 +146,8 @@ def _values(
         for metric, value_R in values.items():
             of_runs_S = over_runs[key][metric][:, 0]
             sd = float(of_runs_S.std(ddof=1)) if len(of_runs_S) > 1 else float("nan")
-            value = float(value_R[0])
-            low, high = np.clip(interval(value, value_R[1:], settings.confidence), 0, 1)  # as all metrics are
             place = [cohort, key.features, key.protocol, metric, key.method, len(of_runs_S)]
-            rows.append([*place, value, float(low), float(high), sd])
+            rows.append([*place, *estimate(value_R, settings.confidence, METRIC_BOUNDS), sd])
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
@@ -150,16 +156,12 @@ def _pairs(cohort: str, resampled: dict[Key, dict[str, np.ndarray]], settings: E
     for one, other in combinations(resampled, 2):
         if one.protocol == "baseline" and other.protocol == "linear_probe":
             one, other = other, one
-        same = one[1:] == other[1:]
-        if not (same or (one.protocol == "linear_probe" and other.protocol == "baseline")):
+        if not comparable(one, other):
             continue
         for metric in resampled[one].keys() & resampled[other].keys():
-            difference_R = resampled[one][metric] - resampled[other][metric]
-            difference = float(difference_R[0])
-            low, high = interval(difference, difference_R[1:], settings.confidence)
+            difference, low, high = estimate(resampled[one][metric] - resampled[other][metric], settings.confidence)
+            within_noise = not (low > 0 or high < 0)  # unmeasurable, too: no difference is shown
             place = [cohort, one.features, one.protocol, metric, one.method, other.method]
-            rows.append(
-                [*place, difference, low, high, not (low > 0 or high < 0)]
-            )  # unmeasurable: no difference is shown
+            rows.append([*place, difference, low, high, within_noise])
     table = pd.DataFrame([[*row, len(rows)] for row in rows], columns=PAIR_COLUMNS)
     return table.sort_values(["features", "protocol", "metric"], kind="stable", ignore_index=True)

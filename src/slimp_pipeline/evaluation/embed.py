@@ -18,6 +18,9 @@ from slimp_pipeline.tables.encoding import LevelEncoding
 from slimp_pipeline.tables.splits import ALL
 from slimp_pipeline.training.device import pick_device
 
+RANDOM_INIT = "random_init"
+STARTS = ("initial_weights", RANDOM_INIT)  # the first that a run has is what its training started from
+
 
 def evaluation_rows(lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
     """Rows that are embedded: those split and with an image, sorted by image_id.
@@ -101,6 +104,17 @@ def initial(checkpoint: Checkpoint, *, random_image_encoder: bool) -> Checkpoint
     torch.manual_seed(checkpoint.facts["training"]["seed"])
     model = SLIMP(settings, checkpoint.loss, checkpoint.encoding)
     return Checkpoint(model.state_dict(), settings, checkpoint.loss, checkpoint.encoding, checkpoint.facts)
+
+
+def encoders_of(encoders: Mapping[str, Mapping[str, Checkpoint]], partition: str) -> dict[str, Checkpoint]:
+    """Method -> the encoder of a partition, its own or the one that all share; methods with neither are left out."""
+    own = {method: by.get(partition, by.get(ALL)) for method, by in encoders.items()}
+    return {method: checkpoint for method, checkpoint in own.items() if checkpoint is not None}
+
+
+def start_method(embeddings: Mapping[str, np.ndarray]) -> str:
+    """Name of the method that stands for what training started from."""
+    return next(name for name in STARTS if name in methods(embeddings))
 
 
 def block(embeddings: Mapping[str, np.ndarray], method: str, partition: str, name: str) -> np.ndarray | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.evaluation.blocks import scale_blocks
-from slimp_pipeline.evaluation.embed import block, methods
+from slimp_pipeline.evaluation.embed import block, methods, start_method
 from slimp_pipeline.evaluation.patient_context import patient_relative, ugly_duckling
 from slimp_pipeline.evaluation.task import Split, Task
 from slimp_pipeline.tables.encoding import Encoding, encode, one_hot
@@ -51,6 +51,11 @@ class Features:
     def methods(self) -> list[str]:
         """Methods that there are embeddings of."""
         return methods(self._embeddings)
+
+    @property
+    def start(self) -> str:
+        """Method that stands for what training started from."""
+        return start_method(self._embeddings)
 
     def of(self, method: str, feature_set: str, split: Split) -> np.ndarray | None:
         """Blocks of a feature set, scaled to equal weight by training rows; None where the target lacks one."""

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.evaluation.embed import initial
+from slimp_pipeline.evaluation.embed import encoders_of, initial
 from slimp_pipeline.evaluation.records import Key, prediction_table
 from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import AugmentationParams, EvaluationParams
-from slimp_pipeline.tables.splits import ALL
 from slimp_pipeline.training.device import pick_device
 from slimp_pipeline.training.fine_tune import LabelledImages, fine_tune
 
@@ -44,13 +43,10 @@ def predict_fine_tuned(
     )
     tables = []
     for split in task_splits(task, cohort):
-        own = {method: by.get(split.name, by.get(ALL)) for method, by in encoders.items()}
-        first = next(checkpoint for checkpoint in own.values() if checkpoint is not None)
-        own[_SUPERVISED] = initial(first, random_image_encoder=False)
+        own = encoders_of(encoders, split.name)
+        own[_SUPERVISED] = initial(next(iter(own.values())), random_image_encoder=False)
         metadata_NK = _metadata_scores(predictions, task, split)
         for method, checkpoint in own.items():
-            if checkpoint is None:
-                continue
             score_NK = fine_tune(
                 checkpoint,
                 store,

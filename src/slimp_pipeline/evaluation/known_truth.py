@@ -9,20 +9,19 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from slimp_pipeline.evaluation.bootstrap import interval, patient_weights
-from slimp_pipeline.evaluation.embed import block, initial, methods
+from slimp_pipeline.evaluation.bootstrap import estimate, value_and_resamples
+from slimp_pipeline.evaluation.embed import RANDOM_INIT, STARTS, block, encoders_of, initial, methods
 from slimp_pipeline.evaluation.metrics import auroc
 from slimp_pipeline.evaluation.patient_context import ugly_duckling
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.parameters import EvaluationParams
-from slimp_pipeline.tables.splits import ALL, partition, partition_names
+from slimp_pipeline.tables.splits import partition, partition_names
 from slimp_pipeline.training.device import pick_device
 
 TRUTH_COLUMNS = ["question", "method", "measure", "value", "ci_low", "ci_high", "chance", "num_patients"]
 _STRENGTHS = np.logspace(0, 5, 11)  # of the ridge, chosen by leave-one-out on training patients
 _MIN_LESIONS = 4  # a patient's own style can't be told from fewer
-_STARTS = ("initial_weights", "random_init")
 
 
 def find_truth(
@@ -59,9 +58,7 @@ def find_truth(
             *_traits(method, merged, known, embeddings, encoders, settings),
             *_ducklings(method, merged, known, embeddings, settings),
         ):
-            value = float(value_R[0])
-            low, high = interval(value, value_R[1:], settings.confidence)
-            table.append([question, method, measure, value, low, high, chance, num_patients])
+            table.append([question, method, measure, *estimate(value_R, settings.confidence), chance, num_patients])
     return pd.DataFrame(table, columns=TRUTH_COLUMNS)
 
 
@@ -90,7 +87,7 @@ def _traits(
         model = make_pipeline(StandardScaler(), RidgeCV(_STRENGTHS)).fit(phenotype_PX[train_P], true_PT[train_P])
         predicted_PT[test_P] = model.predict(phenotype_PX[test_P]).reshape(-1, len(traits))
         baseline_PT[test_P] = true_PT[train_P].mean(axis=0)
-    weights_RP = _weights(patients["patient_id"].to_numpy(), settings)
+    weights_RP = value_and_resamples(patients["patient_id"].to_numpy(), settings.num_resamples, settings.seed)
     for place, trait in enumerate(traits):
         error_P, spread_P = (true_PT - predicted_PT)[:, place] ** 2, (true_PT - baseline_PT)[:, place] ** 2
         yield (
@@ -113,11 +110,10 @@ def _phenotypes(
     """Phenotypes of all patients as they first appear, by the encoder of one partition."""
     image_ND = block(embeddings, method, name, "image")
     assert image_ND is not None  # every method embeds images
-    by_partition = encoders.get(method, next(iter(encoders.values())))
-    checkpoint = by_partition.get(name, by_partition.get(ALL))
-    assert checkpoint is not None  # a partition has its own encoder, or all share one
-    if method in _STARTS:
-        checkpoint = initial(checkpoint, random_image_encoder=method == "random_init")
+    own = encoders_of(encoders, name)
+    checkpoint = own.get(method, next(iter(own.values())))  # what training started from is rebuilt from the first
+    if method in STARTS:
+        checkpoint = initial(checkpoint, random_image_encoder=method == RANDOM_INIT)
     return PretrainedSLIMP(checkpoint, pick_device(settings.device)).encode_phenotypes(image_ND, rows)
 
 
@@ -140,7 +136,7 @@ def _ducklings(
     relative_N = distance_N / pd.Series(distance_N).groupby(patients).transform("mean").clip(lower=1e-12).to_numpy()
     relative, deviation = relative_N[many_N], truth["style_deviation"].to_numpy()[many_N]
     kind, own = truth["kind"].to_numpy()[many_N], patients[many_N]
-    weights_RN = _weights(own, settings)
+    weights_RN = value_and_resamples(own, settings.num_resamples, settings.seed)
     num_patients = len(np.unique(own))
     ranks = np.stack([rankdata(relative), rankdata(deviation)])
     yield (
@@ -161,8 +157,3 @@ def _correlation(values_2N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
     left_RN, right_RN = (value_N - weights_RN @ value_N[:, None] / total_R for value_N in values_2N)
     covariance_R = (weights_RN * left_RN * right_RN).sum(axis=1)
     return covariance_R / np.sqrt((weights_RN * left_RN**2).sum(axis=1) * (weights_RN * right_RN**2).sum(axis=1))
-
-
-def _weights(patients_N: np.ndarray, settings: EvaluationParams) -> np.ndarray:
-    weights_RN = patient_weights(patients_N, settings.num_resamples, settings.seed)
-    return np.concatenate([np.ones((1, len(patients_N))), weights_RN])

@@ -1,11 +1,11 @@
 """From predictions to results: metrics, their intervals, and paired differences."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.evaluation.bootstrap import patient_weights
+from slimp_pipeline.evaluation.bootstrap import value_and_resamples
 from slimp_pipeline.evaluation.metrics import classification_metrics
 from slimp_pipeline.evaluation.records import (
     RESULT_COLUMNS,
@@ -58,22 +58,14 @@ def measure(cohort: str, predictions: pd.DataFrame, settings: EvaluationParams) 
         draw: fold_weights(rows.drop_duplicates("image_id").sort_values("image_id"), settings, position)
         for position, (draw, rows) in enumerate(_folds_first(predictions))
     }
-    results: list[list[object]] = []
-    averaged: Averaged = {}
-    columns = list(Key._fields)
-    for key_values, rows in predictions.groupby(columns, sort=False, observed=True):
-        key = Key(*map(str, key_values))
-        measured: Measured = {}
-        for (draw, repeat), part in rows.groupby(["draw", "repeat"], sort=False):
-            part = part.sort_values("image_id")
-            scores = part[[f"score.{name}" for name in classes]].to_numpy()
-            label_N = pd.Index(classes).get_indexer(part["label"])
-            values = classification_metrics(scores, label_N, malignant_K, weights[draw])
-            sizes = int(part["num_train_patients"].iloc[0]), part["patient_id"].nunique()
-            measured[str(draw), int(repeat)] = values, sizes
-        results += _rows(cohort, key, measured, settings.confidence)
-        averaged[key] = average(_chosen(measured))
-    return pd.DataFrame(results, columns=RESULT_COLUMNS), averaged
+
+    def values_of(part: pd.DataFrame, draw: str) -> Values:
+        part = part.sort_values("image_id")
+        scores = part[[f"score.{name}" for name in classes]].to_numpy()
+        label_N = pd.Index(classes).get_indexer(part["label"])
+        return classification_metrics(scores, label_N, malignant_K, weights[draw])
+
+    return _measure(cohort, predictions, values_of, settings.confidence)
 
 
 def measure_outcomes(cohort: str, outcomes: pd.DataFrame, settings: EvaluationParams) -> tuple[pd.DataFrame, Averaged]:
@@ -89,21 +81,28 @@ def measure_outcomes(cohort: str, outcomes: pd.DataFrame, settings: EvaluationPa
     """
     metrics = [name for name in outcomes if name.startswith(("precision_", "mean_", "recall_"))]
     positions = {draw: position for position, (draw, _) in enumerate(_folds_first(outcomes))}
+
+    def values_of(part: pd.DataFrame, draw: str) -> Values:
+        weights_RN = fold_weights(part, settings, positions[draw])
+        known = [name for name in metrics if part[name].notna().any()]
+        return {name: _weighted_mean(part[name].to_numpy(dtype=np.float64), weights_RN) for name in known}
+
+    return _measure(cohort, outcomes, values_of, settings.confidence)
+
+
+def _measure(
+    cohort: str, table: pd.DataFrame, values_of: Callable[[pd.DataFrame, str], Values], confidence: float
+) -> tuple[pd.DataFrame, Averaged]:
+    """Measure each key of a table by draw and repeat; `values_of` is given the rows and the draw."""
     results: list[list[object]] = []
     averaged: Averaged = {}
-    for key_values, rows in outcomes.groupby(list(Key._fields), sort=False):
+    for key_values, rows in table.groupby(list(Key._fields), sort=False, observed=True):
         key = Key(*map(str, key_values))
         measured: Measured = {}
-        for draw, part in rows.groupby("draw", sort=False):
-            weights_RN = fold_weights(part, settings, positions[str(draw)])
-            values = {
-                name: _weighted_mean(part[name].to_numpy(dtype=np.float64), weights_RN)
-                for name in metrics
-                if part[name].notna().any()
-            }
+        for (draw, repeat), part in rows.groupby(["draw", "repeat"], sort=False):
             sizes = int(part["num_train_patients"].iloc[0]), part["patient_id"].nunique()
-            measured[str(draw), 0] = values, sizes
-        results += _rows(cohort, key, measured, settings.confidence)
+            measured[str(draw), int(repeat)] = values_of(part, str(draw)), sizes
+        results += _rows(cohort, key, measured, confidence)
         averaged[key] = average(_chosen(measured))
     return pd.DataFrame(results, columns=RESULT_COLUMNS), averaged
 
@@ -116,8 +115,8 @@ def _weighted_mean(value_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
 
 def fold_weights(test_rows: pd.DataFrame, settings: EvaluationParams, position: int) -> np.ndarray:
     """Bootstrap weights of one fold's test rows, (1 + R, N); the first row, all ones, gives the value itself."""
-    weights_RN = patient_weights(test_rows["patient_id"].to_numpy(), settings.num_resamples, (settings.seed, position))
-    return np.concatenate([np.ones((1, len(test_rows))), weights_RN])
+    patients_N = test_rows["patient_id"].to_numpy()
+    return value_and_resamples(patients_N, settings.num_resamples, (settings.seed, position))
 
 
 def average(values: Iterable[Values]) -> Values:

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.evaluation.bootstrap import interval, patient_weights
+from slimp_pipeline.evaluation.bootstrap import estimate, value_and_resamples
 from slimp_pipeline.evaluation.metrics import auroc
-from slimp_pipeline.evaluation.records import mean_where_known
+from slimp_pipeline.evaluation.records import METRIC_BOUNDS, mean_where_known
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.missing import missing_fields
 
@@ -101,16 +101,13 @@ def _out_of_fold_auroc(
         patterns_GF, pattern_N = np.unique(missing_NF[test], axis=0, return_inverse=True)
         # Rows of one pattern and one class are alike: counted by patient, they make few cells.
         cells_PC = pd.crosstab(patient_N[test], [pattern_N, label_N[test]])
-        weights_RP = patient_weights(cells_PC.index.to_numpy(), settings.num_resamples, (settings.seed, position))
-        weights_RP = np.concatenate([np.ones((1, len(cells_PC))), weights_RP])  # first row: the value itself
+        weights_RP = value_and_resamples(cells_PC.index.to_numpy(), settings.num_resamples, (settings.seed, position))
         pattern_C, label_C = (cells_PC.columns.get_level_values(level).to_numpy() for level in (0, 1))
         score_CK, weights_RC = model.predict_proba(patterns_GF)[pattern_C], weights_RP @ cells_PC.to_numpy()
         values.append(mean_where_known(list(_one_vs_rest(score_CK, label_C, model.classes_, weights_RC))))
     if not values:
         return np.nan, np.nan, np.nan
-    value_R = mean_where_known(values)
-    low, high = np.clip(interval(float(value_R[0]), value_R[1:], settings.confidence), 0, 1)
-    return float(value_R[0]), float(low), float(high)
+    return estimate(mean_where_known(values), settings.confidence, METRIC_BOUNDS)
 
 
 def _one_vs_rest(

@@ -6,7 +6,7 @@ from typing import NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.evaluation.bootstrap import interval
+from slimp_pipeline.evaluation.bootstrap import estimate
 from slimp_pipeline.evaluation.task import Split, Task
 from slimp_pipeline.parameters import Objective
 from slimp_pipeline.tables.splits import HOLDOUT
@@ -19,6 +19,7 @@ DIFFERENCE_COLUMNS = [
     "cohort", "method", "reference", "features", "protocol", "shots", "metric", "difference", "ci_low", "ci_high",
     "num_comparisons",
 ]  # fmt: skip
+METRIC_BOUNDS = (0.0, 1.0)  # of every metric in the results
 _LEADING = ("initial_weights", "random_init", "metadata_linear")
 ADAPTED = "_adapted"  # ends the method name of an encoder that was adapted to the target
 EXTRAPOLATED = "_extrapolated"  # ends the method name of an encoder that was given borrowed metadata
@@ -85,9 +86,7 @@ def result_rows(
     """
     rows: list[list[object]] = []
     for metric, value_R in values.items():
-        value = float(value_R[0])
-        low, high = np.clip(interval(value, value_R[1:], confidence), 0, 1)  # as all metrics are
-        rows.append([cohort, *key, draw, metric, value, float(low), float(high), *sizes])
+        rows.append([cohort, *key, draw, metric, *estimate(value_R, confidence, METRIC_BOUNDS), *sizes])
     return rows
 
 
@@ -112,19 +111,18 @@ def difference_table(cohort: str, averaged: Averaged, confidence: float) -> pd.D
             continue
         for place, other in enumerate(keys):
             later = is_pretrained(other.method) and place >= position
-            if other.method == key.method or later or not _comparable(key, other):
+            if other.method == key.method or later or not comparable(key, other):
                 continue
             for metric, value_R in averaged[key].items():
                 if metric not in averaged[other]:
                     continue
-                difference_R = value_R - averaged[other][metric]
-                difference = float(difference_R[0])
-                low, high = interval(difference, difference_R[1:], confidence)
-                rows.append([cohort, key.method, other.method, *key[1:], metric, difference, low, high])
+                difference = estimate(value_R - averaged[other][metric], confidence)
+                rows.append([cohort, key.method, other.method, *key[1:], metric, *difference])
     return pd.DataFrame([[*row, len(rows)] for row in rows], columns=DIFFERENCE_COLUMNS)
 
 
-def _comparable(key: Key, other: Key) -> bool:
+def comparable(key: Key, other: Key) -> bool:
+    """Whether two figures are of the same features, protocol and shots, or a linear probe and a baseline."""
     return key[1:] == other[1:] or (key.protocol == "linear_probe" and other.protocol == "baseline")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.evaluation.embed import block, methods
+from slimp_pipeline.evaluation.embed import block, encoders_of, methods
 from slimp_pipeline.evaluation.ranking import (
     chance_recall_at_k,
     chance_same_class,
@@ -17,7 +17,6 @@ from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.parameters import EvaluationParams
-from slimp_pipeline.tables.splits import ALL
 from slimp_pipeline.training.device import pick_device
 
 OUTCOME_COLUMNS = [*Key._fields, "draw", "repeat", "num_train_patients", "image_id", "patient_id"]
@@ -49,16 +48,14 @@ def retrieve(
     device = pick_device(settings.device)
     tables = []
     for split in task_splits(task, cohort):
-        test = task.rows[split.test_N]
+        test, own = task.rows[split.test_N], encoders_of(encoders, split.name)
         for method in methods(embeddings):
             image_ND = block(embeddings, method, split.name, "image")
             assert image_ND is not None  # every method embeds images
             image_ND = image_ND[labelled]
             tables += list(_by_diagnosis(task, split, method, image_ND, settings.retrieval.ks))
-            by_partition = encoders.get(method, {})
-            checkpoint = by_partition.get(split.name, by_partition.get(ALL))
-            if checkpoint is not None:
-                contrasts = PretrainedSLIMP(checkpoint, device).contrast(image_ND[split.test_N], test)
+            if method in own:
+                contrasts = PretrainedSLIMP(own[method], device).contrast(image_ND[split.test_N], test)
                 for name, sides in contrasts.items():
                     tables += list(_partners(task, split, method, name, sides, settings.retrieval.ks))
     outcomes = pd.concat(tables, ignore_index=True)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.evaluation.blocks import scale_blocks
-from slimp_pipeline.evaluation.embed import block, initial, methods
+from slimp_pipeline.evaluation.embed import RANDOM_INIT, block, encoders_of, initial, start_method
 from slimp_pipeline.evaluation.measure import measure
 from slimp_pipeline.evaluation.perturbation import Condition, conditions, perturbed_rows
 from slimp_pipeline.evaluation.probe import linear_probe
@@ -17,7 +17,6 @@ from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.encoding import Encoding, one_hot
-from slimp_pipeline.tables.splits import ALL
 from slimp_pipeline.training.device import pick_device
 
 ROBUSTNESS_COLUMNS = [
@@ -82,15 +81,14 @@ def _blocks(
 ) -> list[tuple[str, list[list[np.ndarray]]]]:
     """Method -> its feature blocks under each condition, all rows."""
     device = pick_device(settings.device)
-    own = {method: by.get(split.name, by.get(ALL)) for method, by in encoders.items()}
-    first = next(checkpoint for checkpoint in own.values() if checkpoint is not None)
-    start = next(name for name in ("initial_weights", "random_init") if name in methods(embeddings))
-    own[start] = initial(first, random_image_encoder=start == "random_init")
+    own = encoders_of(encoders, split.name)
+    start = start_method(embeddings)
+    own[start] = initial(next(iter(own.values())), random_image_encoder=start == RANDOM_INIT)
     made = []
     for method, checkpoint in own.items():
         image_ND = block(embeddings, method, split.name, "image")
         known = all(block(embeddings, method, split.name, level) is not None for level in ("lesion", "patient"))
-        if checkpoint is None or image_ND is None or not known:
+        if image_ND is None or not known:
             continue
         encoder = PretrainedSLIMP(checkpoint, device)
         blocks = [

@@ -16,7 +16,6 @@ from slimp_pipeline.evaluation.task import Split, Task
 from slimp_pipeline.parameters import EvaluationParams, ProbeParams, Protocol
 
 _LOW_SHOT_FEATURES = ("image", "image+lesion+patient")
-_STARTS = ("initial_weights", "random_init")  # the first that there is stands for "not pre-trained here"
 
 
 class Scored(NamedTuple):
@@ -72,8 +71,7 @@ def score_baselines(task: Task, features: Features, split: Split, settings: Eval
         both_NF = np.concatenate([metadata_NF, relative_NF], axis=1)
         score_NK = _boost(task, both_NF, split, settings)
         yield Scored(Key("ugly_duckling_gbdt", "metadata", "baseline"), score_NK, split.train_N)
-    start = next(name for name in _STARTS if name in features.methods)
-    image_ND = features.block(start, "image", split)
+    image_ND = features.block(features.start, "image", split)
     if image_ND is not None:
         both_ND = np.concatenate([image_ND, metadata_NF], axis=1)
         score_NK = _boost(task, both_ND, split, settings)

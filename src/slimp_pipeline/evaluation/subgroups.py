@@ -6,9 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.evaluation.bootstrap import interval
+from slimp_pipeline.evaluation.bootstrap import estimate
 from slimp_pipeline.evaluation.measure import average, classes_of, fold_weights
 from slimp_pipeline.evaluation.metrics import classification_metrics
+from slimp_pipeline.evaluation.records import METRIC_BOUNDS
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.splits import HOLDOUT
 
@@ -97,8 +98,6 @@ def _measure(
     measured: list[list[object]] = []
     for key, values_by_fold in by_fold.items():
         for metric, value_R in average(values_by_fold).items():
-            value = float(value_R[0])
-            if metric in METRICS and not np.isnan(value):
-                low, high = np.clip(interval(value, value_R[1:], settings.confidence), 0, 1)
-                measured.append([*key, metric, value, float(low), float(high), *sizes, False])
+            if metric in METRICS and not np.isnan(value_R[0]):
+                measured.append([*key, metric, *estimate(value_R, settings.confidence, METRIC_BOUNDS), *sizes, False])
     return measured

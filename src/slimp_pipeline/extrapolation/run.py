@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.evaluation.bootstrap import interval
+from slimp_pipeline.evaluation.bootstrap import estimate
 from slimp_pipeline.evaluation.embed import embed_images, named_encoders
 from slimp_pipeline.evaluation.measure import measure
 from slimp_pipeline.evaluation.protocol import predict
@@ -148,10 +148,8 @@ def worth(
     for title, reference in (("images alone", "image"), ("images and the target's own metadata", _ALL_FEATURES)):
         other = averaged[Key(method, reference, "linear_probe")]
         for metric, value_R in averaged[ours].items():
-            difference_R = value_R - other[metric]
-            low, high = interval(float(difference_R[0]), difference_R[1:], settings.confidence)
-            row = [cohort, "images and borrowed metadata", title, metric, float(difference_R[0]), low, high]
-            rows.append(row)
+            difference = estimate(value_R - other[metric], settings.confidence)
+            rows.append([cohort, "images and borrowed metadata", title, metric, *difference])
     return results, pd.DataFrame(rows, columns=WORTH_COLUMNS)
 
 
@@ -159,7 +157,8 @@ def _keys(
     target: Side, reference: Side, lenders: pd.DataFrame, *, same_people: bool
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """What a target row and a reference row may not share: picture, and patient where ids mean the same people."""
-    columns = [(_pictures(target, target.rows)[name], _pictures(reference, lenders)[name]) for name in _PICTURE]
+    own, lent = _pictures(target, target.rows), _pictures(reference, lenders)
+    columns = [(own[name], lent[name]) for name in _PICTURE]
     if same_people:
         columns.append((target.rows["patient_id"], lenders["patient_id"]))
     pairs = [shared_keys(query, lender) for query, lender in columns]

@@ -1,19 +1,15 @@
 """The comparison page: methods over seeds, paired differences, critical-difference plots."""
 
-from importlib import resources
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment
-from plotly.offline import get_plotlyjs
 
 from slimp_pipeline.reporting.critical_difference import critical_difference_figure
-from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, method_name
+from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, method_name, verdict
+from slimp_pipeline.reporting.shell import embedded, render_template
 
-_FOLDER = resources.files(__package__)
 _COMPARED = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
 _NUM_SAID = 6  # differences named in brief; all stand in the tables
-_FIGURE_OPTIONS = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage"]]}
 
 
 def render_comparison(cohort: str, values: pd.DataFrame, pairs: pd.DataFrame, confidence: float) -> str:
@@ -33,9 +29,9 @@ def render_comparison(cohort: str, values: pd.DataFrame, pairs: pd.DataFrame, co
         )
         for (protocol, features), part in probes.groupby(["protocol", "features"], sort=False)
     ]
-    template = Environment(autoescape=True).from_string(_FOLDER.joinpath("comparison.html").read_text())
     runs = sorted(values["num_runs"].unique())
-    return template.render(
+    return render_template(
+        "comparison.html",
         cohort=cohort,
         num_runs=_runs(runs),
         several=runs[-1] > 1,
@@ -43,8 +39,6 @@ def render_comparison(cohort: str, values: pd.DataFrame, pairs: pd.DataFrame, co
         num_comparisons=len(pairs),
         brief=_brief(values, pairs, metrics[0]),
         sections=sections,
-        plotly=get_plotlyjs(),
-        style=_FOLDER.joinpath("page.css").read_text(),
     )
 
 
@@ -65,9 +59,7 @@ def _section(
         "title": title.replace("+", " + ").replace("_", " "),
         "metrics": [METRIC_NAMES[metric] for metric in metrics],
         "compared": METRIC_NAMES[metrics[0]],
-        "figures": [
-            figure.to_html(full_html=False, include_plotlyjs=False, config=_FIGURE_OPTIONS) for figure in figures
-        ],
+        "figures": [embedded(figure) for figure in figures],
         "lines": [
             {
                 "method": method_name(row.method),
@@ -105,11 +97,10 @@ def _cell(row: Any, value: str, form: str) -> dict[str, str]:
     if any(pd.isna(row[name]) for name in (value, "ci_low", "ci_high")):
         return {"value": "not measurable", "range": "", "verdict": "", "sd": ""}
     sd = row.get("sd_between_runs")
-    verdict = "" if value == "value" else ("within noise" if row["ci_low"] <= 0 <= row["ci_high"] else "outside noise")
     return {
         "value": form.format(row[value]),
         "range": f"[{form.format(row['ci_low'])}, {form.format(row['ci_high'])}]",
-        "verdict": verdict,
+        "verdict": "" if value == "value" else verdict(row["ci_low"], row["ci_high"]),
         "sd": "" if sd is None or pd.isna(sd) else f"{sd:.3f}",
     }
 

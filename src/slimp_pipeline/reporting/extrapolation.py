@@ -1,27 +1,23 @@
 """The extrapolation page: is borrowed metadata true, and what is it worth?"""
 
 import html
-from importlib import resources
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from jinja2 import Environment
-from plotly.offline import get_plotlyjs
 
 from slimp_pipeline.evaluation.records import EXTRAPOLATED, summary_draw
 from slimp_pipeline.reporting.cases import compared_columns, text_of
 from slimp_pipeline.reporting.figures import laid_out
-from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES
+from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES, verdict
+from slimp_pipeline.reporting.shell import embedded, render_template
 
-_FOLDER = resources.files(__package__)
 _MEASURES = {
     "accuracy": "accuracy",
     "kappa": "Cohen's kappa",
     "mean_absolute_error": "mean absolute error",
     "spearman": "rank correlation",
 }
-_FIGURE_OPTIONS = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage"]]}
 _COMPARED = ("balanced_accuracy", "macro_auroc", "malignant_auroc")
 
 
@@ -57,9 +53,9 @@ def render_extrapolation(
     figures = [_distance_figure(borrowed)]
     if len(quality):
         figures.append(_coverage_figure(quality))
-    template = Environment(autoescape=True).from_string(_FOLDER.joinpath("extrapolation.html").read_text())
     columns = compared_columns(cases, target_rows)
-    return template.render(
+    return render_template(
+        "extrapolation.html",
         source=source,
         target=target,
         num_rows=len(target_rows),
@@ -70,13 +66,11 @@ def render_extrapolation(
             {"reason": reason, "fields": list(rows["field"])}
             for reason, rows in other_fields.groupby("reason", sort=False)
         ],
-        figures=[figure.to_html(full_html=False, include_plotlyjs=False, config=_FIGURE_OPTIONS) for figure in figures],
+        figures=[embedded(figure) for figure in figures],
         worth=_worth(results, worth),
         pictures=pictures,
         cases=_case_lines(cases, target_rows, columns),
         case_fields=columns,
-        plotly=get_plotlyjs(),
-        style=_FOLDER.joinpath("page.css").read_text(),
     )
 
 
@@ -101,13 +95,13 @@ def _brief(quality: pd.DataFrame, worth: pd.DataFrame) -> list[str]:
     lines = []
     for line in _quality_lines(quality):
         if line["measure"] in ("accuracy", "mean absolute error"):
-            verdict = "better than chance" if line["beats"] else "no better than chance"
+            found = "better than chance" if line["beats"] else "no better than chance"
             figure = f"{line['value']} {line['range']}".strip() + f", chance {line['chance'] or 'not known'}"
-            lines.append(f"{line['field']}: {line['measure']} {figure}; {verdict}")
+            lines.append(f"{line['field']}: {line['measure']} {figure}; {found}")
     for row in worth[worth["metric"] == _COMPARED[0]].dropna().itertuples():
         lines.append(
             f"borrowed metadata against {row.reference}: {row.difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}] "
-            f"in {METRIC_NAMES[row.metric]}, {_verdict(row.ci_low, row.ci_high)}"
+            f"in {METRIC_NAMES[row.metric]}, {verdict(row.ci_low, row.ci_high)}"
         )
     return lines
 
@@ -132,12 +126,8 @@ def _cell(row: pd.Series, value: str, form: str) -> dict[str, str]:
     if row[[value, "ci_low", "ci_high"]].isna().any():
         return {"value": "not measurable", "range": "", "verdict": ""}
     interval = f"[{form.format(row['ci_low'])}, {form.format(row['ci_high'])}]"
-    verdict = _verdict(row["ci_low"], row["ci_high"]) if value == "difference" else ""
-    return {"value": form.format(row[value]), "range": interval, "verdict": verdict}
-
-
-def _verdict(low: float, high: float) -> str:
-    return "within noise" if low <= 0 <= high else "outside noise"
+    said = verdict(row["ci_low"], row["ci_high"]) if value == "difference" else ""
+    return {"value": form.format(row[value]), "range": interval, "verdict": said}
 
 
 def _case_lines(cases: pd.DataFrame, target_rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:

@@ -49,6 +49,11 @@ _METHOD_COLOURS = {
 }
 
 
+def verdict(low: float, high: float) -> str:
+    """What an interval of a difference says; one that couldn't be measured shows none."""
+    return "outside noise" if low > 0 or high < 0 else "within noise"
+
+
 def method_name(method: str) -> str:
     """Name of a method; one without a name of its own keeps its identifier."""
     return METHOD_NAMES.get(method, method.replace("_", " "))

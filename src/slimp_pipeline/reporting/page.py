@@ -1,23 +1,16 @@
 """The report: one HTML page that carries everything it shows."""
 
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from jinja2 import Environment
-from plotly.offline import get_plotlyjs
 
 from slimp_pipeline.reporting.audits import known_truth_table, missingness_table, retrieval_table, subgroup_tables
 from slimp_pipeline.reporting.labels import UNLABELLED
+from slimp_pipeline.reporting.shell import embedded, render_template
 from slimp_pipeline.reporting.tables import differences_tables, headline, results_tables
 from slimp_pipeline.tables.patients import RULE
-
-_FOLDER = resources.files(__package__)
-_TEMPLATE = _FOLDER.joinpath("page.html").read_text()
-_STYLE = _FOLDER.joinpath("page.css").read_text()
-_FIGURE_OPTIONS = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage"]]}
 
 
 @dataclass(frozen=True)
@@ -68,9 +61,9 @@ def render_page(
     Returns:
         HTML; scripts, styles and pictures inline, so that opening it sends no request.
     """
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     last = history.pivot_table(index="partition", columns="name", values="value", aggfunc="last", sort=False)
-    return environment.from_string(_TEMPLATE).render(
+    return render_template(
+        "page.html",
         roles=[vars(role) | {"checks": _checks(role), "diagnoses": _diagnoses(role)} for role in roles],
         source=roles[0].manifest,
         target=roles[-1].manifest,
@@ -87,13 +80,7 @@ def render_page(
         known_truth=known_truth_table(measured.known_truth),
         leaks=leaks,
         level=f"{100 * confidence:g}",
-        figures={
-            name: figure.to_html(full_html=False, include_plotlyjs=False, config=_FIGURE_OPTIONS)
-            for name, figure in figures.items()
-            if figure.data
-        },
-        plotly=get_plotlyjs(),
-        style=_STYLE,
+        figures={name: embedded(figure) for name, figure in figures.items() if figure.data},
         gallery=gallery,
     )
 

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from slimp_pipeline.evaluation.records import leading_differences, summary_draw
+from slimp_pipeline.reporting.labels import verdict
 
 
 def summary_lines(results: pd.DataFrame, differences: pd.DataFrame, metric: str = "balanced_accuracy") -> list[str]:
@@ -25,9 +26,8 @@ def summary_lines(results: pd.DataFrame, differences: pd.DataFrame, metric: str 
     for row in pd.concat([image, baseline]).itertuples():
         lines.append(f"  {row.method:<16} {row.features:<9} {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]")
     for row in leading_differences(differences, metric).itertuples():
-        verdict = "within noise" if row.ci_low <= 0 <= row.ci_high else "outside noise"
         difference = f"{row.difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]"
-        lines.append(f"  {row.method} - {row.reference}: {difference}, {verdict}")
+        lines.append(f"  {row.method} - {row.reference}: {difference}, {verdict(row.ci_low, row.ci_high)}")
     return lines
 
 
@@ -63,13 +63,13 @@ def extrapolation_lines(quality: pd.DataFrame, worth: pd.DataFrame, metric: str 
     lines = ["Borrowed metadata against the truth:"]
     judged = quality[quality["measure"].isin(["accuracy", "mean_absolute_error"])]
     for row in judged[judged["coverage"] == judged["coverage"].max()].itertuples():
-        verdict = "better than chance" if row.beats_chance else "no better than chance"
+        found = "better than chance" if row.beats_chance else "no better than chance"
         measure = str(row.measure).replace("_", " ")
-        lines.append(f"  {row.field:<16} {measure} {row.value:.3f}, chance {row.chance:.3f}: {verdict}")
+        lines.append(f"  {row.field:<16} {measure} {row.value:.3f}, chance {row.chance:.3f}: {found}")
     if judged.empty:
         lines.append("  no field can be compared: their quality isn't known")
     for row in worth[worth["metric"] == metric].itertuples():
-        verdict = "within noise" if row.ci_low <= 0 <= row.ci_high else "outside noise"
         difference = f"{row.difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]"
-        lines.append(f"  {row.compared} - {row.reference}: {difference} {metric.replace('_', ' ')}, {verdict}")
+        said = f"{metric.replace('_', ' ')}, {verdict(row.ci_low, row.ci_high)}"
+        lines.append(f"  {row.compared} - {row.reference}: {difference} {said}")
     return lines

@@ -21,7 +21,7 @@ from slimp_pipeline.models.checkpoint import Checkpoint
 
 METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "pauc_above_80_tpr", "ece")
 
-_TABLES = (
+TABLES = (
     "results", "differences", "robustness", "missingness", "subgroups", "known_truth", "comparison", "comparison_pairs",
     "borrowed_quality", "borrowed_other_fields", "borrowed_results", "borrowed_worth",
 )  # fmt: skip
@@ -117,7 +117,7 @@ def log_results(results: pd.DataFrame) -> None:
 
 def log_artifacts(catalog: DataCatalog, names: set[str]) -> None:
     """Log report, results table and figures of this run; no ids of patients or images are in them."""
-    for name in _TABLES:
+    for name in TABLES:
         if name in names:
             mlflow.log_text(catalog.load(name).to_csv(index=False), f"{name}.csv")
     for page in ("report_page", "comparison_page", "extrapolation_page"):

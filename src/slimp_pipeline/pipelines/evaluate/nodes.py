@@ -5,19 +5,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation import fine_tuning, protocol, retrieval
 from slimp_pipeline.evaluation.embed import embed_methods, evaluation_rows, named_encoders
 from slimp_pipeline.evaluation.leaks import LEAK_WARNING, check_encoders, check_no_leak
 from slimp_pipeline.evaluation.measure import measure_all
-from slimp_pipeline.evaluation.task import make_task
 from slimp_pipeline.evaluation.transfer import report_transfer
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ModelParams, TrainingParams
-from slimp_pipeline.reporting import curves, figures
 from slimp_pipeline.tables.encoding import validated
 
 logger = logging.getLogger(__name__)
@@ -43,11 +40,11 @@ def select_rows(
     if source.name != target.name:
         report_transfer(next(iter(encoders.values())).encoding, rows)
     check_encoders(training_rows, encoders, model, training)
-    same_registry = source.patient_registry is not None and source.patient_registry == target.patient_registry
     if features.leaks:
         logger.warning(LEAK_WARNING, features.split_level)
         return rows
-    check_no_leak(training_rows, splits, same_cohort=source.name == target.name, same_registry=same_registry)
+    same_cohort, same_registry = source.name == target.name, source.shares_registry(target)
+    check_no_leak(training_rows, splits, same_cohort=same_cohort, same_registry=same_registry)
     if len(adaptation_rows):
         check_no_leak(adaptation_rows, splits, same_cohort=True)
     return rows
@@ -114,25 +111,3 @@ def measure(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Results and paired differences."""
     return measure_all(features.result_name(target.name), predictions, retrieved, settings)
-
-
-def draw_results(
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    embeddings: Arrays,
-    results: pd.DataFrame,
-    predictions: pd.DataFrame,
-    robust: pd.DataFrame,
-    settings: EvaluationParams,
-) -> tuple[go.Figure, ...]:
-    """Figures: results with intervals, ROC, confusion, reliability, few labels, worse metadata, embedding map."""
-    task, labelled = make_task(rows, splits, settings)
-    return (
-        figures.results_figure(results),
-        figures.roc_figure(predictions, task.classes, task.malignant_K),
-        figures.confusion_figure(predictions, task.classes),
-        curves.reliability_figure(predictions, task.classes),
-        curves.low_shot_figure(results),
-        curves.robustness_figure(robust),
-        figures.embedding_map(task, labelled, embeddings, settings.seed),
-    )

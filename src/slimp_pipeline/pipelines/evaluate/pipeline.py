@@ -4,7 +4,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from slimp_pipeline.pipelines.evaluate import audits, nodes
+from slimp_pipeline.pipelines.evaluate import audits, drawing, nodes
 
 _TARGET, _SETTINGS = "params:target.cohort", "params:evaluation"
 _ROWS = ["evaluation_rows", "target.splits"]
@@ -69,7 +69,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 outputs="known_truth", name="find_known_truth",
             ),
             Node(
-                nodes.draw_results,
+                drawing.draw_results,
                 inputs=[*_ROWS, "embeddings", "results", "predictions", "robustness", _SETTINGS],
                 outputs=[
                     "results_figure", "roc_figure", "confusion_figure", "reliability_figure", "low_shot_figure",

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.evaluation.embed import evaluation_rows
 from slimp_pipeline.extrapolation import run
 from slimp_pipeline.extrapolation.cases import worst_and_best
 from slimp_pipeline.extrapolation.comparable import comparable_fields
@@ -19,11 +18,6 @@ from slimp_pipeline.reporting.cases import picture_cases
 from slimp_pipeline.reporting.extrapolation import render_extrapolation
 from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.tables.missing import choose_fields
-
-
-def select_rows(lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
-    """Rows with image of one role, patient fields settled."""
-    return evaluation_rows(lesions, patients, splits)
 
 
 def borrow(
@@ -41,7 +35,6 @@ def borrow(
     evaluation: EvaluationParams,
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Borrowed metadata, and the image embeddings that neighbours were found by."""
-    same_registry = source.patient_registry is not None and source.patient_registry == target.patient_registry
     return run.extrapolate(
         run.Side(reference_rows, reference_store),
         run.Side(target_rows, target_store),
@@ -50,7 +43,7 @@ def borrow(
         encoders,
         settings,
         evaluation,
-        same_people=source.name == target.name or same_registry,
+        same_people=source.name == target.name or source.shares_registry(target),
     )
 
 
