@@ -54,8 +54,6 @@ def measure(folder: Path, name: str, rounds: int) -> dict:
 def _ours(model, store, data, settings, size: int, num_steps: int) -> float:
     batches = PatientBatches(data.patient_N, data.malignant_N, settings.sampler, 0)
     step = TrainingStep(model, build_optimizer(model, settings), data, settings, size, torch.device("cpu"), 10_000)
-    if is_convolutional(model.image_encoder):
-        model.image_encoder.to(memory_format=torch.channels_last)
     drawn = list(islice(batches.steps(0, 10_000), num_steps + 2))
     indices = [data.store_index_N[rows].tolist() for rows in drawn]
     loader = zip(drawn, decoded_batches(store, size, indices, num_workers=1), strict=True)

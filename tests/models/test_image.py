@@ -195,3 +195,10 @@ def test_a_frozen_stem_leaves_the_trained_blocks_in_training_mode():
 @pytest.mark.parametrize(("name", "expected"), [("vit_tiny_patch16_224", False), ("tf_efficientnet_lite0", True)])
 def test_a_patch_embedding_alone_makes_no_convolutional_network(name, expected):
     assert is_convolutional(timm.create_model(name, num_classes=0)) == expected
+
+
+@pytest.mark.parametrize(("name", "changed"), [("vit_tiny_patch16_224", False), ("tf_efficientnet_lite0", True)])
+def test_weights_of_convolutional_networks_lie_channels_last(name, changed):
+    encoder = build_image_encoder(ImageEncoderParams(name=name, image_size=32, weights="random", arguments=None))
+    weights = [weight for weight in encoder.parameters() if weight.ndim == 4 and weight[0, 0].numel() > 1]
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights) == changed

@@ -15,7 +15,7 @@ from slimp_pipeline.images.augment import augment, plain_view
 from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
-from slimp_pipeline.models.image import hold_statistics, is_convolutional
+from slimp_pipeline.models.image import hold_statistics
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import AugmentationParams, FineTuningParams
 from slimp_pipeline.training.step import learning_rate_factor
@@ -107,8 +107,6 @@ class _Classifier(nn.Module):
         self.std: Tensor = whole.image_std.to(device)  # type: ignore[assignment]
         self.device = device
         self.to(device)
-        if is_convolutional(self.encoder):
-            self.encoder.to(memory_format=torch.channels_last)
 
     def forward(self, views: Tensor) -> Tensor:
         """Class logits (B, K)."""

@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import ImageStore
-from slimp_pipeline.models.image import is_convolutional
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.training.data import PatientLesions
@@ -56,7 +54,7 @@ def train(
     device = pick_device(settings.device)
     batches = PatientBatches(training.patient_N, training.malignant_N, settings.sampler, settings.seed)
     held_out = draw_validation(store, validation, settings, image_size) if validation else None
-    run = Run(_place(model, device), settings, batches.num_batches, report, running)
+    run = Run(model.to(device), settings, batches.num_batches, report, running)
     take_step = TrainingStep(model, run.optimizer, training, settings, image_size, device, run.num_steps)
     with _progress_bar(label, batches, run) as bar:
         for rows, (canvas_B3SS, side_px_B) in _inputs(store, image_size, training, batches, run):
@@ -84,13 +82,6 @@ def _inputs(
     on_gpu = pick_device(settings.device).type == "cuda"
     images = decoded_batches(store, image_size, store_rows, settings.num_workers, pin_memory=on_gpu)
     return zip(batches.steps(run.step, settings.num_epochs), images, strict=True)
-
-
-def _place(model: SLIMP, device: torch.device) -> SLIMP:
-    model = model.to(device)
-    if is_convolutional(model.image_encoder):
-        model.image_encoder.to(memory_format=torch.channels_last)
-    return model
 
 
 def _progress_bar(label: str, batches: PatientBatches, run: Run) -> tqdm:

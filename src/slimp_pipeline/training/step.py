@@ -8,7 +8,6 @@ from torch import Tensor
 
 from slimp_pipeline.images.augment import augment
 from slimp_pipeline.losses.objective import Contrast
-from slimp_pipeline.models.image import is_convolutional
 from slimp_pipeline.models.slimp import SLIMP, Batch
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.training.data import PatientLesions, select
@@ -70,7 +69,6 @@ class TrainingStep:
         self.model, self.optimizer, self.data = model, optimizer, data
         self.settings, self.image_size, self.device, self.num_steps = settings, image_size, device, num_steps
         self.amp = settings.mixed_precision and device.type == "cuda"
-        self.channels_last = is_convolutional(model.image_encoder)
         model.train()
 
     def __call__(self, step: int, rows: np.ndarray, canvas_B3SS: Tensor, side_px_B: Tensor) -> dict[str, float]:
@@ -125,8 +123,7 @@ class TrainingStep:
             )
             for _ in range(self.model.objective.num_views)
         ]
-        views = drawn[0] if len(drawn) == 1 else torch.cat(drawn)
-        return views.contiguous(memory_format=torch.channels_last) if self.channels_last else views
+        return drawn[0] if len(drawn) == 1 else torch.cat(drawn)
 
 
 def forward(
