@@ -137,7 +137,7 @@ def _report(partition: str, step: int, values: dict[str, float]) -> None:
     if mlflow.active_run():
         mlflow.log_metrics({f"pretrain/{partition}/{name}": value for name, value in values.items()}, step=step)
     if "validation_loss" in values and not sys.stderr.isatty():  # a terminal has the progress bar
-        logger.info("pre-training %s, step %d: validation loss %.3f", partition, step, values["validation_loss"])
+        logger.info("training of %s, step %d: validation loss %.3f", partition, step, values["validation_loss"])
 
 
 def _require_environment(context: KedroContext) -> None:

@@ -201,7 +201,7 @@ class FineTuningParams(Block):
     image_learning_rate: float = Field(3e-4, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     batch_size: int = Field(32, ge=2)
-    validation_share: float = Field(0.15, gt=0, lt=1)  # of the training patients
+    validation_share: float = Field(0.15, gt=0, le=0.5)  # of the training patients
     patience_epochs: int = Field(5, ge=1)
 
 

@@ -245,7 +245,8 @@ def show(browser, tmp_path):
         for selector in (drawn, ".plotly-graph-div"):
             assert len(browser.find_elements("css selector", selector)) == num_figures
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width_px
-        parts = "h1, h2, h3, p, .brief, .card, .scroll, .figures > div, .gallery"
+        browser.execute_script("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+        parts = "h1, h2, h3, p, summary, nav, .brief, .card, .scroll, .figures > div, .gallery"
         beyond = f"return [...document.querySelectorAll('{parts}')].filter("
         beyond += "e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML)"
         assert not browser.execute_script(beyond)

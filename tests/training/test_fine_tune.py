@@ -214,6 +214,12 @@ def test_the_encoder_and_the_classifier_have_rates_of_their_own(make_start):
     assert {id(p) for p in groups[1]["params"]} == {id(p) for p in classifier.head.parameters()}
 
 
+def test_a_loss_that_is_not_finite_is_refused(run, images):
+    settings = settings_of(learning_rate=1e38, image_learning_rate=1e38)
+    with pytest.raises(FloatingPointError, match=r"isn't finite in epoch \d+.*fine_tuning.learning_rate"):
+        run(images, images.store_index_N, settings)
+
+
 def test_one_patient_is_refused(run, images):
     with pytest.raises(ValueError, match=r"fine-tuning needs two training patients at least.*: 1 patients"):
         run(of_patients(images, 1, 1), images.store_index_N)
@@ -238,7 +244,7 @@ def test_classes_of_fewer_rows_than_there_would_be_validation_folds_are_no_obsta
 @given(
     counts=st.lists(st.integers(1, 4), min_size=2, max_size=12),
     num_classes=st.integers(2, 5),
-    share=st.sampled_from([0.05, 0.15, 0.4, 0.9]),
+    share=st.sampled_from([0.05, 0.15, 0.4, 0.5]),
     seed=st.integers(0, 99),
 )
 def test_whole_patients_are_held_out_and_some_are_left(counts, num_classes, share, seed):

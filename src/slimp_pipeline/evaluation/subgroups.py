@@ -65,9 +65,13 @@ def _groups(values: pd.Series, age_edges: Sequence[float]) -> tuple[pd.Series, l
         names = _age_bands(age_edges)
         group = pd.cut(values.astype(float), [-np.inf, *age_edges, np.inf], right=False, labels=names).astype(object)
     else:
-        group = values.astype("str").astype(object).where(values.notna())
+        group = values.map(_group_name, na_action="ignore").astype(object).where(values.notna())
         names = sorted(group.dropna().unique())
     return group.where(group.notna(), NOT_KNOWN), [*names, NOT_KNOWN]
+
+
+def _group_name(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _age_bands(edges: Sequence[float]) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from slimp_pipeline.reporting.critical_difference import critical_difference_figure
-from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, method_name, verdict
+from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, features_name, method_name, verdict
 from slimp_pipeline.reporting.shell import embedded, render_template
 
 _COMPARED = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
@@ -56,7 +56,7 @@ def _section(
     ]
     cells = shown.set_index(["method", "metric"])
     return {
-        "title": title.replace("+", " + ").replace("_", " "),
+        "title": features_name(title),
         "metrics": [METRIC_NAMES[metric] for metric in metrics],
         "compared": METRIC_NAMES[metrics[0]],
         "figures": [embedded(figure) for figure in figures],

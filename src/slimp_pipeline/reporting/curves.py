@@ -8,7 +8,14 @@ from plotly.subplots import make_subplots
 from slimp_pipeline.evaluation.calibration import reliability
 from slimp_pipeline.evaluation.records import pretrained_method
 from slimp_pipeline.reporting.figures import laid_out
-from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, in_order, method_colour, method_name
+from slimp_pipeline.reporting.labels import (
+    METRIC_NAMES,
+    PROTOCOL_NAMES,
+    features_name,
+    in_order,
+    method_colour,
+    method_name,
+)
 from slimp_pipeline.tables.splits import HOLDOUT
 
 _NUM_BINS = 10  # fewer than the calibration error has: bins of few rows scatter
@@ -63,7 +70,7 @@ def low_shot_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") ->
                     x=rows["shots"],
                     y=rows["value"],
                     mode="lines+markers",
-                    name=f"{method_name(method)}, {features}",
+                    name=f"{method_name(method)}, {features_name(features)}",
                     legendgroup=f"{method}{features}",
                     showlegend=column == 1 or not len(by_rows),
                     error_y=_error(rows),

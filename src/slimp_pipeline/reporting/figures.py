@@ -13,7 +13,7 @@ from slimp_pipeline.evaluation.embed import block, methods
 from slimp_pipeline.evaluation.metrics import roc_points
 from slimp_pipeline.evaluation.records import pretrained_method, summary_draw
 from slimp_pipeline.evaluation.task import Task
-from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES, in_order, method_colour, method_name
+from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES, features_name, in_order, method_colour, method_name
 from slimp_pipeline.tables.splits import HOLDOUT, partition_names
 
 _DASHES = {"solid": "solid", "dot": "dotted"}
@@ -31,7 +31,7 @@ def results_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") -> 
         rows = chosen[chosen["method"] == method]
         figure.add_scatter(
             x=rows["value"],
-            y=rows["features"].str.replace("+", "<br>+ "),
+            y=rows["features"].map(features_name).str.replace(" + ", "<br>+ "),
             mode="markers",
             name=method_name(method),
             orientation="h",

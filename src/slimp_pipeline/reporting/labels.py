@@ -59,6 +59,11 @@ def method_name(method: str) -> str:
     return METHOD_NAMES.get(method, method.replace("_", " "))
 
 
+def features_name(features: str) -> str:
+    """Name of a feature set: its blocks, spaced."""
+    return features.replace("+", " + ").replace("_", " ")
+
+
 def in_order(methods: Iterable[str]) -> list[str]:
     """Distinct methods: those of METHOD_NAMES in its order, then the others as they came."""
     found = list(dict.fromkeys(methods))

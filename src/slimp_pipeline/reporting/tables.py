@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from slimp_pipeline.evaluation.records import leading_differences, summary_draw
-from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, in_order, method_name
+from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, features_name, in_order, method_name
 from slimp_pipeline.tables.splits import HOLDOUT
 
 _COMPARED = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
@@ -78,7 +78,7 @@ def _grouped(rows: pd.DataFrame, method: str, value: str, form: str) -> dict[str
             }
             for name in in_order(group[method])
         ]
-        groups.append({"features": features.replace("+", " + "), "lines": lines})
+        groups.append({"features": features_name(str(features)), "lines": lines})
     return {"metrics": [METRIC_NAMES[metric] for metric in metrics], "groups": groups}
 
 

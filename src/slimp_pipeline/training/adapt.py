@@ -71,7 +71,7 @@ def adapt_partitions(
             source.model,
             settings,
             running_root,
-            partial(report, f"{cohort.name}_{name}"),
+            partial(report, f"adapted_{name}"),
             label="Adapting to",
         )
         checkpoints[str(name)] = Checkpoint(

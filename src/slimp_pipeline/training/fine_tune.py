@@ -68,6 +68,7 @@ def fine_tune(
 
     Raises:
         ValueError: If there are fewer than two training patients, or no class has two rows.
+        FloatingPointError: If the loss isn't finite.
     """
     keep_freed_memory()
     torch.manual_seed(seed)
@@ -164,6 +165,11 @@ def _train_epoch(
         views = augment(canvas, side, classifier.image_size, augmentation, generator, classifier.mean, classifier.std)
         label_B = torch.from_numpy(data.label_N[batch]).to(classifier.device)
         loss = nn.functional.cross_entropy(classifier(views), label_B, weight=weight_K)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss of fine-tuning isn't finite in epoch {epoch + 1}. Lower "
+                "evaluation.fine_tuning.learning_rate or image_learning_rate."
+            )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
