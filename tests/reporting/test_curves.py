@@ -76,7 +76,12 @@ def low_shot():
 def test_few_labels_rise_from_left_to_right_by_rows_and_by_patients(low_shot, results):
     figure = low_shot_figure(pd.concat([results, low_shot]))
     by_rows, by_share = by_axis(figure, "x"), by_axis(figure, "x2")
-    names = ["SLIMP, image", "SLIMP, image + lesion + patient", "random init, image", "random init, image + lesion + patient"]
+    names = [
+        "SLIMP, image",
+        "SLIMP, image + lesion + patient",
+        "random init, image",
+        "random init, image + lesion + patient",
+    ]
     assert [trace.name for trace in by_rows] == [trace.name for trace in by_share] == names
     assert all(list(trace.x) == ["1", "5", "10"] for trace in by_rows)
     assert all(list(trace.x) == ["2.5%", "25%", "100%"] for trace in by_share)
