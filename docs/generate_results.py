@@ -1,6 +1,6 @@
 """The results page: figures of real runs are collected from a project's data folder, and rendered to docs/results.md.
 
-    python docs/generate_results.py collect NAME COHORT --title=... --command=... [--data=data] [--note=...]
+    python docs/generate_results.py collect NAME COHORT --title=... --command=...
     python docs/generate_results.py render
 
 `collect` copies the latest aggregated tables of a cohort (no image or patient id is in them) to docs/runs/NAME;
@@ -9,50 +9,88 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_name
-from slimp_pipeline.tracking.run import TABLES
+from slimp_pipeline.evaluation.embed import STARTS
+from slimp_pipeline.evaluation.records import leading_differences
+from slimp_pipeline.reporting.labels import METRIC_NAMES, features_name, in_order, method_name, verdict
 
 RUNS, PAGE, INTRODUCTION = (Path(__file__).parent / name for name in ("runs", "results.md", "results_introduction.md"))
 METRICS = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
 REFERENCES = ("initial_weights", "random_init", "slimp", "flat", "simclr", "metadata_linear", "supervised")
+BRIEF = "balanced_accuracy"
+Tables = dict[str, pd.DataFrame]
 
 
 def collect(arguments: argparse.Namespace) -> None:
-    """Copy the latest tables of a run that are named in `tables`, rounded, without the rows of single folds."""
+    """Copy the latest tables of a run that its sections show, rounded, without the rows of single folds."""
     target = RUNS / arguments.name
     target.mkdir(parents=True, exist_ok=True)
-    for name in arguments.tables.split(",") if arguments.tables else TABLES:
-        found = sorted((Path(arguments.data) / "08_reporting" / arguments.cohort).glob(f"{name}.csv/*/{name}.csv"))
-        if not found:
-            continue
-        table = pd.read_csv(found[-1], keep_default_na=False, na_values=[""])
-        if "draw" in table:
-            table = table[table["draw"].astype(str).isin(["all", "holdout"])]
-        if len(table):
+    sections = arguments.sections.split(",") if arguments.sections else list(SECTIONS)
+    found = {}
+    for name in dict.fromkeys(table for section in sections for table in SECTIONS[section][0]):
+        paths = sorted((Path(arguments.data) / "08_reporting" / arguments.cohort).glob(f"{name}.csv/*/{name}.csv"))
+        if paths and len(table := shown(name, read(paths[-1]))):
             table.round(4).to_csv(target / f"{name}.csv", index=False)
-    facts = {"title": arguments.title, "command": arguments.command, "note": arguments.note}
+            found[name] = table
+    sections = [name for name in sections if SECTIONS[name][0][0] in found]
+    facts = {"title": arguments.title, "command": arguments.command, "note": arguments.note, "sections": sections}
     (target / "run.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def shown(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    if "draw" in table:
+        table = table[table["draw"].astype(str).isin(["all", "holdout"])]
+    if name == "differences":
+        table = table[table["metric"].isin(METRICS) & table["protocol"].isin(["linear_probe", "fine_tune"])]
+    return table
+
+
+def read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def render() -> str:
     """The whole page."""
-    parts = [INTRODUCTION.read_text().rstrip()]
+    runs, brief = [], []
     for folder in sorted(path.parent for path in RUNS.glob("*/run.json")):
         facts = json.loads((folder / "run.json").read_text())
-        tables = {path.stem: pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in folder.glob("*.csv")}
-        parts += [f"## {facts['title']}", f"```console\n{facts['command']}\n```"]
-        parts += [facts["note"]] if facts["note"] else []
-        for name, write in SECTIONS.items():
-            if name in tables:
-                parts += write(tables)
-    return "\n\n".join(parts) + "\n"
+        tables = {path.stem: read(path) for path in folder.glob("*.csv")}
+        runs += [f"## {facts['title']}", f"```console\n{facts['command']}\n```"]
+        runs += [facts["note"]] if facts["note"] else []
+        for section in facts["sections"]:
+            runs += SECTIONS[section][1](tables)
+        brief += [[facts["title"], *line] for line in in_brief(tables)]
+    header = ["run", "features", "method", "minus", "difference in balanced accuracy", ""]
+    return "\n\n".join([INTRODUCTION.read_text().rstrip(), markdown(header, brief), *runs]) + "\n"
 
 
-def write_results(tables: dict[str, pd.DataFrame]) -> list[str]:
+def in_brief(tables: Tables) -> list[list[object]]:
+    """The differences that a run is about."""
+    if "comparison_pairs" in tables:
+        pairs = tables["comparison_pairs"]
+        own = pairs[(pairs["metric"] == BRIEF) & (pairs["protocol"] == "linear_probe") & (pairs["features"] == "image")]
+        own = own[own["reference"].isin(["initial_weights", "flat", "simclr"]) & ~own["method"].isin(STARTS)]
+    elif "differences" in tables:
+        own = leading_differences(tables["differences"], BRIEF)
+    else:
+        return []
+    return [
+        [
+            features_name(row.features),
+            method_name(row.method),
+            method_name(row.reference),
+            f"{row.difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]",
+            verdict(row.ci_low, row.ci_high),
+        ]
+        for row in own.itertuples()
+    ]
+
+
+def write_results(tables: Tables) -> list[str]:
     results = tables["results"]
     shown = results[results["protocol"].isin(["linear_probe", "baseline", "fine_tune"])]
     metrics = [metric for metric in METRICS if metric in set(shown["metric"])]
@@ -60,30 +98,31 @@ def write_results(tables: dict[str, pd.DataFrame]) -> list[str]:
     for (protocol, features), group in shown.groupby(["protocol", "features"], sort=False):
         cells = group.set_index(["method", "metric"])
         for method in in_order(group["method"]):
-            title = f"{features} (fine-tuned)" if protocol == "fine_tune" else features
+            name = features_name(features)
+            title = f"{name} (fine-tuned)" if protocol == "fine_tune" else name
             rows.append([title, method_name(method), *(estimate(cells, method, metric) for metric in metrics)])
-    parts = [markdown(["features", "method", *(METRIC_NAMES[m] for m in metrics)], rows)]
-    return parts + write_differences(tables) + write_few_labels(results) + write_retrieval(results) + write_ece(results)
+    return [markdown(["features", "method", *(METRIC_NAMES[m] for m in metrics)], rows)]
 
 
-def write_differences(tables: dict[str, pd.DataFrame]) -> list[str]:
-    if "differences" not in tables:
-        return []
+def write_differences(tables: Tables) -> list[str]:
     own = tables["differences"]
-    own = own[(own["protocol"] == "linear_probe") & own["metric"].isin(METRICS) & own["reference"].isin(REFERENCES)]
+    own = own[(own["protocol"] == "linear_probe") & own["reference"].isin(REFERENCES)]
+    if "initial_weights" in set(own["reference"]):
+        own = own[own["reference"] != "random_init"]
     metrics = [metric for metric in METRICS if metric in set(own["metric"])]
     rows = []
     for (features, method, reference), group in own.groupby(["features", "method", "reference"], sort=False):
         cells = group.set_index("metric")
         values = [signed(cells.loc[metric], "difference") if metric in cells.index else "" for metric in metrics]
-        rows.append([features, method_name(method), method_name(reference), *values])
+        rows.append([features_name(features), method_name(method), method_name(reference), *values])
     header = ["features", "method", "minus", *(METRIC_NAMES[m] for m in metrics)]
     total = int(tables["differences"]["num_comparisons"].max())
     number = f"{total} comparisons were made in all; intervals aren't corrected."
     return ["Paired differences, linear probe (bold: outside noise):", markdown(header, rows), number]
 
 
-def write_few_labels(results: pd.DataFrame) -> list[str]:
+def write_few_labels(tables: Tables) -> list[str]:
+    results = tables["results"]
     few = results[(results["protocol"] == "low_shot") & (results["metric"] == "balanced_accuracy")]
     if few.empty:
         return []
@@ -92,14 +131,15 @@ def write_few_labels(results: pd.DataFrame) -> list[str]:
     for (method, features), group in few.groupby(["method", "features"], sort=False):
         cells = group.set_index("shots")
         values = [plain(cells.loc[shot]) if shot in cells.index else "" for shot in shots]
-        rows.append([features, method_name(method), *values])
+        rows.append([features_name(features), method_name(method), *values])
     return [
         "Few labels (images per class; share of patients), balanced accuracy, mean over draws:",
         markdown(["features", "method", *shots], rows),
     ]
 
 
-def write_retrieval(results: pd.DataFrame) -> list[str]:
+def write_retrieval(tables: Tables) -> list[str]:
+    results = tables["results"]
     found = results[
         (results["protocol"] == "retrieval")
         & results["metric"].isin(["precision_at_5", "recall_at_5", "mean_average_precision"])
@@ -107,13 +147,19 @@ def write_retrieval(results: pd.DataFrame) -> list[str]:
     if found.empty:
         return []
     rows = [
-        [row.features, method_name(row.method), row.metric.replace("_", " "), plain(pd.Series(row._asdict()))]
+        [
+            features_name(row.features),
+            method_name(row.method),
+            row.metric.replace("_", " "),
+            plain(pd.Series(row._asdict())),
+        ]
         for row in found.dropna(subset="value").itertuples()
     ]
     return ["Retrieval, beside chance:", markdown(["what", "method", "measure", "value"], rows)]
 
 
-def write_ece(results: pd.DataFrame) -> list[str]:
+def write_calibration(tables: Tables) -> list[str]:
+    results = tables["results"]
     chosen = results[(results["metric"] == "ece") & (results["features"] == "image")]
     before, after = (
         chosen[chosen["protocol"] == name].set_index("method") for name in ("linear_probe", "linear_probe_calibrated")
@@ -133,7 +179,7 @@ def write_ece(results: pd.DataFrame) -> list[str]:
     )
 
 
-def write_robustness(tables: dict[str, pd.DataFrame]) -> list[str]:
+def write_robustness(tables: Tables) -> list[str]:
     table = tables["robustness"]
     table = table[table["metric"] == "balanced_accuracy"]
     table = table.assign(
@@ -150,7 +196,7 @@ def write_robustness(tables: dict[str, pd.DataFrame]) -> list[str]:
     return ["Worse metadata at test time, balanced accuracy on all features:", markdown(["method", *conditions], rows)]
 
 
-def write_missingness(tables: dict[str, pd.DataFrame]) -> list[str]:
+def write_missingness(tables: Tables) -> list[str]:
     warned = tables["missingness"][tables["missingness"]["warning"].astype(str) == "True"]
     if warned.empty:
         return ['No field\'s gaps tell the label (AUROC of "is missing" at most 0.6).']
@@ -169,7 +215,7 @@ def write_missingness(tables: dict[str, pd.DataFrame]) -> list[str]:
     ]
 
 
-def write_subgroups(tables: dict[str, pd.DataFrame]) -> list[str]:
+def write_subgroups(tables: Tables) -> list[str]:
     table = tables["subgroups"]
     first = table["method"].iloc[0]
     table = table[(table["method"] == first) & (table["features"] == "image")]
@@ -189,7 +235,7 @@ def write_subgroups(tables: dict[str, pd.DataFrame]) -> list[str]:
     ]
 
 
-def write_known_truth(tables: dict[str, pd.DataFrame]) -> list[str]:
+def write_known_truth(tables: Tables) -> list[str]:
     table = tables["known_truth"]
     names = in_order(table["method"])
     rows = []
@@ -202,7 +248,7 @@ def write_known_truth(tables: dict[str, pd.DataFrame]) -> list[str]:
     ]
 
 
-def write_comparison(tables: dict[str, pd.DataFrame]) -> list[str]:
+def write_comparison(tables: Tables) -> list[str]:
     values, pairs = tables["comparison"], tables.get("comparison_pairs", pd.DataFrame())
     metrics = [metric for metric in METRICS if metric in set(values["metric"])]
     rows = []
@@ -213,7 +259,7 @@ def write_comparison(tables: dict[str, pd.DataFrame]) -> list[str]:
             sd = "" if pd.isna(row.sd_between_runs) else f"{row.sd_between_runs:.3f}"
             rows.append(
                 [
-                    features,
+                    features_name(features),
                     method_name(row.method),
                     row.num_runs,
                     *(estimate(cells, row.method, m) for m in metrics),
@@ -226,7 +272,7 @@ def write_comparison(tables: dict[str, pd.DataFrame]) -> list[str]:
         outside = own[own["within_noise"].astype(str) == "False"]
         lines = [
             [
-                row.features,
+                features_name(row.features),
                 method_name(row.method),
                 method_name(row.reference),
                 signed(pd.Series(row._asdict()), "difference"),
@@ -240,7 +286,7 @@ def write_comparison(tables: dict[str, pd.DataFrame]) -> list[str]:
     return parts
 
 
-def write_borrowed(tables: dict[str, pd.DataFrame]) -> list[str]:
+def write_borrowed(tables: Tables) -> list[str]:
     quality = tables["borrowed_quality"]
     rows = [
         [
@@ -269,14 +315,19 @@ def write_borrowed(tables: dict[str, pd.DataFrame]) -> list[str]:
     return parts
 
 
-SECTIONS = {
-    "comparison": write_comparison,
-    "results": write_results,
-    "robustness": write_robustness,
-    "missingness": write_missingness,
-    "subgroups": write_subgroups,
-    "known_truth": write_known_truth,
-    "borrowed_quality": write_borrowed,
+# Section -> the tables that it is written from, the first of which it can't do without.
+SECTIONS: dict[str, tuple[tuple[str, ...], Callable[[Tables], list[str]]]] = {
+    "comparison": (("comparison", "comparison_pairs"), write_comparison),
+    "results": (("results",), write_results),
+    "differences": (("differences",), write_differences),
+    "few_labels": (("results",), write_few_labels),
+    "retrieval": (("results",), write_retrieval),
+    "calibration": (("results",), write_calibration),
+    "robustness": (("robustness",), write_robustness),
+    "missingness": (("missingness",), write_missingness),
+    "subgroups": (("subgroups",), write_subgroups),
+    "known_truth": (("known_truth",), write_known_truth),
+    "borrowed": (("borrowed_quality", "borrowed_worth"), write_borrowed),
 }
 
 
@@ -314,7 +365,7 @@ def main() -> None:
         collecting.add_argument(f"--{name}", required=True)
     collecting.add_argument("--data", default="data")
     collecting.add_argument("--note", default="")
-    collecting.add_argument("--tables", default="", help="comma-separated; default: all there are")
+    collecting.add_argument("--sections", default="", help=f"comma-separated, of {', '.join(SECTIONS)}; default: all")
     commands.add_parser("render")
     arguments = parser.parse_args()
     if arguments.what == "collect":
