@@ -16,6 +16,7 @@ from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES, features_name, in_order, method_colour, method_name
 from slimp_pipeline.tables.splits import HOLDOUT, partition_names
 
+_SYMBOLS = {"linear_probe": "circle", "baseline": "diamond"}
 _DASHES = {"solid": "solid", "dot": "dotted"}
 _GRID = np.linspace(0, 1, 101)
 _MAP_POINTS = 2000  # more can't be told apart, and make the page heavy
@@ -36,13 +37,15 @@ def results_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") -> 
             name=method_name(method),
             orientation="h",
             offsetgroup=method,
-            marker={"size": 9, "color": method_colour(method)},
+            marker={"size": 9, "color": method_colour(method), "symbol": _SYMBOLS[rows["protocol"].iloc[0]]},
             error_x={"array": rows["ci_high"] - rows["value"], "arrayminus": rows["value"] - rows["ci_low"]},
         )
     figure.update_layout(scattermode="group", scattergap=0.4)
     figure.update_yaxes(autorange="reversed", ticks="", showgrid=False)
     measured = "mean over folds" if draw == "all" else "hold-out"
-    return laid_out(figure, "Linear probe", f"{measured}, with intervals", METRIC_NAMES.get(metric, metric), "")
+    laid_out(figure, "Linear probe", f"{measured}, with intervals", METRIC_NAMES.get(metric, metric), "")
+    # Every interval a line of its own, every entry of the legend too where the page is narrow.
+    return figure.update_layout(height=170 + 18 * len(chosen) + 18 * len(figure.data))
 
 
 def history_figure(history: pd.DataFrame) -> go.Figure:
