@@ -1,5 +1,6 @@
 """Hooks: what surrounds the computation. Nodes know nothing of tracking, timing or the console."""
 
+import difflib
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks import MlflowHook
+from omegaconf import OmegaConf
 
 from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lines, summary_lines
 from slimp_pipeline.tracking import run as tracking
@@ -28,6 +30,7 @@ class TrackingHooks(MlflowHook):
     def after_context_created(self, context: KedroContext) -> None:
         """Set MLflow up by conf/<env>/mlflow.yml."""
         _require_environment(context)
+        _require_known_parameters(context)
         super().after_context_created(context)
         self._settings = tracking.settings_digest(context.params)
         self._project = Path(context.project_path)
@@ -146,6 +149,18 @@ def _require_environment(context: KedroContext) -> None:
     if context.env and conf.is_dir() and not (conf / context.env).is_dir():
         known = sorted(path.name for path in conf.iterdir() if path.is_dir() and path.name not in ("base", "local"))
         raise ValueError(f"there is no environment '{context.env}'. Known in {conf.name}/: {', '.join(known)}.")
+
+
+def _require_known_parameters(context: KedroContext) -> None:
+    """Kedro takes any name; a misspelt one would change nothing, and nobody would notice."""
+    folders = [Path(context.config_loader.conf_source) / name for name in ("base", context.env or "local")]
+    kinds = ("globals*.yml", "parameters*.yml", "parameters/**/*.yml")
+    files = [path for folder in folders for kind in kinds for path in folder.glob(kind)]
+    known = {str(name) for path in files for name in OmegaConf.load(path)}
+    for name in (context.config_loader.runtime_params or {}).keys() - known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(sorted(known))}."
+        raise ValueError(f"--params: there is no parameter '{name}'. {hint}")
 
 
 def _require_encoders(run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:

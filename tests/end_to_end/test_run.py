@@ -163,6 +163,7 @@ def test_an_unknown_environment_is_named_with_those_there_are(fresh):
     ("parameters", "message"),
     [
         ({"target_cohort": "nevus_land"}, "nevus_land"),
+        ({"trainig": {"seed": 1}}, "no parameter 'trainig'. Did you mean 'training'"),
         ({"training": {"num_epoch": 3}}, "num_epoch"),
         ({"features": {"num_folds": 1}}, "num_folds"),
         ({"training": {"device": "tpu"}}, "device"),
