@@ -21,12 +21,12 @@ demo: $(READY)
 	@$(BIN)/kedro run
 
 # A grid of objectives and seeds on one cohort, then their comparison; finished cells aren't run again.
-# make study ENV=pad_ufes_20 PARAMS=features.fields=always_present
+# make study ENV=pad_ufes_20_study PARAMS=features.fields=always_present
 study: $(READY)
 	@$(BIN)/kedro study $(if $(ENV),--env=$(ENV)) $(if $(PARAMS),--params=$(PARAMS))
 
 test: $(READY) browser lint
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet . || (echo "run: ruff format ." && false)

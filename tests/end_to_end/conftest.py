@@ -20,6 +20,14 @@ from slimp_pipeline.cli import run_study
 REPOSITORY = Path(__file__).parents[2]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one finished run in one process: it takes minutes."""
+    for item in items:
+        if "finished" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("finished"))
+
+
 @dataclass(frozen=True)
 class Project:
     folder: Path

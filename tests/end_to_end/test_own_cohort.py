@@ -11,8 +11,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
-
 README = Path(__file__).parents[2] / "README.md"
 HEADER = "photo;patient;lesion;diagnosis;age;sex;size_cm;biopsy_result"
 GOOD = [

@@ -8,7 +8,6 @@ import pytest
 
 from slimp_pipeline.models.checkpoint import read_checkpoint
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
 CLINIC = "08_reporting/demo_clinic"
 
 

@@ -20,8 +20,6 @@ from kedro.io import AbstractDataset
 
 from slimp_pipeline.settings import CONFIG_LOADER_ARGS
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
-
 RESULT_COLUMNS = [
     "cohort", "method", "features", "protocol", "shots", "draw", "metric", "value", "ci_low", "ci_high",
     "num_train_patients", "num_test_patients",
