@@ -248,6 +248,20 @@ def write_known_truth(tables: Tables) -> list[str]:
     ]
 
 
+def write_truths(tables: Tables) -> list[str]:
+    table = tables["comparison_truths"]
+    names = in_order(table["method"])
+    rows = []
+    for (question, measure), own in table.groupby(["question", "measure"], sort=False):
+        cells = own.set_index("method")
+        found = [f"{row.value:.3f} ({row.lowest:.3f} to {row.highest:.3f})" for row in cells.loc[names].itertuples()]
+        rows.append([question, measure, f"{own['chance'].iloc[0]:g}", *found])
+    return [
+        "What was put in, is it found? Mean over runs, lowest to highest:",
+        markdown(["question", "measure", "chance", *map(method_name, names)], rows),
+    ]
+
+
 def write_comparison(tables: Tables) -> list[str]:
     values, pairs = tables["comparison"], tables.get("comparison_pairs", pd.DataFrame())
     metrics = [metric for metric in METRICS if metric in set(values["metric"])]
@@ -327,6 +341,7 @@ SECTIONS: dict[str, tuple[tuple[str, ...], Callable[[Tables], list[str]]]] = {
     "missingness": (("missingness",), write_missingness),
     "subgroups": (("subgroups",), write_subgroups),
     "known_truth": (("known_truth",), write_known_truth),
+    "truths": (("comparison_truths",), write_truths),
     "borrowed": (("borrowed_quality", "borrowed_worth"), write_borrowed),
 }
 

@@ -8,7 +8,14 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from slimp_pipeline.evaluation.bootstrap import interval, patient_weights
-from slimp_pipeline.evaluation.compare import COMPARISON_COLUMNS, PAIR_COLUMNS, compare_runs
+from slimp_pipeline.evaluation.compare import (
+    COMPARISON_COLUMNS,
+    PAIR_COLUMNS,
+    TRUTH_COMPARISON_COLUMNS,
+    compare_runs,
+    compare_truths,
+)
+from slimp_pipeline.evaluation.known_truth import TRUTH_COLUMNS
 from slimp_pipeline.evaluation.measure import measure
 from slimp_pipeline.parameters import EvaluationParams
 
@@ -273,3 +280,33 @@ def test_versions_that_are_not_there_are_refused_by_name(runs):
         compare({name: runs[name] for name in ("slimp-0", "flat-0")}, {"a": ["slimp-0", "gone"], "b": ["absent"]})
     with pytest.raises(ValueError, match=r"no predictions on clinic yet.*evaluate"):
         compare({})
+
+
+def truths(method, value):
+    """A table of known truth: the method's R2, and that of what it started from."""
+    lines = [
+        ["skin type", name, "R2", x, x - 0.1, x + 0.1, 0.0, 9] for name, x in [(method, value), ("random_init", 0.2)]
+    ]
+    return pd.DataFrame(lines, columns=TRUTH_COLUMNS)
+
+
+def test_known_truth_is_the_mean_over_runs_beside_the_lowest_and_the_highest():
+    tables = {"a": truths("slimp", 0.5), "b": truths("slimp", 0.7), "c": truths("slimp", 0.9), "d": truths("slimp", 0)}
+    found = compare_truths({k: lambda k=k: tables[k] for k in tables}, {"mean": ["a", "b"], "attention": ["c"]})
+    by_method = found.set_index("method")
+    assert by_method.loc["mean", ["num_runs", "value", "lowest", "highest"]].tolist() == pytest.approx(
+        [2, 0.6, 0.5, 0.7]
+    )
+    assert by_method.loc["attention", ["num_runs", "value"]].tolist() == pytest.approx([1, 0.9])
+    assert by_method.loc["random_init", ["num_runs", "value"]].tolist() == pytest.approx([3, 0.2])
+
+
+def test_without_groups_known_truth_is_gathered_by_method():
+    tables = {"a": truths("slimp", 0.5), "b": truths("slimp", 0.7), "c": truths("flat", 0.9)}
+    found = compare_truths({k: lambda k=k: tables[k] for k in tables}, {}).set_index("method")["value"]
+    assert found.to_dict() == pytest.approx({"slimp": 0.6, "flat": 0.9, "random_init": 0.2})
+
+
+def test_of_a_real_cohort_no_causes_are_known():
+    found = compare_truths({"a": lambda: pd.DataFrame(columns=TRUTH_COLUMNS)}, {"mean": ["a", "written before"]})
+    assert list(found) == TRUTH_COMPARISON_COLUMNS and found.empty

@@ -6,15 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slimp_pipeline.evaluation.compare import TRUTH_COMPARISON_COLUMNS
 from slimp_pipeline.reporting.comparison import render_comparison
 
+NO_TRUTHS = pd.DataFrame(columns=TRUTH_COMPARISON_COLUMNS)
 HOSTILE = "<img src=x onerror=alert(1)><b>mine</b>"
 THREE = {"flat": 0.55, "slimp": 0.7, "initial_weights": 0.68}  # in order: slimp, initial_weights, flat
 
 
-def rendered(values, pairs, cohort="Small cohort", confidence=0.95):
+def rendered(values, pairs, cohort="Small cohort", confidence=0.95, truths=NO_TRUTHS):
     """The body of the page without figures, white space run together."""
-    text = render_comparison(cohort, values, pairs, confidence)
+    text = render_comparison(cohort, values, pairs, truths, confidence)
     body = text.split("<body>")[1]
     return re.sub(r"\s+", " ", re.sub(r"<script.*?</script>", "", body, flags=re.DOTALL))
 
@@ -146,11 +148,22 @@ def test_an_interval_that_is_not_known_makes_no_verdict(compared):
 
 def test_names_of_cohorts_and_labels_are_escaped(compared):
     values, pairs = compared({HOSTILE: 0.7, "slimp": 0.5})
-    text = render_comparison(HOSTILE, values, pairs, 0.95)
+    text = render_comparison(HOSTILE, values, pairs, NO_TRUTHS, 0.95)
     page = text.split("</script>", 1)[1]  # behind Plotly's own code
     assert "<img" not in page and "<b>mine" not in page and HOSTILE not in page
     assert page.count("&lt;img src=x onerror=alert(1)&gt;&lt;b&gt;mine&lt;/b&gt;") >= 5
     assert f"<title>Comparison on {HOSTILE}" not in text
+
+
+def test_what_is_found_of_known_causes_stands_on_the_page_of_a_fabricated_cohort_alone(compared):
+    lines = [
+        ["patient's skin type", "R2", 0.0, "flat", 1, 0.5, 0.5, 0.5],
+        ["patient's skin type", "R2", 0.0, "slimp", 2, 0.7, 0.6, 0.8],
+    ]
+    text = rendered(*compared(THREE), truths=pd.DataFrame(lines, columns=TRUTH_COMPARISON_COLUMNS))
+    table = text.split("What was put in, is it found?")[1]
+    assert "<th>SLIMP</th><th>flat contrast</th>" in table and "0.600 to 0.800" in table and "0.500 to" not in table
+    assert "What was put in" not in rendered(*compared(THREE))
 
 
 def test_labels_that_differ_in_an_underscore_alone_are_two_methods(compared):
@@ -162,5 +175,5 @@ def test_labels_that_differ_in_an_underscore_alone_are_two_methods(compared):
 def test_the_page_stands_alone_and_fits_a_phone_and_a_desk(compared, show, width_px):
     names = ["slimp", "flat", "simclr", "ugly_duckling_gbdt", "a rather long label of a group of runs", HOSTILE]
     values, pairs = compared({name: 0.8 - 0.05 * number for number, name in enumerate(names)})
-    browser = show(render_comparison(HOSTILE, values, pairs, 0.95), width_px, num_figures=2)
+    browser = show(render_comparison(HOSTILE, values, pairs, NO_TRUTHS, 0.95), width_px, num_figures=2)
     assert len(browser.find_elements("css selector", "table")) == 2

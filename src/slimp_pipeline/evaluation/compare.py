@@ -27,6 +27,7 @@ PAIR_COLUMNS = [
     "cohort", "features", "protocol", "metric", "method", "reference", "difference", "ci_low", "ci_high",
     "within_noise", "num_comparisons",
 ]  # fmt: skip
+TRUTH_COMPARISON_COLUMNS = ["question", "measure", "chance", "method", "num_runs", "value", "lowest", "highest"]
 _COMPARED = ("linear_probe", "baseline", "fine_tune")
 Load = Callable[[], pd.DataFrame]
 
@@ -72,6 +73,30 @@ def compare_runs(
         for key, values in over_runs.items()
     }
     return _values(cohort, over_runs, resampled, settings), _pairs(cohort, resampled, settings)
+
+
+def compare_truths(versions: Mapping[str, Load], groups: Mapping[str, list[str]]) -> pd.DataFrame:
+    """Put side by side what groups of runs found again of a fabricated cohort's causes.
+
+    Args:
+        versions: Version -> a function that loads its table of known truth, empty for a real cohort.
+        groups: As in `compare_runs`. Empty: all versions, by method.
+
+    Returns:
+        `TRUTH_COMPARISON_COLUMNS`: mean, lowest and highest of a group's runs.
+    """
+    chosen = groups or {"": list(versions)}
+    runs = [(label, versions[name]()) for label, names in chosen.items() for name in names if name in versions]
+    tables = [
+        table.assign(method=[_labelled(method, label) if label else method for method in table["method"]])
+        for label, table in runs
+        if len(table)
+    ]
+    if not tables:
+        return pd.DataFrame(columns=TRUTH_COMPARISON_COLUMNS)
+    values = pd.concat(tables).groupby(TRUTH_COMPARISON_COLUMNS[:4], sort=False)["value"]
+    named = values.agg(num_runs="count", value="mean", lowest="min", highest="max")
+    return named.reset_index()[TRUTH_COMPARISON_COLUMNS]
 
 
 def _load(

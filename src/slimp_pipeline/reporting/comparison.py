@@ -5,20 +5,23 @@ from typing import Any
 import pandas as pd
 
 from slimp_pipeline.reporting.critical_difference import critical_difference_figure
-from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, features_name, method_name, verdict
+from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, features_name, in_order, method_name, verdict
 from slimp_pipeline.reporting.shell import embedded, render_template
 
 _COMPARED = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
 _NUM_SAID = 6  # differences named in brief; all stand in the tables
 
 
-def render_comparison(cohort: str, values: pd.DataFrame, pairs: pd.DataFrame, confidence: float) -> str:
+def render_comparison(
+    cohort: str, values: pd.DataFrame, pairs: pd.DataFrame, truths: pd.DataFrame, confidence: float
+) -> str:
     """Render the page.
 
     Args:
         cohort: Title of the target cohort.
         values: Table with `evaluation.compare.COMPARISON_COLUMNS`.
         pairs: Table with `evaluation.compare.PAIR_COLUMNS`.
+        truths: Table with `evaluation.compare.TRUTH_COMPARISON_COLUMNS`, empty for a real cohort.
         confidence: Of the intervals.
     """
     metrics = [metric for metric in _COMPARED if metric in set(values["metric"])]
@@ -39,7 +42,31 @@ def render_comparison(cohort: str, values: pd.DataFrame, pairs: pd.DataFrame, co
         num_comparisons=len(pairs),
         brief=_brief(values, pairs, metrics[0]),
         sections=sections,
+        truths=_truths(truths),
     )
+
+
+def _truths(truths: pd.DataFrame) -> dict[str, Any] | None:
+    """Lines by question, cells by method: mean over runs, lowest and highest."""
+    if truths.empty:
+        return None
+    methods = in_order(truths["method"])
+    lines = []
+    for (question, measure), rows in truths.groupby(["question", "measure"], sort=False):
+        known = {row.method: row for row in rows.itertuples()}
+        cells = [
+            {
+                "value": f"{known[name].value:.3f}",
+                "range": f"{known[name].lowest:.3f} to {known[name].highest:.3f}" if known[name].num_runs > 1 else "",
+            }
+            if name in known
+            else None
+            for name in methods
+        ]
+        lines.append(
+            {"question": question, "measure": measure, "chance": f"{rows['chance'].iloc[0]:g}", "cells": cells}
+        )
+    return {"methods": [method_name(name) for name in methods], "lines": lines}
 
 
 def _section(

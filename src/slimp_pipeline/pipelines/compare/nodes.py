@@ -5,23 +5,26 @@ from collections.abc import Callable
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.evaluation.compare import compare_runs
+from slimp_pipeline.evaluation.compare import compare_runs, compare_truths
 from slimp_pipeline.parameters import ComparisonParams, EvaluationParams
 from slimp_pipeline.reporting.comparison import render_comparison
 
 
 def compare(
     target: CohortSpec,
-    versions: dict[str, Callable[[], pd.DataFrame]],
+    predictions: dict[str, Callable[[], pd.DataFrame]],
+    truths: dict[str, Callable[[], pd.DataFrame]],
     comparison: ComparisonParams,
     settings: EvaluationParams,
     find_version: Callable[[str], str],
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Values of every method over its runs, and paired differences."""
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Values of every method over its runs, paired differences, and what was found of known causes."""
     groups = {label: [find_version(run) for run in runs] for label, runs in comparison.groups.items()}
-    return compare_runs(target.name, versions, groups, settings)
+    return *compare_runs(target.name, predictions, groups, settings), compare_truths(truths, groups)
 
 
-def render(target: CohortSpec, values: pd.DataFrame, pairs: pd.DataFrame, settings: EvaluationParams) -> str:
+def render(
+    target: CohortSpec, values: pd.DataFrame, pairs: pd.DataFrame, truths: pd.DataFrame, settings: EvaluationParams
+) -> str:
     """One page."""
-    return render_comparison(target.title, values, pairs, settings.confidence)
+    return render_comparison(target.title, values, pairs, truths, settings.confidence)
