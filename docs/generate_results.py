@@ -20,7 +20,10 @@ from slimp_pipeline.reporting.labels import METRIC_NAMES, features_name, in_orde
 
 RUNS, PAGE, INTRODUCTION = (Path(__file__).parent / name for name in ("runs", "results.md", "results_introduction.md"))
 METRICS = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
-REFERENCES = ("initial_weights", "random_init", "slimp", "flat", "simclr", "metadata_linear", "supervised")
+REFERENCES = (
+    "initial_weights", "random_init", "initial_weights_adapted", "random_init_adapted", "slimp", "flat", "simclr",
+    "metadata_linear", "supervised",
+)  # fmt: skip
 BRIEF = "balanced_accuracy"
 Tables = dict[str, pd.DataFrame]
 

@@ -61,8 +61,10 @@ def _finish(project: Path, env: str | None, params: dict[str, Any], data: dict[s
     """Version of a cell's artifacts, after running it where it wasn't finished."""
     session = _session(project, env, params)
     with session:
-        settings = settings_digest(session.load_context().params)
-    if version := finished_version(settings=settings, **data):
+        context = session.load_context()
+        settings, there = settings_digest(context.params), context.catalog.load("compared_predictions")
+    version = finished_version(settings=settings, **data)
+    if version and version in there:  # MLflow may remember what was deleted since
         logger.info("%s: finished earlier, version %s", title, version)
         return version
     logger.info("%s", title)

@@ -44,6 +44,7 @@ def build() -> SmallCohort:
         {
             "image_id": [f"i{row:03d}" for row in range(120)],
             "patient_id": [f"p{number:02d}" for number in patient],
+            "lesion_id": [f"l{number:02d}" for number in range(len(patient))],
             "diagnosis": diagnosis,
             "malignant": pd.array(diagnosis != "NEV", dtype="boolean"),
             "age_years": rng.normal(50, 10, 120),

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from slimp_pipeline.evaluation.embed import embed_methods, evaluation_rows, initial, methods
+from slimp_pipeline.evaluation.embed import block, embed_methods, evaluation_rows, initial, methods
 from slimp_pipeline.images.store import SCHEMA, ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
@@ -127,6 +127,18 @@ def test_every_method_has_its_blocks_in_the_order_of_the_rows(trained, weights_f
     turned = embed_methods(rows[::-1].reset_index(drop=True), store, {"slimp": {"fold_0": checkpoint}}, settings)
     for name, values in turned.items():
         np.testing.assert_allclose(values[::-1], embeddings[name], atol=1e-5)
+
+
+def test_beside_an_adapted_encoder_stands_its_start_with_the_targets_fields(trained, weights_file, rows, store):
+    checkpoint, _ = trained(weights_file)
+    settings = EvaluationParams(num_workers=0, batch_size=4, device="cpu")
+    groups = {"slimp": {"all": checkpoint}, "slimp_adapted": {"fold_0": checkpoint}}
+    embeddings = embed_methods(rows, store, groups, settings)
+    started = "initial_weights_adapted"
+    assert started not in methods(embeddings) and methods(embeddings, fused=True)[-1] == started
+    expected = PretrainedSLIMP(initial(checkpoint, random_image_encoder=False)).encode_metadata(rows)
+    np.testing.assert_allclose(embeddings[f"{started}.fold_0.lesion"], expected, rtol=1e-6)
+    assert block(embeddings, started, "fold_0", "image") is embeddings["initial_weights.all.image"]
 
 
 def test_a_level_of_which_the_target_has_no_field_is_left_out(trained, rows, store):

@@ -28,6 +28,7 @@ def rows():
         {
             "image_id": [f"i{row:02d}" for row in range(12)],
             "patient_id": np.repeat(["a", "b", "c", "d"], 3),
+            "lesion_id": [f"l{row:02d}" for row in range(12)],
             "diagnosis": ["MEL", "NEV", None] * 2 + ["MEL", "NEV", "NEV"] * 2,
             "malignant": pd.array([None] * 12, dtype="boolean"),
             "age_years": np.repeat([30.0, 40.0, 60.0, 70.0], 3),
@@ -112,6 +113,13 @@ def test_a_cohort_of_single_row_patients_has_no_patient_context(rows, embeddings
     assert features.of("slimp", "image+metadata", split) is not None
 
 
+def test_photographs_of_one_lesion_are_no_patient_context(rows, embeddings):
+    rows["lesion_id"] = rows["patient_id"]
+    features, splits = prepared(rows, embeddings)
+    assert features.of("slimp", "image+ugly_duckling", splits["fold_0"]) is None
+    assert features.patient_relative(splits["fold_0"]) is None
+
+
 def test_an_unlabelled_second_row_is_context_enough(rows, embeddings):
     rows["patient_id"] = [f"p{row}" for row in range(12)]
     rows.loc[5, "patient_id"] = "p3"  # i05 has no label
@@ -179,8 +187,10 @@ def test_a_feature_set_is_its_blocks_at_equal_weight_and_none_where_one_is_lacki
             if any(part is None for part in parts):
                 assert found is None
             else:
+                if name == "image+ugly_duckling":  # its two distances are a block of their own
+                    parts[1:] = [parts[1][:, :-2], parts[1][:, -2:]]
                 np.testing.assert_array_equal(found, scale_blocks(parts, split.train_N))
-                assert (found[split.train_N] ** 2).sum(axis=1).mean() == pytest.approx(len(blocks))
+                assert (found[split.train_N] ** 2).sum(axis=1).mean() == pytest.approx(len(parts))
     known = {(m, name) for m in features.methods for name in FEATURE_SETS if features.of(m, name, split) is not None}
     both = {("slimp", name) for name in ("image", "image+lesion", "image+metadata", "image+ugly_duckling")}
     assert known == both | {("plain", name) for name in ("image", "image+metadata", "image+ugly_duckling")}

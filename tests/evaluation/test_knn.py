@@ -1,9 +1,12 @@
 """k nearest neighbours."""
 
+from unittest import mock
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slimp_pipeline.evaluation import knn
 from slimp_pipeline.evaluation.knn import knn_scores
 
 
@@ -22,13 +25,14 @@ def slow_scores(feature_ND, label_N, train_N, test_N, num_classes, k, prior_weig
     return np.array(rows)
 
 
-@given(st.integers(0, 10**6), st.integers(1, 12), st.booleans())
-def test_scores_equal_a_slow_loop(seed, k, prior_weighted):
+@given(st.integers(0, 10**6), st.integers(1, 12), st.booleans(), st.sampled_from([1, 4, 256]))
+def test_scores_equal_a_slow_loop_however_queries_are_chunked(seed, k, prior_weighted, chunk):
     rng = np.random.default_rng(seed)
     feature_ND, label_N = rng.normal(size=(20, 3)), rng.integers(0, 3, 20)
     train_N = np.arange(20) < 14
     arguments = (feature_ND, label_N, train_N, ~train_N, 3, k)
-    fast = knn_scores(*arguments, prior_weighted=prior_weighted)
+    with mock.patch.object(knn, "_QUERIES_PER_CHUNK", chunk):
+        fast = knn_scores(*arguments, prior_weighted=prior_weighted)
     np.testing.assert_allclose(fast, slow_scores(*arguments, prior_weighted))
     np.testing.assert_allclose(fast.sum(axis=1), 1)
 

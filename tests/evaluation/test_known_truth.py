@@ -30,7 +30,7 @@ def cohort():
             "sun_damage": trait_N,
         }
     )
-    rows = truth[["image_id", "patient_id"]]
+    rows = truth[["image_id", "patient_id"]].assign(lesion_id=truth["image_id"])
     splits = rows.assign(split="train", fold=patient_N % 3)
     told = np.column_stack([trait_N, 0.1 * deviation_N[:, None] * direction_ND])
     return rows, splits, truth, {"slimp.all.image": told, "random_init.all.image": rng.normal(size=(360, 5))}

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from slimp_pipeline.evaluation.leaks import check_encoders, check_no_leak
-from slimp_pipeline.parameters import ImageEncoderParams, ModelParams, TrainingParams
+from slimp_pipeline.evaluation.leaks import check_encoders, check_no_leak, check_pretraining
+from slimp_pipeline.parameters import FeatureParams, ImageEncoderParams, ModelParams, TrainingParams
 from slimp_pipeline.tables.splits import rows_digest
 
 
@@ -33,7 +33,8 @@ MODEL, TRAINING = ModelParams(), TrainingParams()
 
 def encoder(rows, model=MODEL, training=TRAINING):
     facts = {"training_rows": rows_digest(rows["image_id"]), "training": training.model_dump(mode="json")}
-    return SimpleNamespace(model=model, facts=facts)
+    encoding = SimpleNamespace(lesion=SimpleNamespace(fields=["itch"]), patient=SimpleNamespace(fields=["age_years"]))
+    return SimpleNamespace(model=model, facts=facts, encoding=encoding)
 
 
 CLEAN = {"fold_0": [2, 3], "fold_1": [0, 1], "holdout": [0, 1, 2, 3]}
@@ -111,3 +112,29 @@ def test_patients_that_two_cohorts_share_are_refused_where_their_ids_mean_the_sa
     other = trained(all=range(6)).assign(image_id=[f"other{n}" for n in range(6)])
     with pytest.raises(ValueError, match=r"6 patients of the target were in the pre-training, first: p0"):
         check_no_leak(other, splits, same_cohort=False, same_registry=True)
+
+
+def cohort(name):
+    return SimpleNamespace(name=name, shares_registry=lambda other: False)
+
+
+def check(source, target, rows, splits, chosen=("itch", "age_years"), features=None):
+    encoders = {name: encoder(own) for name, own in rows.groupby("partition")}
+    check_pretraining(
+        cohort(source), cohort(target), rows, splits, encoders, MODEL, TRAINING, features or FeatureParams(), chosen
+    )
+
+
+def test_encoders_that_know_fields_left_out_now_are_refused_on_their_own_cohort_alone(splits):
+    check("one", "one", trained(**CLEAN), splits)
+    with pytest.raises(ValueError, match=r"features.fields leaves out \(itch\)"):
+        check("one", "one", trained(**CLEAN), splits, chosen=["age_years"])
+    other = trained(all=range(6)).assign(image_id=[f"other{n}" for n in range(6)])
+    check("other", "one", other, splits, chosen=["age_years"])
+
+
+def test_encoders_of_all_rows_are_refused_on_their_own_cohort_unless_the_split_leaks_on_purpose(splits, caplog):
+    with pytest.raises(ValueError, match="no pre-training for"):
+        check("one", "one", trained(all=range(6)), splits)
+    check("one", "one", trained(all=range(6)), splits, features=FeatureParams(split_level="image"))
+    assert "its figures are no results" in caplog.text

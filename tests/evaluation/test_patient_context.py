@@ -177,3 +177,18 @@ def test_values_that_have_no_distance_or_column_are_refused():
         patient_relative(np.array([[np.inf]]), np.array([0]))
     with pytest.raises(ValueError, match="no column"):
         patient_relative(np.zeros((3, 0)), np.zeros(3))
+
+
+def test_another_photograph_of_a_lesion_is_no_other_lesion():
+    # Lesion x twice (0 and 2: mean 1), lesion y once (7): the patient's mean is 4; patient b has one lesion alone.
+    embedding_ND = np.array([[0.0], [2.0], [7.0], [5.0], [9.0]])
+    context = ugly_duckling(embedding_ND, np.array(list("aaabb")), np.array(["x", "x", "y", "z", "z"]))
+    assert context[:3].tolist() == [[-4, 4, 7], [-2, 2, 5], [3, 3, 5]]
+    assert not context[3:].any()
+
+
+@given(cohorts())
+def test_where_each_row_is_a_lesion_naming_them_changes_nothing(case):
+    embedding_ND, patient_N, _ = case
+    named = ugly_duckling(embedding_ND, patient_N, np.arange(len(patient_N)))
+    np.testing.assert_allclose(named, ugly_duckling(embedding_ND, patient_N))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.extrapolation.lend import borrow, field_columns
+from slimp_pipeline.extrapolation.lend import borrow
 
 COLUMNS = ["age_years", "site", "symptom.itch", "symptom.bleed"]
 
@@ -142,4 +142,4 @@ def test_input_that_does_not_fit_is_refused(reference, fields):
 
 
 def test_columns_of_a_field(fields):
-    assert [field_columns(name, field) for name, field in fields.items()] == [COLUMNS[:1], COLUMNS[1:2], COLUMNS[2:]]
+    assert [field.table_columns(name) for name, field in fields.items()] == [COLUMNS[:1], COLUMNS[1:2], COLUMNS[2:]]

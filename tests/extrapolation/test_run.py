@@ -39,6 +39,7 @@ def side(name, patients, *, store=None, store_index=None, ages=None):
         {
             "image_id": [f"{name}{n}" for n in number],
             "patient_id": patients,
+            "lesion_id": [f"l{row:02d}" for row in range(len(patients))],
             "store_index": pd.array(store_index or number, dtype="Int64"),
             "age_years": ages if ages is not None else [float(n) for n in number],
             "site": [f"{name}-site{n}" for n in number],
@@ -245,6 +246,7 @@ def clinic(monkeypatch):
         {
             "image_id": [f"i{n:02d}" for n in range(60)],
             "patient_id": [f"p{n:02d}" for n in patient],
+            "lesion_id": [f"l{n:03d}" for n in range(len(patient))],
             "diagnosis": np.where(malignant, "MEL", "NEV"),
             "malignant": pd.array(malignant, dtype="boolean"),
             "depth_mm": malignant + rng.normal(0, 0.4, 60),

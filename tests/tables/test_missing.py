@@ -1,5 +1,7 @@
 """Which fields are missing where, and which become features."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.parameters import FeatureParams
-from slimp_pipeline.tables.missing import always_present, choose_fields, missing_fields
+from slimp_pipeline.tables.missing import always_present, choose_fields, missing_fields, without_unchosen
 
 FIELDS = {
     "age_years": FieldSpec(kind="numeric", level="patient", column="age"),
@@ -113,3 +115,11 @@ def test_a_column_that_leaks_and_a_name_that_is_no_field_are_refused(spec, make_
         choose_fields(leaking, make_lesions(["a"]), FeatureParams(fields=["site", "biopsed"]))
     with pytest.raises(ValueError, match=r"no field 'colour'.*diameter_mm"):
         choose_fields(spec, make_lesions(["a"]), FeatureParams(fields=["colour"]))
+
+
+def test_columns_of_fields_that_are_not_chosen_are_left_out_and_others_stay():
+    cohort = SimpleNamespace(fields=FIELDS)
+    rows = table(4).assign(image_id=list("abcd"), diagnosis="NEV")
+    kept = without_unchosen(rows, cohort, {"age_years": FIELDS["age_years"]})
+    assert list(kept) == ["age_years", "image_id", "diagnosis"]
+    assert list(without_unchosen(rows, cohort, FIELDS)) == list(rows)

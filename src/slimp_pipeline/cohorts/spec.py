@@ -54,6 +54,10 @@ class FieldSpec(Block):
         """Raw columns the field reads."""
         return list(self.options.values()) if self.kind == "checkbox" else [str(self.column)]
 
+    def table_columns(self, name: str) -> list[str]:
+        """Columns of tables that hold the field: its name, or `<name>.<option>` for each option of a checkbox group."""
+        return [f"{name}.{option}" for option in self.options] or [name]
+
 
 class TableSpec(Block):
     """One CSV file; further tables are joined to the first."""

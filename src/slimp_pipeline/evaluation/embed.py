@@ -43,7 +43,9 @@ def embed_methods(
 
     Methods: those of `encoders`, by the name of their objective; `initial_weights` (the model of the first of them
     before pre-training, where its image weights weren't random); `random_init` (the same with a random
-    image encoder). The metadata encoders of the latter two are untrained.
+    image encoder). The metadata encoders of the latter two are untrained. Adapted encoders read all of the target's
+    fields: what the first of the latter two makes of these stands under its name with the suffix `_adapted`, without
+    an image block of its own.
 
     Args:
         rows: Target rows with image, in the order of the result: store_index and the target's fields.
@@ -63,7 +65,7 @@ def embed_methods(
     for method, partition, checkpoint in _with_starts(encoders, first):
         encoder = PretrainedSLIMP(checkpoint, device, settings.batch_size)
         image_key = f"{method}.{partition if method in encoders else ALL}.image"
-        if image_key not in embeddings:
+        if image_key not in embeddings and (method in encoders or method in STARTS):
             embeddings[image_key] = embed_images(encoder, rows, store, settings, f"{method} {partition}")
         embeddings |= {
             f"{method}.{partition}.{block}": values for block, values in _embed_metadata(encoder, rows).items()
@@ -88,11 +90,14 @@ def _with_starts(
     for method, by_partition in encoders.items():
         for partition, checkpoint in by_partition.items():
             yield method, partition, checkpoint
-    if next(iter(first.values())).model.image_encoder.weights != "random":
+    is_random = next(iter(first.values())).model.image_encoder.weights == "random"
+    for start in STARTS[is_random:]:
         for partition, checkpoint in first.items():
-            yield "initial_weights", partition, initial(checkpoint, random_image_encoder=False)
-    for partition, checkpoint in first.items():
-        yield "random_init", partition, initial(checkpoint, random_image_encoder=True)
+            yield start, partition, initial(checkpoint, random_image_encoder=start == RANDOM_INIT)
+    for method, by_partition in encoders.items():
+        if method.endswith(ADAPTED):
+            for partition, checkpoint in by_partition.items():
+                yield STARTS[is_random] + ADAPTED, partition, initial(checkpoint, random_image_encoder=is_random)
 
 
 def initial(checkpoint: Checkpoint, *, random_image_encoder: bool) -> Checkpoint:
@@ -119,15 +124,18 @@ def start_method(embeddings: Mapping[str, np.ndarray]) -> str:
 
 def block(embeddings: Mapping[str, np.ndarray], method: str, partition: str, name: str) -> np.ndarray | None:
     """Look up a block of a method for a partition; None where there is none."""
+    if name == "image" and method not in methods(embeddings):
+        method = method.removesuffix(ADAPTED)  # a start with the target's fields: its images are the start's
     for key in (f"{method}.{partition}.{name}", f"{method}.{ALL}.{name}"):
         if key in embeddings:
             return embeddings[key]
     return None
 
 
-def methods(embeddings: Mapping[str, np.ndarray]) -> list[str]:
-    """Methods that the embeddings hold, in order."""
-    return list(dict.fromkeys(key.split(".")[0] for key in embeddings))
+def methods(embeddings: Mapping[str, np.ndarray], *, fused: bool = False) -> list[str]:
+    """Methods that embed images, in order; `fused`: also those that differ from one of them in metadata alone."""
+    own = [key for key in embeddings if fused or key.endswith(".image")]
+    return list(dict.fromkeys(key.split(".")[0] for key in own))
 
 
 def embed_images(

@@ -19,7 +19,7 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "image+ugly_duckling": ("image", "ugly_duckling"),
 }
 """Blocks `image`, `lesion`, `patient`: embeddings. `metadata`: one-hot fields. `ugly_duckling`: the image embedding
-against those of the patient's other rows."""
+against those of the patient's other lesions."""
 
 
 class Features:
@@ -45,12 +45,13 @@ class Features:
         self._rows, self._patient = rows, rows["patient_id"].to_numpy()
         self._labelled, self._task = labelled, task
         self._embeddings, self._encodings = embeddings, encodings
-        self._has_context = bool(pd.Series(self._patient).duplicated().any())
+        self._lesion = rows["lesion_id"].to_numpy()
+        self._has_context = bool(rows.drop_duplicates(["patient_id", "lesion_id"])["patient_id"].duplicated().any())
 
     @property
     def methods(self) -> list[str]:
-        """Methods that there are embeddings of."""
-        return methods(self._embeddings)
+        """Methods that there are embeddings of, of images or of metadata alone."""
+        return methods(self._embeddings, fused=True)
 
     @property
     def start(self) -> str:
@@ -59,9 +60,17 @@ class Features:
 
     def of(self, method: str, feature_set: str, split: Split) -> np.ndarray | None:
         """Blocks of a feature set, scaled to equal weight by training rows; None where the target lacks one."""
-        blocks = [self.block(method, name, split) for name in FEATURE_SETS[feature_set]]
-        known = [values for values in blocks if values is not None]
-        return scale_blocks(known, split.train_N) if len(known) == len(blocks) else None
+        names = FEATURE_SETS[feature_set]
+        if method not in methods(self._embeddings) and not {"lesion", "patient"} & set(names):
+            return None
+        blocks: list[np.ndarray] = []
+        for name in names:
+            values = self.block(method, name, split)
+            if values is None:
+                return None
+            # The two distances would drown among a thousand coordinates: they are a block of their own.
+            blocks += np.split(values, [-2], axis=1) if name == "ugly_duckling" else [values]
+        return scale_blocks(blocks, split.train_N)
 
     def block(self, method: str, name: str, split: Split) -> np.ndarray | None:
         """One block as it is, (N, D)."""
@@ -70,7 +79,7 @@ class Features:
         if name == "ugly_duckling":
             image = block(self._embeddings, method, split.name, "image")
             known = image is not None and self._has_context
-            return ugly_duckling(image, self._patient)[self._labelled] if known else None  # type: ignore[arg-type]
+            return ugly_duckling(image, self._patient, self._lesion)[self._labelled] if known else None  # type: ignore[arg-type]
         values = block(self._embeddings, method, split.name, name)
         return None if values is None else values[self._labelled]
 
@@ -82,7 +91,7 @@ class Features:
         return scale_blocks(levels, split.train_N) if levels else None
 
     def patient_relative(self, split: Split) -> np.ndarray | None:
-        """Numbers of the lesion level relative to the patient's other rows; None where there are none."""
+        """Numbers of the lesion level relative to the patient's other rows; None where no patient has two lesions."""
         numeric_NF = encode(self._encodings[split.name].lesion, self._rows)["numeric"]
         known = numeric_NF.shape[1] > 0 and self._has_context
         return patient_relative(numeric_NF, self._patient)[self._labelled] if known else None

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+_QUERIES_PER_CHUNK = 256  # similarities to all training rows are held for so many
+
 
 def knn_scores(
     feature_ND: np.ndarray,
@@ -29,8 +31,15 @@ def knn_scores(
         float (num_test, K), rows sum to 1.
     """
     unit_ND = feature_ND / np.maximum(np.linalg.norm(feature_ND, axis=1, keepdims=True), 1e-12)
-    labels, similarity = label_N[train_N], unit_ND[test_N] @ unit_ND[train_N].T
-    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : min(num_neighbours, len(labels))]
+    labels, keys_ND, queries_ND = label_N[train_N], unit_ND[train_N], unit_ND[test_N]
+    nearest = np.concatenate(
+        [
+            np.argsort(-(queries_ND[start : start + _QUERIES_PER_CHUNK] @ keys_ND.T), axis=1, kind="stable")[
+                :, :num_neighbours
+            ]
+            for start in range(0, len(queries_ND), _QUERIES_PER_CHUNK)
+        ]
+    )
     votes = np.eye(num_classes)[labels[nearest]].sum(axis=1)
     if prior_weighted:
         votes = votes / np.maximum(np.bincount(labels, minlength=num_classes), 1)

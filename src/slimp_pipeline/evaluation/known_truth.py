@@ -124,14 +124,14 @@ def _ducklings(
     embeddings: Mapping[str, np.ndarray],
     settings: EvaluationParams,
 ) -> Iterator[Found]:
-    patients = rows["patient_id"].to_numpy()
-    many_N = rows.groupby("patient_id")["image_id"].transform("size").to_numpy() >= _MIN_LESIONS
+    patients, lesions = rows["patient_id"].to_numpy(), rows["lesion_id"].to_numpy()
+    many_N = rows.groupby("patient_id")["lesion_id"].transform("nunique").to_numpy() >= _MIN_LESIONS
     distance_N = np.full(len(rows), np.nan)
     for name in partition_names(rows):
         image_ND = block(embeddings, method, name, "image")
         assert image_ND is not None  # every method embeds images
         test_N = partition(rows, name)[1]
-        distance_N[test_N] = ugly_duckling(image_ND[test_N], patients[test_N])[:, -2]  # to the patient's mean
+        distance_N[test_N] = ugly_duckling(image_ND[test_N], patients[test_N], lesions[test_N])[:, -2]  # to the mean
     # Of another scale in every patient: what counts is who stands out among a patient's own.
     relative_N = distance_N / pd.Series(distance_N).groupby(patients).transform("mean").clip(lower=1e-12).to_numpy()
     relative, deviation = relative_N[many_N], truth["style_deviation"].to_numpy()[many_N]

@@ -1,20 +1,64 @@
 """Guard: no test patient is ever seen by pre-training."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.models.checkpoint import Checkpoint
-from slimp_pipeline.parameters import ModelParams, TrainingParams
+from slimp_pipeline.parameters import FeatureParams, ModelParams, TrainingParams
 from slimp_pipeline.tables.splits import ALL, check_patient_disjoint, partition, partition_names, rows_digest
 
+logger = logging.getLogger(__name__)
 LEAK_WARNING = (
     "The split is by %s: patients stand on both sides of it. This run shows what a leak adds; its figures are no "
     "results. For results set features.split_level to patient."
 )
 _WHERE_IT_RAN = {"device", "num_workers", "mixed_precision", "checkpoint_every_steps"}
+
+
+def check_pretraining(
+    source: CohortSpec,
+    target: CohortSpec,
+    training_rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    encoders: Mapping[str, Checkpoint],
+    model: ModelParams,
+    training: TrainingParams,
+    features: FeatureParams,
+    chosen_fields: Collection[str],
+) -> None:
+    """Check that the encoders are those asked for, and saw no test patient; a split that leaks on purpose warns.
+
+    Args:
+        source, target: The cohorts in their roles.
+        training_rows: partition, image_id, patient_id of every pre-training.
+        splits: The target's splits.
+        encoders: Partition -> checkpoint.
+        model, training: Settings asked for.
+        features: Whether the split leaks on purpose.
+        chosen_fields: The target's fields that become features.
+
+    Raises:
+        ValueError: As `check_encoders` and `check_no_leak` do; or if encoders of the target itself know fields that
+            aren't chosen.
+    """
+    check_encoders(training_rows, encoders, model, training)
+    encoding = next(iter(encoders.values())).encoding
+    known = {*encoding.lesion.fields, *encoding.patient.fields}
+    if source.name == target.name and (unchosen := known - set(chosen_fields)):
+        raise ValueError(
+            f"the latest encoders know fields that features.fields leaves out ({', '.join(sorted(unchosen))}). "
+            "Run `kedro run --pipeline=pretrain` with these settings again."
+        )
+    if features.leaks:
+        logger.warning(LEAK_WARNING, features.split_level)
+        return
+    same_cohort, same_registry = source.name == target.name, source.shares_registry(target)
+    check_no_leak(training_rows, splits, same_cohort=same_cohort, same_registry=same_registry)
 
 
 def check_encoders(

@@ -17,16 +17,18 @@ _MAX_NEIGHBOURS = 20
 _MIN_ROWS_FOR_OUTLIERS = 3  # of two rows neither is the outlier
 
 
-def ugly_duckling(embedding_ND: np.ndarray, patient_N: np.ndarray) -> np.ndarray:
-    """Describe each row against its patient's other rows.
+def ugly_duckling(embedding_ND: np.ndarray, patient_N: np.ndarray, lesion_N: np.ndarray | None = None) -> np.ndarray:
+    """Describe each row against its patient's other lesions.
 
     Args:
         embedding_ND: Embeddings, float (N, D), finite.
         patient_N: Patient of each row, (N,).
+        lesion_N: Lesion of each row, (N,): another photograph of it is no other lesion. None: each row is a lesion.
 
     Returns:
-        float64 (N, D + 2): the row minus its patient's mean; its Euclidean distance to that mean; its Euclidean
-        distance to the patient's nearest other row. All 0 for a patient's only row.
+        float64 (N, D + 2): the row minus its patient's mean, each lesion counting once; its Euclidean distance to that
+        mean; its Euclidean distance to the nearest row of another of the patient's lesions. All 0 for a patient's
+        only lesion.
 
     Raises:
         ValueError: If an embedding isn't finite, a patient is missing, or shapes don't fit.
@@ -36,23 +38,25 @@ def ugly_duckling(embedding_ND: np.ndarray, patient_N: np.ndarray) -> np.ndarray
         raise ValueError("embeddings hold NaN or infinite values: distances to them mean nothing")
     num_rows, width = embedding_ND.shape
     context = np.zeros((num_rows, width + 2))
+    all_lesions_N = np.arange(num_rows) if lesion_N is None else pd.factorize(np.asarray(lesion_N))[0]
     for rows in _rows_of_patients(patient_N, num_rows):
-        if len(rows) == 1:
+        lesions = np.unique(all_lesions_N[rows], return_inverse=True)[1]
+        if not lesions.any():
             continue
         own = embedding_ND[rows].astype(np.float64)
-        own -= own.mean(axis=0)
-        nearest = _nearest_other(own)
+        own -= (1 / np.bincount(lesions)[lesions]) @ own / (lesions.max() + 1)
+        nearest = _nearest_other(own, lesions)
         context[rows, :width] = own
         context[rows, width] = np.linalg.norm(own, axis=1)
         context[rows, width + 1] = np.linalg.norm(own - own[nearest], axis=1)
     return context
 
 
-def _nearest_other(row_ND: np.ndarray) -> np.ndarray:
-    """Number of the nearest other row. By products, which is fast; distances are taken again, free of cancellation."""
+def _nearest_other(row_ND: np.ndarray, lesion_N: np.ndarray) -> np.ndarray:
+    """Number of the nearest row of another lesion. By products: fast; distances are taken again, free of cancellation."""
     squared_N = np.einsum("nd,nd->n", row_ND, row_ND)
     offset_NN = squared_N - 2 * row_ND @ row_ND.T  # squared distance less the row's own squared length
-    np.fill_diagonal(offset_NN, np.inf)
+    offset_NN[lesion_N[:, None] == lesion_N] = np.inf
     return offset_NN.argmin(axis=1)
 
 

@@ -11,7 +11,7 @@ from slimp_pipeline.evaluation.embed import RANDOM_INIT, block, encoders_of, ini
 from slimp_pipeline.evaluation.measure import measure
 from slimp_pipeline.evaluation.perturbation import Condition, conditions, perturbed_rows
 from slimp_pipeline.evaluation.probe import linear_probe
-from slimp_pipeline.evaluation.records import Key, prediction_table
+from slimp_pipeline.evaluation.records import ADAPTED, Key, prediction_table
 from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
@@ -37,7 +37,7 @@ def measure_robustness(
     """Measure linear probes on all features, and on one-hot metadata, as test metadata get worse.
 
     Images stay as they are. Compared are the pre-trained encoders, the model that they started from (untrained
-    metadata encoders), and `metadata_linear`.
+    metadata encoders; for an adapted encoder with the target's fields), and `metadata_linear`.
 
     Returns:
         `ROBUSTNESS_COLUMNS`; kind and share as `perturbation.Condition` has them, values means over folds and draws.
@@ -83,7 +83,9 @@ def _blocks(
     device = pick_device(settings.device)
     own = encoders_of(encoders, split.name)
     start = start_method(embeddings)
-    own[start] = initial(next(iter(own.values())), random_image_encoder=start == RANDOM_INIT)
+    for method, checkpoint in list(own.items()):
+        name = start + ADAPTED if method.endswith(ADAPTED) else start
+        own.setdefault(name, initial(checkpoint, random_image_encoder=start == RANDOM_INIT))
     made = []
     for method, checkpoint in own.items():
         image_ND = block(embeddings, method, split.name, "image")

@@ -7,7 +7,6 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.extrapolation.agreement import as_numbers
-from slimp_pipeline.extrapolation.lend import field_columns
 
 _MIDDLE = [0.05, 0.95]  # quantiles between which the middle 90 % lie
 
@@ -36,7 +35,7 @@ def comparable_fields(
 
 def shared_columns(name: str, field: FieldSpec, *frames: pd.DataFrame) -> list[str]:
     """Columns of a field that all frames have."""
-    return [column for column in field_columns(name, field) if all(column in frame for frame in frames)]
+    return [column for column in field.table_columns(name) if all(column in frame for frame in frames)]
 
 
 def _why_not(
@@ -47,7 +46,7 @@ def _why_not(
         return f"absent from the {'reference' if lent is None else 'target'}"
     if lent.kind != true.kind:
         return f"other kind: {lent.kind} in the reference, {true.kind} in the target"
-    columns = [column for column in field_columns(name, lent) if column in field_columns(name, true)]
+    columns = [column for column in lent.table_columns(name) if column in true.table_columns(name)]
     if not columns:
         return "other vocabulary: no option in common"
     values = [frame.reindex(columns=columns).dropna(how="all") for frame in (reference, target)]

@@ -11,11 +11,6 @@ SIMILARITY, NEAREST_ROW = "similarity", "nearest_row"
 _DECIMALS = 12  # of summed weights: sums in another order are still a tie
 
 
-def field_columns(name: str, field: FieldSpec) -> list[str]:
-    """Columns that hold a field: its name, or `<name>.<option>` for each option of a checkbox group."""
-    return [f"{name}.{option}" for option in field.options] or [name]
-
-
 def borrow(
     reference_rows: pd.DataFrame,
     fields: Mapping[str, FieldSpec],
@@ -45,7 +40,7 @@ def borrow(
         ValueError: If a field's column isn't there or is named like one of those two, or index and similarity don't
             fit each other, the rows or the temperature.
     """
-    kind_of = {column: field.kind for name, field in fields.items() for column in field_columns(name, field)}
+    kind_of = {column: field.kind for name, field in fields.items() for column in field.table_columns(name)}
     _check(reference_rows, list(kind_of), index_QK, similarity_QK, temperature)
     if index_QK.shape[1] == 1:
         lent = reference_rows[list(kind_of)].take(index_QK[:, 0]).reset_index(drop=True)

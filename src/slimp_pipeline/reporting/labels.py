@@ -12,6 +12,8 @@ METHOD_NAMES = {
     "simclr": "SimCLR",
     "initial_weights": "initial weights",
     "random_init": "random init",
+    "initial_weights_adapted": "initial weights, the target's fields",
+    "random_init_adapted": "random init, the target's fields",
     "metadata_linear": "metadata, linear",
     "metadata_gbdt": "metadata, boosted trees",
     "ugly_duckling_gbdt": "metadata relative to the patient, boosted trees",

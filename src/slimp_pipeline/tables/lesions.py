@@ -14,11 +14,7 @@ ID_COLUMNS = ["image_id", "lesion_id", "patient_id", "patient_known", "diagnosis
 
 def field_columns(spec: CohortSpec) -> dict[str, str]:
     """Columns that hold fields in the lesions table: column -> kind (`numeric`, `categorical`, `checkbox`)."""
-    return {
-        column: field.kind
-        for name, field in spec.fields.items()
-        for column in ([f"{name}.{option}" for option in field.options] or [name])
-    }
+    return {column: field.kind for name, field in spec.fields.items() for column in field.table_columns(name)}
 
 
 def lesions_schema(spec: CohortSpec) -> pa.DataFrameSchema:

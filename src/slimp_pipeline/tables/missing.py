@@ -14,7 +14,7 @@ def missing_fields(lesions: pd.DataFrame, fields: Mapping[str, FieldSpec]) -> pd
     Raises:
         ValueError: If a column of a field isn't there.
     """
-    columns = {name: [f"{name}.{option}" for option in field.options] or [name] for name, field in fields.items()}
+    columns = {name: field.table_columns(name) for name, field in fields.items()}
     if absent := sorted({column for names in columns.values() for column in names} - set(lesions)):
         raise ValueError(f"the lesions table has no column {', '.join(absent)}. Leave these fields out.")
     missing = {name: lesions[names].isna().all(axis=1) for name, names in columns.items()}
@@ -48,3 +48,10 @@ def choose_fields(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeaturePa
         return cohort.select_fields(settings.fields)
     fields = cohort.select_fields("all")
     return {name: fields[name] for name in always_present(lesions, fields, settings.max_missing_share)}
+
+
+def without_unchosen(rows: pd.DataFrame, cohort: CohortSpec, chosen: Mapping[str, FieldSpec]) -> pd.DataFrame:
+    """Leave out the columns of a cohort's fields that aren't chosen: an encoder reads whatever it finds by name."""
+    unchosen = {name: field for name, field in cohort.fields.items() if name not in chosen}
+    columns = {column for name, field in unchosen.items() for column in field.table_columns(name)}
+    return rows.drop(columns=[column for column in rows if column in columns])

@@ -8,7 +8,7 @@ import pandas as pd
 from slimp_pipeline.cohorts.fabricated import tbp_truth
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation import known_truth, robustness, subgroups
-from slimp_pipeline.evaluation.embed import named_encoders
+from slimp_pipeline.evaluation.embed import evaluation_rows, named_encoders
 from slimp_pipeline.evaluation.missingness import missingness_audit
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams
@@ -40,9 +40,15 @@ def audit(target: CohortSpec, lesions: pd.DataFrame, settings: EvaluationParams)
     return missingness_audit(lesions, target.fields, settings)
 
 
-def group(predictions: pd.DataFrame, rows: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:
-    """Results of groups of patients."""
-    return subgroups.subgroup_table(predictions, rows, settings)
+def group(
+    predictions: pd.DataFrame,
+    lesions: pd.DataFrame,
+    patients: pd.DataFrame,
+    splits: pd.DataFrame,
+    settings: EvaluationParams,
+) -> pd.DataFrame:
+    """Results of groups of patients; by fields that need not be features."""
+    return subgroups.subgroup_table(predictions, evaluation_rows(lesions, patients, splits), settings)
 
 
 def find_known_truth(

@@ -1,6 +1,5 @@
 """Evaluation on the target role."""
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -9,15 +8,15 @@ import pandas as pd
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation import fine_tuning, protocol, retrieval
 from slimp_pipeline.evaluation.embed import embed_methods, evaluation_rows, named_encoders
-from slimp_pipeline.evaluation.leaks import LEAK_WARNING, check_encoders, check_no_leak
+from slimp_pipeline.evaluation.leaks import check_no_leak, check_pretraining
 from slimp_pipeline.evaluation.measure import measure_all
 from slimp_pipeline.evaluation.transfer import report_transfer
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import validated
+from slimp_pipeline.tables.missing import choose_fields, without_unchosen
 
-logger = logging.getLogger(__name__)
 Encoders = dict[str, Checkpoint]
 Arrays = dict[str, np.ndarray]
 
@@ -35,17 +34,13 @@ def select_rows(
     training: TrainingParams,
     features: FeatureParams,
 ) -> pd.DataFrame:
-    """Rows to evaluate on, after checking that neither pre-training nor adaptation saw a test patient."""
-    rows = evaluation_rows(lesions, patients, splits)
+    """Rows to evaluate on, with the chosen fields, after checking that neither training saw a test patient."""
+    chosen = choose_fields(target, lesions, features)
+    rows = without_unchosen(evaluation_rows(lesions, patients, splits), target, chosen)
     if source.name != target.name:
         report_transfer(next(iter(encoders.values())).encoding, rows)
-    check_encoders(training_rows, encoders, model, training)
-    if features.leaks:
-        logger.warning(LEAK_WARNING, features.split_level)
-        return rows
-    same_cohort, same_registry = source.name == target.name, source.shares_registry(target)
-    check_no_leak(training_rows, splits, same_cohort=same_cohort, same_registry=same_registry)
-    if len(adaptation_rows):
+    check_pretraining(source, target, training_rows, splits, encoders, model, training, features, chosen)
+    if len(adaptation_rows) and not features.leaks:
         check_no_leak(adaptation_rows, splits, same_cohort=True)
     return rows
 

@@ -61,7 +61,8 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 outputs="missingness", name="audit_missingness",
             ),
             Node(
-                audits.group, inputs=["predictions", "evaluation_rows", _SETTINGS],
+                audits.group,
+                inputs=["predictions", "target.lesions", "target.patients", "target.splits", _SETTINGS],
                 outputs="subgroups", name="measure_subgroups",
             ),
             Node(

@@ -6,35 +6,51 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.evaluation.embed import evaluation_rows
+from slimp_pipeline.evaluation.leaks import check_pretraining
 from slimp_pipeline.extrapolation import run
 from slimp_pipeline.extrapolation.cases import worst_and_best
 from slimp_pipeline.extrapolation.comparable import comparable_fields
-from slimp_pipeline.extrapolation.lend import field_columns
 from slimp_pipeline.extrapolation.quality import borrowed_quality
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
-from slimp_pipeline.parameters import EvaluationParams, ExtrapolationParams, FeatureParams
+from slimp_pipeline.parameters import EvaluationParams, ExtrapolationParams, FeatureParams, ModelParams, TrainingParams
 from slimp_pipeline.reporting.cases import picture_cases
 from slimp_pipeline.reporting.extrapolation import render_extrapolation
 from slimp_pipeline.tables.encoding import validated
-from slimp_pipeline.tables.missing import choose_fields
+from slimp_pipeline.tables.missing import choose_fields, without_unchosen
+
+
+def select_rows(
+    cohort: CohortSpec, lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame, features: FeatureParams
+) -> pd.DataFrame:
+    """Rows with an image, with the chosen fields."""
+    return without_unchosen(
+        evaluation_rows(lesions, patients, splits), cohort, choose_fields(cohort, lesions, features)
+    )
 
 
 def borrow(
     source: CohortSpec,
     target: CohortSpec,
     reference_lesions: pd.DataFrame,
+    target_lesions: pd.DataFrame,
     reference_rows: pd.DataFrame,
     target_rows: pd.DataFrame,
     reference_store: ImageStore,
     target_store: ImageStore,
     splits: pd.DataFrame,
+    training_rows: pd.DataFrame,
     encoders: dict[str, Checkpoint],
+    model: ModelParams,
+    training: TrainingParams,
     features: FeatureParams,
     settings: ExtrapolationParams,
     evaluation: EvaluationParams,
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Borrowed metadata, and the image embeddings that neighbours were found by."""
+    """Borrowed metadata, and the image embeddings that neighbours were found by; no test patient was pre-trained on."""
+    chosen = choose_fields(target, target_lesions, features)
+    check_pretraining(source, target, training_rows, splits, encoders, model, training, features, chosen)
     return run.extrapolate(
         run.Side(reference_rows, reference_store),
         run.Side(target_rows, target_store),
@@ -60,7 +76,7 @@ def judge(
     """Agreement with the truth; fields that can't be compared; best and worst cases."""
     tested, truth = run.tested_rows(borrowed, splits), target_rows.sort_values("image_id", ignore_index=True)
     lent = {
-        name: field for name, field in source.fields.items() if any(c in borrowed for c in field_columns(name, field))
+        name: field for name, field in source.fields.items() if any(c in borrowed for c in field.table_columns(name))
     }
     names, others = comparable_fields(reference_rows, truth, lent, target.fields)
     fields = {name: target.fields[name] for name in names}

@@ -4,7 +4,6 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from slimp_pipeline.evaluation.embed import evaluation_rows
 from slimp_pipeline.pipelines.extrapolate import nodes
 
 _SOURCE, _TARGET = "params:source.cohort", "params:target.cohort"
@@ -25,7 +24,11 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
         [
             *(
                 Node(
-                    evaluation_rows, inputs=[f"{role}.lesions", f"{role}.patients", f"{role}.splits"],
+                    nodes.select_rows,
+                    inputs=[
+                        f"params:{role}.cohort", f"{role}.lesions", f"{role}.patients", f"{role}.splits",
+                        "params:features",
+                    ],
                     outputs=_ROWS[role], name=f"select_{_ROWS[role]}",
                 )
                 for role in ("source", "target")
@@ -33,9 +36,9 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             Node(
                 nodes.borrow,
                 inputs=[
-                    _SOURCE, _TARGET, "source.lesions", _ROWS["source"], _ROWS["target"], "source.image_store",
-                    "target.image_store", "target.splits", "encoders", "params:features", "params:extrapolation",
-                    "params:evaluation",
+                    _SOURCE, _TARGET, "source.lesions", "target.lesions", _ROWS["source"], _ROWS["target"],
+                    "source.image_store", "target.image_store", "target.splits", "training_rows", "encoders",
+                    "params:model", "params:training", "params:features", "params:extrapolation", "params:evaluation",
                 ],
                 outputs=["borrowed", "neighbour_embeddings"], name="borrow",
             ),
