@@ -198,7 +198,7 @@ def test_beside_the_encoders_stands_the_model_that_they_started_from(cohort, mon
     assert asked == [(checkpoint, {"random_image_encoder": starts == ["random_init"]})] * 4
 
 
-def test_a_model_without_a_level_is_left_out_and_metadata_go_by_the_other(small_cohort):
+def test_of_one_level_the_other_is_not_missed(small_cohort):
     small_cohort.lesions = small_cohort.lesions.drop(columns="age_years")
     full = small_cohort.encodings["fold_0"]
     encoding = full.model_copy(update={"patient": LevelEncoding(fields={})})
@@ -208,9 +208,11 @@ def test_a_model_without_a_level_is_left_out_and_metadata_go_by_the_other(small_
     for method in ("slimp", "random_init"):
         del small_cohort.embeddings[f"{method}.all.patient"]
     table = measured(small_cohort, checkpoint, fields={"region": FIELDS["region"]})
-    assert set(table["method"]) == {"metadata_linear"}
-    values = table.set_index(["kind", "metric"])[FIGURES]
-    pd.testing.assert_frame_equal(values.loc["no patient level"], values.loc["intact"])
+    features = table.drop_duplicates("method").set_index("method")["features"].to_dict()
+    assert features == {"slimp": "image+lesion", "random_init": "image+lesion", "metadata_linear": "metadata"}
+    for _, own in table.groupby("method"):
+        values = own.set_index(["kind", "metric"])[FIGURES]
+        pd.testing.assert_frame_equal(values.loc["no patient level"], values.loc["intact"])
 
 
 def test_a_cohort_of_images_alone_has_an_empty_table(small_cohort):

@@ -54,6 +54,17 @@ def test_random_reference_rows_do_not_beat_chance_and_lie_near_it(cohort, fields
     assert beaten <= 12  # of 120: one-sided 2.5 %, measures of a field go together
 
 
+def test_the_commonest_value_lent_to_all_is_no_better_than_chance(fields):
+    rng = np.random.default_rng(0)
+    site = np.where(rng.random(300) < 0.8, "arm", "leg")
+    truth = frame(rng.normal(50, 10, 300), site, rng.random(300) < 0.5)
+    borrowed = frame(np.full(300, 50.0), ["arm"] * 300, [True] * 300)  # as a vote of many neighbours has it
+    quality = by_measure(measure(borrowed, truth, truth, fields, np.arange(300).astype(str), rng.random(300)))
+    row = quality.loc["site", "accuracy", 1.0]
+    assert row["ci_low"] > row["chance"] and row["value"] == pytest.approx(row["shuffled"]) and not row["beats_chance"]
+    assert not quality["beats_chance"].any()
+
+
 def test_figures_by_hand(fields):
     # Four rows of two patients: ages off by 1, 3, 2 and 10; sites right in two of the three that are known.
     borrowed = frame([51.0, 43, 62, 80], ["arm", "leg", None, "arm"], [True, None, None, None])

@@ -1,5 +1,6 @@
 """Objectives: what is compared, how it is weighted, and what each loss is worth by hand."""
 
+import dataclasses
 import math
 from typing import get_args
 
@@ -34,6 +35,24 @@ def objective(name: str, **changes):
 def losses(name: str, **changes):
     made = objective(name, **changes)
     return made.losses(made.contrasts(batch(made.num_views)))
+
+
+@pytest.mark.parametrize("name", ["slimp", "slimp_paper"])
+def test_a_level_whose_rows_are_all_alike_leaves_its_weight_to_the_other(name):
+    made = objective(name, lesion_weight=0.25)
+    same = dataclasses.replace(batch(), patient_groups_P=torch.zeros(3, dtype=torch.int64))
+    values = made.losses(made.contrasts(same))
+    torch.testing.assert_close(values["loss"], values["loss_lesion"])
+    values["loss"].backward()
+    assert not any(parameter.grad is not None and parameter.grad.any() for parameter in made.outer.parameters())
+
+
+def test_where_nothing_differs_nothing_is_learnt():
+    made = objective("inner_only")
+    alike = dataclasses.replace(batch(), lesion_groups_B=torch.zeros(6, dtype=torch.int64))
+    values = made.losses(made.contrasts(alike))
+    values["loss"].backward()
+    assert float(values["loss"]) == 0 and not any(parameter.grad.any() for parameter in made.parameters())
 
 
 @pytest.mark.parametrize("name", get_args(Objective))

@@ -252,3 +252,8 @@ def test_the_page_stands_alone_and_fits_a_phone_and_a_desk(page, pictures, show,
     browser = show(page(pictures, source=HOSTILE, target=HOSTILE, other_fields=many), width_px, num_figures=2)
     assert len(browser.find_elements("css selector", ".pair img")) == 4
     show(page(None), width_px, num_figures=2)
+
+
+def test_without_labels_the_page_says_that_worth_is_not_measured(page, tables):
+    text = body(page(results=tables["results"].iloc[:0], worth=tables["worth"].iloc[:0]))
+    assert "Not measured: " in text.split("What is it worth?")[1].split("<h2>")[0]

@@ -53,7 +53,7 @@ def ugly_duckling(embedding_ND: np.ndarray, patient_N: np.ndarray, lesion_N: np.
 
 
 def _nearest_other(row_ND: np.ndarray, lesion_N: np.ndarray) -> np.ndarray:
-    """Number of the nearest row of another lesion. By products: fast; distances are taken again, free of cancellation."""
+    """Number of the nearest row of another lesion. By products; distances are taken again, free of cancellation."""
     squared_N = np.einsum("nd,nd->n", row_ND, row_ND)
     offset_NN = squared_N - 2 * row_ND @ row_ND.T  # squared distance less the row's own squared length
     offset_NN[lesion_N[:, None] == lesion_N] = np.inf

@@ -52,8 +52,9 @@ def measure_robustness(
             (condition, perturbed_rows(task.rows, fields, condition, split.train_N, settings.seed))
             for condition in conditions(settings.robustness)
         ]
-        for method, blocks in _blocks(task, labelled, split, frames, embeddings, encoders, encodings, settings):
-            features = "metadata" if method == "metadata_linear" else "image+lesion+patient"
+        for method, features, blocks in _blocks(
+            task, labelled, split, frames, embeddings, encoders, encodings, settings
+        ):
             for condition, score_NK in _score(task, split, [c for c, _ in frames], blocks, settings):
                 key = Key(method, features, "linear_probe", f"{condition.kind}|{condition.share}")
                 tables.append(prediction_table(task, key, split, score_NK, split.train_N, condition.draw))
@@ -78,8 +79,8 @@ def _blocks(
     encoders: Mapping[str, Mapping[str, Checkpoint]],
     encodings: Mapping[str, Encoding],
     settings: EvaluationParams,
-) -> list[tuple[str, list[list[np.ndarray]]]]:
-    """Method -> its feature blocks under each condition, all rows."""
+) -> list[tuple[str, str, list[list[np.ndarray]]]]:
+    """Method, feature set (the levels that it reads of the target), its blocks under each condition, all rows."""
     device = pick_device(settings.device)
     own = encoders_of(encoders, split.name)
     start = start_method(embeddings)
@@ -89,18 +90,18 @@ def _blocks(
     made = []
     for method, checkpoint in own.items():
         image_ND = block(embeddings, method, split.name, "image")
-        known = all(block(embeddings, method, split.name, level) is not None for level in ("lesion", "patient"))
-        if image_ND is None or not known:
-            continue
         encoder = PretrainedSLIMP(checkpoint, device)
-        blocks = [
-            [image_ND[labelled], encoder.encode_metadata(frame), encoder.encode_patients(frame)] for _, frame in frames
-        ]
-        made.append((method, blocks))
+        encode = {"lesion": encoder.encode_metadata, "patient": encoder.encode_patients}
+        read = [level for level in encode if block(embeddings, method, split.name, level) is not None]
+        if image_ND is None or not read:
+            continue
+        blocks = [[image_ND[labelled], *(encode[level](frame) for level in read)] for _, frame in frames]
+        made.append((method, "+".join(["image", *read]), blocks))
     encoding = encodings[split.name]
     levels = [level for level in (encoding.lesion, encoding.patient) if level.fields]
     if levels:
-        made.append(("metadata_linear", [[one_hot(level, frame) for level in levels] for _, frame in frames]))
+        blocks = [[one_hot(level, frame) for level in levels] for _, frame in frames]
+        made.append(("metadata_linear", "metadata", blocks))
     return made
 
 

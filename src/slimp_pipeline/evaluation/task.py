@@ -42,6 +42,12 @@ class Split:
     test_N: np.ndarray
 
 
+def has_two_classes(lesions: pd.DataFrame, settings: EvaluationParams) -> bool:
+    """Whether the rows' labels are of two classes at least: without that there is nothing to classify."""
+    labels = lesions["malignant" if settings.label == "malignant" else "diagnosis"]
+    return len(labels.dropna().unique()) > 1
+
+
 def make_task(lesions: pd.DataFrame, splits: pd.DataFrame, settings: EvaluationParams) -> tuple[Task, np.ndarray]:
     """Gather the rows that have a label.
 

@@ -50,7 +50,8 @@ def borrowed_quality(
         or `mean_absolute_error` (in the field's unit) and `spearman`; NaN where it isn't defined (constant values).
         The interval is NaN where all rows are of one patient. chance: expected of random reference rows; shuffled:
         mean over 20 permutations of the borrowed values among the kept rows; beats_chance: the whole interval is
-        better than chance.
+        better than both (a mean or a vote of several neighbours is nearer to the truth than one random row, whoever
+        they are).
 
     Raises:
         ValueError: If the tables and arrays don't have the same rows, or a similarity or patient is missing.
@@ -96,7 +97,8 @@ def _measure(
         if num_patients > 1:  # the resamples of a single patient are all alike
             low, high = np.clip(interval(value, value_R[1:], confidence), *BOUNDS[measure])
         shuffled = float(np.mean([permuted[measure] for permuted in permutations]))
-        better = high < limit if measure in LOWER_IS_BETTER else low > limit
+        bars = [bar for bar in (limit, shuffled) if not np.isnan(bar)]
+        better = high < min(bars, default=np.nan) if measure in LOWER_IS_BETTER else low > max(bars, default=np.nan)
         row = [measure, value, float(low), float(high), limit, shuffled, len(truth_N), num_patients, bool(better)]
         rows.append(row)
     return rows

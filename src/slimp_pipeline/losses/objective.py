@@ -112,9 +112,16 @@ class Objective(nn.Module):
         return info_nce(contrast.left_ND, contrast.right_ND, temperature=contrast.temperature, groups_B=groups_N)
 
     def losses(self, contrasts: dict[str, Contrast]) -> dict[str, Tensor]:
-        """Return `loss`, the weighted sum, and each term as `loss_<name>`; nats, shape ()."""
+        """Return `loss`, the weighted sum, and each term as `loss_<name>`; nats, shape ().
+
+        A contrast whose rows all have the same metadata tells nothing, and would pull all images together: the
+        others take over its weight.
+        """
         terms = {name: self.term(contrast) for name, contrast in contrasts.items()}
-        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+        telling = [name for name, contrast in contrasts.items() if (contrast.groups_N != contrast.groups_N[0]).any()]
+        share = sum(self.weights[name] for name in terms) / max(sum(self.weights[name] for name in telling), 1e-12)
+        weights = {name: self.weights[name] * (share if name in telling else 0.0) for name in terms}
+        total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         return {"loss": total} | {f"loss_{name}": term for name, term in terms.items()}
 
     def clamp_temperatures(self) -> None:

@@ -8,6 +8,8 @@ import pandas as pd
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.embed import evaluation_rows
 from slimp_pipeline.evaluation.leaks import check_pretraining
+from slimp_pipeline.evaluation.records import RESULT_COLUMNS
+from slimp_pipeline.evaluation.task import has_two_classes
 from slimp_pipeline.extrapolation import run
 from slimp_pipeline.extrapolation.cases import worst_and_best
 from slimp_pipeline.extrapolation.comparable import comparable_fields
@@ -108,7 +110,9 @@ def prove(
     encodings: dict[str, Any],
     settings: EvaluationParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What borrowed metadata are worth to a probe."""
+    """What borrowed metadata are worth to a probe; nothing where the target has no labels to tell it by."""
+    if not has_two_classes(target_rows, settings):
+        return pd.DataFrame(columns=RESULT_COLUMNS), pd.DataFrame(columns=run.WORTH_COLUMNS)
     return run.worth(
         target_rows, splits, borrowed, image_embeddings, encoders, validated(encodings), target.name, settings
     )
