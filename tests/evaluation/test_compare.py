@@ -186,12 +186,23 @@ def test_a_baseline_that_stands_in_every_run_counts_once(runs, compared):
     assert start["sd_between_runs"] == pytest.approx(np.std(by_seed, ddof=1))
 
 
-def test_without_groups_all_versions_are_compared_by_method(runs, compared):
-    values, pairs = compare(runs)
-    names = {"slimp": "ours", "flat": "theirs"}
-    assert set(values["method"]) == {"slimp", "flat", "random_init", "metadata_linear"}
-    pd.testing.assert_frame_equal(values.replace({"method": names}), compared[0])
-    pd.testing.assert_frame_equal(pairs.replace({"method": names, "reference": names}), compared[1])
+def test_without_groups_every_version_stands_for_itself_with_its_own_baselines(runs):
+    two = {name: runs[name] for name in ("slimp-0", "slimp-1")}
+    values, pairs = compare(two)
+    methods = ("slimp", "random_init", "metadata_linear")
+    assert set(values["method"]) == {f"{method}, {version}" for method in methods for version in two}
+    assert (values["num_runs"] == 1).all()
+    grouped = row(compare(two, {"a": ["slimp-0"], "b": ["slimp-1"]})[1], method="a", reference="b")
+    own = row(pairs, method="slimp, slimp-1", reference="slimp, slimp-0")
+    assert own["difference"] == pytest.approx(-grouped["difference"])
+
+
+def test_without_groups_versions_tested_on_other_folds_are_left_out_and_named(runs, caplog):
+    other = runs["flat-0"].assign(draw=runs["flat-0"]["draw"].map({"0": "1", "1": "0"}))
+    with caplog.at_level("INFO"):
+        values, _ = compare({"before": other, "newest": runs["slimp-0"]})
+    assert set(values["method"]) == {f"{m}, newest" for m in ("slimp", "random_init", "metadata_linear")}
+    assert "before was tested on other images or folds than newest: left out" in caplog.text
 
 
 def test_versions_that_no_group_names_are_not_read(runs):
@@ -210,11 +221,12 @@ def test_adapted_encoders_stand_beside_those_that_they_were_adapted_from():
     assert {"ours", "ours, adapted"} <= set(values["method"])
     assert (values["num_runs"] == 2).all()
     row(pairs, method="ours", reference="ours, adapted")
-    assert {"slimp", "slimp, adapted"} <= set(compare(runs)[0]["method"])
 
 
 def test_single_runs_have_the_interval_of_patients_and_no_spread(runs):
-    values, pairs = compare({name: runs[name] for name in ("slimp-0", "flat-0")})
+    values, pairs = compare(
+        {name: runs[name] for name in ("slimp-0", "flat-0")}, {"slimp": ["slimp-0"], "flat": ["flat-0"]}
+    )
     assert (values["num_runs"] == 1).all() and values["sd_between_runs"].isna().all()
     for method in ("slimp", "flat"):
         alone, _ = measure("clinic", runs[f"{method}-0"], SETTINGS)
@@ -259,13 +271,13 @@ def spoil(predictions, column, change):
 def test_runs_on_other_folds_labels_images_or_patients_are_refused(runs, column, change):
     other = spoil(runs["flat-0"], column, change)
     with pytest.raises(ValueError, match=r"slimp-0 and flat-0 were tested on other .* of clinic.*split_file"):
-        compare({"slimp-0": runs["slimp-0"], "flat-0": other})
+        compare({"slimp-0": runs["slimp-0"], "flat-0": other}, {"a": ["slimp-0"], "b": ["flat-0"]})
 
 
 def test_a_run_on_part_of_the_images_is_refused_and_the_order_of_rows_does_not_matter(runs):
     part = runs["flat-0"][runs["flat-0"]["image_id"] != "i03"]
     with pytest.raises(ValueError, match="can't be compared"):
-        compare({"slimp-0": runs["slimp-0"], "flat-0": part})
+        compare({"slimp-0": runs["slimp-0"], "flat-0": part}, {"a": ["slimp-0"], "b": ["flat-0"]})
     turned = {"slimp-0": runs["slimp-0"], "flat-0": runs["flat-0"].iloc[::-1]}
     plain = compare({name: runs[name] for name in turned})
     for one, other in zip(compare(turned), plain, strict=True):
@@ -301,10 +313,11 @@ def test_known_truth_is_the_mean_over_runs_beside_the_lowest_and_the_highest():
     assert by_method.loc["random_init", ["num_runs", "value"]].tolist() == pytest.approx([3, 0.2])
 
 
-def test_without_groups_known_truth_is_gathered_by_method():
-    tables = {"a": truths("slimp", 0.5), "b": truths("slimp", 0.7), "c": truths("flat", 0.9)}
+def test_without_groups_known_truth_of_every_version_stands_for_itself():
+    tables = {"a": truths("slimp", 0.5), "b": truths("slimp", 0.7)}
     found = compare_truths({k: lambda k=k: tables[k] for k in tables}, {}).set_index("method")["value"]
-    assert found.to_dict() == pytest.approx({"slimp": 0.6, "flat": 0.9, "random_init": 0.2})
+    expected = {"slimp, a": 0.5, "slimp, b": 0.7, "random_init, a": 0.2, "random_init, b": 0.2}
+    assert found.to_dict() == pytest.approx(expected)
 
 
 def test_of_a_real_cohort_no_causes_are_known():

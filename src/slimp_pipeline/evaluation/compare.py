@@ -1,5 +1,6 @@
 """Comparison of several runs on the same patients: mean over seeds, paired differences."""
 
+import logging
 from collections.abc import Callable, Mapping
 from itertools import combinations
 from math import lcm
@@ -16,10 +17,10 @@ from slimp_pipeline.evaluation.records import (
     comparable,
     is_pretrained,
     mean_where_known,
-    pretrained_method,
 )
 from slimp_pipeline.parameters import EvaluationParams
 
+logger = logging.getLogger(__name__)
 COMPARISON_COLUMNS = [
     "cohort", "features", "protocol", "metric", "method", "num_runs", "value", "ci_low", "ci_high", "sd_between_runs",
 ]  # fmt: skip
@@ -40,7 +41,8 @@ def compare_runs(
     Args:
         cohort: The target cohort that all of them were evaluated on.
         versions: Version -> a function that loads its predictions.
-        groups: Label -> versions of its runs, seeds in the same order in every group. Empty: all versions, by method.
+        groups: Label -> versions of its runs, seeds in the same order in every group. Empty: every version stands for
+            itself, its methods named with it, as far as they were tested on what the newest was tested on.
         settings: Resamples, confidence, seed.
 
     Returns:
@@ -58,7 +60,7 @@ def compare_runs(
         chosen = predictions[predictions["protocol"].isin(_COMPARED)]
         _, averaged = measure(cohort, chosen, settings)
         for key, values in averaged.items():
-            named = key._replace(method=_labelled(key.method, label))
+            named = key._replace(method=_labelled(key.method, label, one_by_one=not groups))
             gathered.setdefault(named, {}).setdefault(position, []).append(values)
     over_runs = {key: _stack(by_position) for key, by_position in gathered.items()}
     if not over_runs:
@@ -80,15 +82,15 @@ def compare_truths(versions: Mapping[str, Load], groups: Mapping[str, list[str]]
 
     Args:
         versions: Version -> a function that loads its table of known truth, empty for a real cohort.
-        groups: As in `compare_runs`. Empty: all versions, by method.
+        groups: As in `compare_runs`.
 
     Returns:
         `TRUTH_COMPARISON_COLUMNS`: mean, lowest and highest of a group's runs.
     """
-    chosen = groups or {"": list(versions)}
+    chosen = groups or {version: [version] for version in versions}
     runs = [(label, versions[name]()) for label, names in chosen.items() for name in names if name in versions]
     tables = [
-        table.assign(method=[_labelled(method, label) if label else method for method in table["method"]])
+        table.assign(method=[_labelled(method, label, one_by_one=not groups) for method in table["method"]])
         for label, table in runs
         if len(table)
     ]
@@ -105,7 +107,7 @@ def _load(
     """Label, position in its group, and predictions of every run, after checking that they go together."""
     if not versions:
         raise ValueError(f"there are no predictions on {cohort} yet. Run `kedro run --pipeline=evaluate` first.")
-    chosen = groups or {"": list(versions)}
+    chosen = groups or {version: [version] for version in reversed(list(versions))}
     runs = [(label, position, version) for label, names in chosen.items() for position, version in enumerate(names)]
     if absent := sorted({version for _, _, version in runs} - set(versions)):
         raise ValueError(
@@ -113,26 +115,27 @@ def _load(
             f"{', '.join(list(versions)[-10:])}"
         )
     loaded: list[tuple[str, int, pd.DataFrame]] = []
-    counts: dict[str, int] = {}
     expected: tuple[str, pd.DataFrame] | None = None
     for label, position, version in runs:
         predictions = versions[version]()
         tested = predictions[["image_id", "patient_id", "draw", "label"]].drop_duplicates()
         tested = tested.sort_values("image_id", ignore_index=True)
         if expected and not tested.astype(str).equals(expected[1].astype(str)):
+            if not groups:
+                logger.info("%s was tested on other images or folds than %s: left out", version, expected[0])
+                continue
             raise ValueError(
                 f"runs {expected[0]} and {version} were tested on other images, patients, folds or labels of {cohort}: "
                 "they can't be compared. Evaluate both with the same features.seed, num_folds and split_file."
             )
         expected = expected or (version, tested)
-        if not groups:
-            label = pretrained_method(dict.fromkeys(predictions["method"]))
-            position = counts[label] = counts.get(label, -1) + 1
         loaded.append((label, position, predictions))
     return loaded
 
 
-def _labelled(method: str, label: str) -> str:
+def _labelled(method: str, label: str, *, one_by_one: bool) -> str:
+    if one_by_one:  # runs of other settings have baselines of their own
+        return f"{method}, {label}"
     if not is_pretrained(method):
         return method
     return f"{label}, adapted" if method.endswith(ADAPTED) else label

@@ -6,7 +6,7 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.compare import compare_runs, compare_truths
-from slimp_pipeline.parameters import ComparisonParams, EvaluationParams
+from slimp_pipeline.parameters import ComparisonParams, EvaluationParams, FeatureParams
 from slimp_pipeline.reporting.comparison import render_comparison
 
 
@@ -16,15 +16,23 @@ def compare(
     truths: dict[str, Callable[[], pd.DataFrame]],
     comparison: ComparisonParams,
     settings: EvaluationParams,
+    features: FeatureParams,
     find_version: Callable[[str], str],
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Values of every method over its runs, paired differences, and what was found of known causes."""
     groups = {label: [find_version(run) for run in runs] for label, runs in comparison.groups.items()}
-    return *compare_runs(target.name, predictions, groups, settings), compare_truths(truths, groups)
+    return *compare_runs(features.result_name(target.name), predictions, groups, settings), compare_truths(
+        truths, groups
+    )
 
 
 def render(
-    target: CohortSpec, values: pd.DataFrame, pairs: pd.DataFrame, truths: pd.DataFrame, settings: EvaluationParams
+    target: CohortSpec,
+    values: pd.DataFrame,
+    pairs: pd.DataFrame,
+    truths: pd.DataFrame,
+    settings: EvaluationParams,
+    features: FeatureParams,
 ) -> str:
     """One page."""
-    return render_comparison(target.title, values, pairs, truths, settings.confidence)
+    return render_comparison(features.result_name(target.title), values, pairs, truths, settings.confidence)
