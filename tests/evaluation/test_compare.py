@@ -279,8 +279,9 @@ def test_a_run_on_part_of_the_images_is_refused_and_the_order_of_rows_does_not_m
     with pytest.raises(ValueError, match="can't be compared"):
         compare({"slimp-0": runs["slimp-0"], "flat-0": part}, {"a": ["slimp-0"], "b": ["flat-0"]})
     turned = {"slimp-0": runs["slimp-0"], "flat-0": runs["flat-0"].iloc[::-1]}
-    plain = compare({name: runs[name] for name in turned})
-    for one, other in zip(compare(turned), plain, strict=True):
+    groups = {"a": ["slimp-0"], "b": ["flat-0"]}
+    plain = compare({name: runs[name] for name in turned}, groups)
+    for one, other in zip(compare(turned, groups), plain, strict=True):
         keys = [name for name in one if name in ("method", "reference", "metric")]
         pd.testing.assert_frame_equal(
             one.sort_values(keys, ignore_index=True), other.sort_values(keys, ignore_index=True)
