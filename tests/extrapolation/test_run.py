@@ -39,7 +39,7 @@ def side(name, patients, *, store=None, store_index=None, ages=None):
         {
             "image_id": [f"{name}{n}" for n in number],
             "patient_id": patients,
-            "lesion_id": [f"l{row:02d}" for row in range(len(patients))],
+            "lesion_id": [f"{name}-lesion{n}" for n in number],
             "store_index": pd.array(store_index or number, dtype="Int64"),
             "age_years": ages if ages is not None else [float(n) for n in number],
             "site": [f"{name}-site{n}" for n in number],
@@ -51,7 +51,7 @@ def side(name, patients, *, store=None, store_index=None, ages=None):
 
 
 def extrapolate(
-    patch, reference, target, embeddings, *, splits=None, encoders=OTHER_COHORT, same_people=False, **settings
+    patch, reference, target, embeddings, *, splits=None, encoders=OTHER_COHORT, same_people=False, bits=0, **settings
 ):
     """Extrapolate with image embeddings given by what they are of: `target all`, `reference all`, `target fold_0`."""
 
@@ -65,7 +65,8 @@ def extrapolate(
     if splits is None:
         splits = target.rows[["image_id", "patient_id"]].assign(split="train", fold=0)
     neighbours = ExtrapolationParams(**settings)
-    return run.extrapolate(reference, target, FIELDS, splits, encoders, neighbours, SETTINGS, same_people=same_people)
+    options = {"near_duplicate_bits": bits, "same_people": same_people}
+    return run.extrapolate(reference, target, FIELDS, splits, encoders, neighbours, SETTINGS, **options)
 
 
 @pytest.fixture
@@ -117,6 +118,18 @@ def test_the_same_picture_never_lends_to_itself(lend, sha256, perceptual_hash):
     reference = side("r", ["a", "b", "c"], store=Store(sha256, np.array(perceptual_hash, dtype=np.uint64)))
     borrowed, _ = lend(reference, target, {"target all": TARGET, "reference all": REFERENCE})
     assert lenders(borrowed) == ["r2", "r1"]  # r0, nearest to t0, is its own picture
+
+
+def test_nearly_the_same_picture_lends_to_itself_no_more_than_the_same_id_or_lesion(lend):
+    target = side("t", ["p", "q"], store=Store(["t0", "t1"], np.array([BIG, 77], dtype=np.uint64)))
+    near = Store(["a", "b", "c"], np.array([BIG ^ 5, 0xFFFF, 0xF0F0F0], dtype=np.uint64))  # two bits away
+    embeddings = {"target all": TARGET, "reference all": REFERENCE}
+    assert lenders(lend(side("r", ["a", "b", "c"], store=near), target, embeddings, bits=1)[0]) == ["r0", "r1"]
+    assert lenders(lend(side("r", ["a", "b", "c"], store=near), target, embeddings, bits=2)[0]) == ["r2", "r1"]
+    for column in ("image_id", "lesion_id"):
+        reference = side("r", ["a", "b", "c"])
+        reference.rows.loc[0, column] = target.rows.loc[0, column]
+        assert lenders(lend(reference, target, embeddings)[0])[0] == "r2"
 
 
 def test_the_same_look_is_found_where_one_store_has_a_refused_image(lend):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimp_pipeline.tables.duplicates import find_duplicates
+from slimp_pipeline.tables.duplicates import find_duplicates, number_pictures
 
 
 def images_of(hashes, patients=None, digests=None, folds=None, lesions=None) -> pd.DataFrame:
@@ -84,3 +84,15 @@ def test_a_lesion_that_two_patients_share_is_found_and_told_apart_from_one_patie
 def test_a_shared_picture_of_a_shared_lesion_stands_once():
     images = images_of([7, 7], lesions=["l0", "l0"])
     assert find_duplicates(images, 3)["kind"].tolist() == ["near"]
+
+
+@given(st.lists(st.integers(0, 2**10 - 1), min_size=1, max_size=30), st.integers(0, 3))
+def test_pictures_are_numbered_alike_where_a_chain_of_near_hashes_joins_them(hashes, max_bits):
+    number_N = number_pictures(np.array(hashes, dtype=np.uint64), max_bits)
+    for start, value in enumerate(hashes):
+        joined, grown = {value}, True
+        while grown:
+            more = {other for other in hashes if any((other ^ one).bit_count() <= max_bits for one in joined)} | joined
+            grown, joined = more != joined, more
+        expected = [other in joined for other in hashes]
+        assert (number_N == number_N[start]).tolist() == expected

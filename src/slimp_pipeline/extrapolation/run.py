@@ -18,6 +18,7 @@ from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.parameters import EvaluationParams, ExtrapolationParams
+from slimp_pipeline.tables.duplicates import number_pictures
 from slimp_pipeline.tables.encoding import Encoding
 from slimp_pipeline.tables.splits import ALL, partition
 from slimp_pipeline.training.device import pick_device
@@ -43,13 +44,14 @@ def extrapolate(
     settings: ExtrapolationParams,
     evaluation: EvaluationParams,
     *,
+    near_duplicate_bits: int,
     same_people: bool,
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Let every target row borrow the metadata of its nearest reference rows.
 
-    Rows of the same picture (by content, or by perceptual hash) never lend to one another, nor do rows of the
-    same patient, where the two cohorts' patient ids mean the same people. Where reference and target are one
-    cohort, each partition borrows from its own training rows with its own encoder.
+    Rows of the same picture (by id, by content, or nearly by perceptual hash) or of the same lesion id never lend to
+    one another, nor do rows of the same patient, where the two cohorts' patient ids mean the same people. Where
+    reference and target are one cohort, each partition borrows from its own training rows with its own encoder.
 
     Args:
         reference: Who lends.
@@ -59,6 +61,7 @@ def extrapolate(
         encoders: Partition -> checkpoint; the one partition `all` where the reference is another cohort.
         settings: Neighbours.
         evaluation: Device, batch size, workers.
+        near_duplicate_bits: Greatest Hamming distance of the perceptual hashes of one picture.
         same_people: Whether patient ids of the two cohorts mean the same people.
 
     Returns:
@@ -83,7 +86,7 @@ def extrapolate(
         else:
             in_training = partition(merged, name)[0]
             lenders, lender_RD = target.rows[in_training].reset_index(drop=True), image_ND[in_training]
-        query_keys, reference_keys = _keys(target, reference, lenders, same_people=same_people)
+        query_keys, reference_keys = _keys(target, reference, lenders, near_duplicate_bits, same_people=same_people)
         index_QK, similarity_QK = nearest(
             image_ND,
             lender_RD,
@@ -154,20 +157,21 @@ def worth(
 
 
 def _keys(
-    target: Side, reference: Side, lenders: pd.DataFrame, *, same_people: bool
+    target: Side, reference: Side, lenders: pd.DataFrame, near_duplicate_bits: int, *, same_people: bool
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """What a target row and a reference row may not share: picture, and patient where ids mean the same people."""
+    """What a target row and a reference row may not share: picture, lesion, patient where ids mean the same people.
+
+    Lesion ids of unrelated cohorts that happen to be equal cost a query one lesion of the reference.
+    """
+    ids = ["image_id", "lesion_id"] + (["patient_id"] if same_people else [])
+    pairs = [shared_keys(target.rows[name], lenders[name]) for name in ids]
     own, lent = _pictures(target, target.rows), _pictures(reference, lenders)
-    columns = [(own[name], lent[name]) for name in _PICTURE]
-    if same_people:
-        columns.append((target.rows["patient_id"], lenders["patient_id"]))
-    pairs = [shared_keys(query, lender) for query, lender in columns]
+    pairs.append(shared_keys(own["sha256"], lent["sha256"]))
+    hashes = np.concatenate([own["perceptual_hash"], lent["perceptual_hash"]]).astype(np.uint64)
+    number_N = number_pictures(hashes, near_duplicate_bits)
+    pairs.append((number_N[: len(own)], number_N[len(own) :]))
     return [query for query, _ in pairs], [lender for _, lender in pairs]
 
 
-_PICTURE = ("sha256", "perceptual_hash")
-
-
 def _pictures(side: Side, rows: pd.DataFrame) -> pd.DataFrame:
-    hashes = side.store.table()[list(_PICTURE)].astype(str)
-    return hashes.loc[rows["store_index"].astype(int)].reset_index(drop=True)
+    return side.store.table()[["sha256", "perceptual_hash"]].loc[rows["store_index"].astype(int)]

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 _NUM_BANDS = 4  # 64 bits in 4 bands: pairs that differ in <= 3 bits agree in at least one band
 _MAX_BUCKET = 2000  # larger buckets hold blank pictures, not duplicates
@@ -19,9 +21,8 @@ def find_duplicates(images: pd.DataFrame, max_bits: int) -> pd.DataFrame:
         a lesion that several patients share, each patient's first image makes a pair with the first patient's.
     """
     hashes = images["perceptual_hash"].to_numpy(dtype=np.uint64)
-    pairs = {(a, b) for band in range(_NUM_BANDS) for a, b in _candidates(hashes, band)}
     rows = []
-    for a, b in sorted(pairs):
+    for a, b in _near_pairs(hashes):
         left, right = images.iloc[a], images.iloc[b]
         same = left["sha256"] == right["sha256"]
         bits = int(hashes[a] ^ hashes[b]).bit_count()
@@ -30,6 +31,25 @@ def find_duplicates(images: pd.DataFrame, max_bits: int) -> pd.DataFrame:
             rows.append((left["image_id"], right["image_id"], kind, bool(left["fold"] != right["fold"])))
     rows += _shared_lesions(images, {(a, b) for a, b, _, _ in rows})
     return pd.DataFrame(rows, columns=["image_a", "image_b", "kind", "across_folds"])
+
+
+def number_pictures(hash_N: np.ndarray, max_bits: int) -> np.ndarray:
+    """Number pictures by perceptual hash, nearly equal ones alike, also by way of others: int64 (N,).
+
+    Args:
+        hash_N: 64-bit hashes, uint64 (N,).
+        max_bits: As in `find_duplicates`.
+    """
+    value_H, number_N = np.unique(hash_N, return_inverse=True)
+    near = [(a, b) for a, b in _near_pairs(value_H) if int(value_H[a] ^ value_H[b]).bit_count() <= max_bits]
+    one_E, other_E = np.array(near, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(near)), (one_E, other_E)), shape=(len(value_H), len(value_H)))
+    return connected_components(graph, directed=False)[1].astype(np.int64)[number_N]
+
+
+def _near_pairs(hashes: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of rows whose hashes differ in 3 bits at most, in order."""
+    return sorted({pair for band in range(_NUM_BANDS) for pair in _candidates(hashes, band)})
 
 
 def _shared_lesions(images: pd.DataFrame, known: set[tuple[str, str]]) -> list[tuple[str, str, str, bool]]:

@@ -61,6 +61,7 @@ def borrow(
         encoders,
         settings,
         evaluation,
+        near_duplicate_bits=features.near_duplicate_bits,
         same_people=source.name == target.name or source.shares_registry(target),
     )
 
