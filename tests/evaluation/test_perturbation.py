@@ -26,6 +26,7 @@ def table(num_rows, seed=0, missing_share=0.2):
     return pd.DataFrame(
         {
             "image_id": [f"i{row}" for row in range(num_rows)],
+            "patient_id": [f"p{row}" for row in range(num_rows)],
             "age_years": pd.Series(np.arange(num_rows) + 0.5).where(known_NF[:, 0]),
             "site": pd.Series([f"s{row}" for row in range(num_rows)], dtype="str").where(known_NF[:, 1]),
             "symptom.itch": itch,
@@ -79,6 +80,18 @@ def test_the_share_is_of_known_cells_field_by_field_and_row_by_row():
     all_known = known.all(axis=1)
     together = dropped[all_known].corr().to_numpy()
     np.testing.assert_allclose(together[~np.eye(3, dtype=bool)], 0, atol=0.08)
+
+
+@pytest.mark.parametrize("kind", ["dropped", "corrupted"])
+def test_a_patients_rows_lose_a_field_of_the_patient_together_and_one_of_the_lesion_each_for_itself(kind):
+    rows, donors = table(300, missing_share=0), table(50, 1, missing_share=0).replace({"site": r"^s"}, "x", regex=True)
+    rows["patient_id"] = np.repeat([f"p{n}" for n in range(100)], 3)
+    rows["age_years"] = np.repeat(np.arange(100) + 100.0, 3)
+    after = perturb(rows, COLUMNS, kind, 0.5, donors, np.random.default_rng(0), of_patient={"age_years"})
+    assert len(after[["patient_id", "age_years"]].drop_duplicates()) == 100
+    assert 30 < changed(rows, after, "age_years").groupby(rows["patient_id"]).all().sum() < 70
+    together = changed(rows, after, "site").groupby(rows["patient_id"]).sum()
+    assert set(together) == {0, 1, 2, 3}
 
 
 def test_wrong_values_come_evenly_from_the_donors_that_know_the_field():

@@ -1,5 +1,6 @@
 """Missing and noisy metadata at test time: training rows stay intact, other rows lose fields or get wrong ones."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -58,7 +59,7 @@ def perturbed_rows(
     Raises:
         ValueError: If the kind is not known, a share is not in 0 to 1, or corruption has no training rows.
     """
-    columns_of_field = {name: [f"{name}.{option}" for option in f.options] or [name] for name, f in fields.items()}
+    columns_of_field = {name: field.table_columns(name) for name, field in fields.items()}
     if condition.kind == INTACT:
         return rows.copy()
     if condition.kind in _LEVEL_OF_KIND:
@@ -66,7 +67,16 @@ def perturbed_rows(
         changed = without_level(rows, columns_of_field, names)
     else:
         rng = np.random.default_rng([seed, condition.draw])
-        changed = perturb(rows, columns_of_field, condition.kind, condition.share, rows[train_N], rng)  # type: ignore[arg-type]
+        of_patient = {name for name, field in fields.items() if field.level == "patient"}
+        changed = perturb(
+            rows,
+            columns_of_field,
+            condition.kind,  # type: ignore[arg-type]
+            condition.share,
+            rows[train_N],
+            rng,
+            of_patient=of_patient,
+        )
     columns = [column for names in columns_of_field.values() for column in names]
     return changed.assign(**{column: changed[column].mask(train_N, rows[column]) for column in columns})
 
@@ -78,12 +88,14 @@ def perturb(
     share: float,
     donors: pd.DataFrame,
     rng: np.random.Generator,
+    *,
+    of_patient: Collection[str] = (),
 ) -> pd.DataFrame:
     """Make known cells missing, or give them the value of another row.
 
-    A cell is one field of one row, known where any of its columns is; the columns of a checkbox field change
-    together. Missing cells stay missing. A wrong value may happen to equal the right one; a field that no donor
-    knows can't be corrupted and stays as it is.
+    A cell is one field of one row, or of one patient, whose rows then change together. It is known where any of its
+    columns is; the columns of a checkbox field change together. Missing cells stay missing. A wrong value may happen
+    to equal the right one; a field that no donor knows can't be corrupted and stays as it is.
 
     Args:
         rows: N rows.
@@ -92,6 +104,7 @@ def perturb(
         share: Chance that a known cell is hit, 0 to 1.
         donors: Rows with the same columns.
         rng: Consumed alike whatever the kind and the share.
+        of_patient: Fields of the patient level; with any, rows have a patient_id.
 
     Returns:
         A copy of the rows, columns of the same types.
@@ -106,8 +119,11 @@ def perturb(
     if kind == CORRUPTED and donors.empty:
         raise ValueError("there are no rows to take wrong values from: give training rows as donors")
     changed: dict[str, pd.Series] = {}
-    for columns in columns_of_field.values():
-        hit_N, place_N = rng.random(len(rows)) < share, rng.random(len(rows))
+    patient_N = pd.factorize(rows["patient_id"])[0] if of_patient else None
+    for name, columns in columns_of_field.items():
+        cell_N = patient_N if patient_N is not None and name in of_patient else np.arange(len(rows))
+        hit_N, place_N = (rng.random(len(rows))[cell_N] for _ in range(2))
+        hit_N = hit_N < share
         hit_N &= _known(rows[columns])
         if kind == DROPPED:
             changed |= {column: rows[column].mask(hit_N) for column in columns}
