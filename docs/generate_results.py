@@ -9,6 +9,7 @@
 
 import argparse
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pandas as pd
 
 from slimp_pipeline.evaluation.embed import STARTS
 from slimp_pipeline.evaluation.records import leading_differences
-from slimp_pipeline.reporting.labels import METRIC_NAMES, features_name, in_order, method_name, verdict
+from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, features_name, in_order, method_name, verdict
 
 RUNS, PAGE, INTRODUCTION = (Path(__file__).parent / name for name in ("runs", "results.md", "results_introduction.md"))
 METRICS = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
@@ -39,6 +40,9 @@ def collect(arguments: argparse.Namespace) -> None:
         if paths and len(table := shown(name, read(paths[-1]))):
             table.round(4).to_csv(target / f"{name}.csv", index=False)
             found[name] = table
+    if arguments.beside:  # the same run, split by patient
+        found["disjoint_results"] = shown("results", read(Path(arguments.beside)))
+        found["disjoint_results"].round(4).to_csv(target / "disjoint_results.csv", index=False)
     sections = [name for name in sections if SECTIONS[name][0][0] in found]
     facts = {"title": arguments.title, "command": arguments.command, "note": arguments.note, "sections": sections}
     (target / "run.json").write_text(json.dumps(facts, indent=2) + "\n")
@@ -122,6 +126,27 @@ def write_differences(tables: Tables) -> list[str]:
     total = int(tables["differences"]["num_comparisons"].max())
     number = f"{total} comparisons were made in all; intervals aren't corrected."
     return ["Paired differences, linear probe (bold: outside noise):", markdown(header, rows), number]
+
+
+def write_leak(tables: Tables) -> list[str]:
+    keys = ["features", "method", "protocol", "metric"]
+    both = tables["disjoint_results"].merge(tables["results"], on=keys, suffixes=("", "_leaking"))
+    both = both[both["protocol"].isin(["linear_probe", "knn", "baseline"]) & (both["metric"] == "balanced_accuracy")]
+    rows = []
+    for row in both.itertuples():
+        difference = row.value_leaking - row.value
+        low = difference - math.hypot(row.value_leaking - row.ci_low_leaking, row.ci_high - row.value)
+        high = difference + math.hypot(row.ci_high_leaking - row.value_leaking, row.value - row.ci_low)
+        measured = pd.Series({"difference": difference, "ci_low": low, "ci_high": high})
+        protocol = PROTOCOL_NAMES[row.protocol]
+        values = [f"{row.value:.3f}", f"{row.value_leaking:.3f}", signed(measured, "difference")]
+        rows.append([features_name(row.features), method_name(row.method), protocol, *values])
+    header = ["features", "method", "protocol", "patients apart", "patients on both sides", "what the leak adds"]
+    return [
+        "Balanced accuracy where no patient is on both sides of the split, and where some are. The folds differ: the "
+        "differences are unpaired, their intervals those of two independent figures.",
+        markdown(header, rows),
+    ]
 
 
 def write_few_labels(tables: Tables) -> list[str]:
@@ -337,6 +362,7 @@ SECTIONS: dict[str, tuple[tuple[str, ...], Callable[[Tables], list[str]]]] = {
     "comparison": (("comparison", "comparison_pairs"), write_comparison),
     "results": (("results",), write_results),
     "differences": (("differences",), write_differences),
+    "leak": (("disjoint_results", "results"), write_leak),
     "few_labels": (("results",), write_few_labels),
     "retrieval": (("results",), write_retrieval),
     "calibration": (("results",), write_calibration),
@@ -383,6 +409,7 @@ def main() -> None:
         collecting.add_argument(f"--{name}", required=True)
     collecting.add_argument("--data", default="data")
     collecting.add_argument("--note", default="")
+    collecting.add_argument("--beside", default="", help="results.csv of the same run, split by patient")
     collecting.add_argument("--sections", default="", help=f"comma-separated, of {', '.join(SECTIONS)}; default: all")
     commands.add_parser("render")
     arguments = parser.parse_args()

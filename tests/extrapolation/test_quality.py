@@ -54,6 +54,15 @@ def test_random_reference_rows_do_not_beat_chance_and_lie_near_it(cohort, fields
     assert beaten <= 12  # of 120: one-sided 2.5 %, measures of a field go together
 
 
+def test_a_category_that_the_reference_never_has_is_not_held_against_it(fields):
+    truth = frame([50.0] * 4, ["arm", "leg", "trunk", "trunk"], [True] * 4)
+    borrowed = frame([50.0] * 4, ["arm", "arm", "leg", "arm"], [True] * 4)
+    reference = frame([50.0] * 2, ["arm", "leg"], [True] * 2)
+    quality = by_measure(measure(borrowed, truth, reference, fields, np.array(list("abcd")), np.arange(4.0)))
+    site = quality.loc["site", "accuracy", 1.0]
+    assert (site["value"], site["chance"], site["num_rows"]) == (0.5, 0.5, 2)
+
+
 def test_the_commonest_value_lent_to_all_is_no_better_than_chance(fields):
     rng = np.random.default_rng(0)
     site = np.where(rng.random(300) < 0.8, "arm", "leg")

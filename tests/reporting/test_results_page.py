@@ -34,7 +34,7 @@ def test_a_run_is_collected_without_single_folds_and_rendered(script, results, t
     results.to_csv(folder / "results.csv", index=False)
     monkeypatch.setattr(script, "RUNS", tmp_path / "runs")
     arguments = {"name": "one", "cohort": "clinic", "title": "One run", "command": "kedro run", "note": ""}
-    script.collect(SimpleNamespace(**arguments, data=tmp_path, sections=""))
+    script.collect(SimpleNamespace(**arguments, data=tmp_path, sections="", beside=""))
     kept = pd.read_csv(tmp_path / "runs" / "one" / "results.csv")
     assert set(kept["draw"].astype(str)) <= {"all", "holdout"}
     assert "results" in json.loads((tmp_path / "runs" / "one" / "run.json").read_text())["sections"]
@@ -43,3 +43,12 @@ def test_a_run_is_collected_without_single_folds_and_rendered(script, results, t
     probe = results[(results["protocol"] == "linear_probe") & (results["metric"] == "balanced_accuracy")]
     for value in probe.loc[probe["draw"] == "all", "value"]:
         assert f"{value:.3f}" in page
+
+
+def test_what_a_leak_adds_has_the_interval_of_two_independent_figures(script):
+    place = {"features": "image", "method": "slimp", "protocol": "linear_probe", "metric": "balanced_accuracy"}
+    clean = pd.DataFrame([place | {"value": 0.5, "ci_low": 0.46, "ci_high": 0.53}])
+    leaking = pd.DataFrame([place | {"value": 0.7, "ci_low": 0.66, "ci_high": 0.73}])
+    _, table = script.write_leak({"disjoint_results": clean, "results": leaking})
+    # 0.2; down by hypot(0.04, 0.03), up by hypot(0.03, 0.04): 0.05 each.
+    assert table.splitlines()[-1].endswith("| 0.500 | 0.700 | **+0.200 [+0.150, +0.250]** |")

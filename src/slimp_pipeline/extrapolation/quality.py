@@ -45,10 +45,11 @@ def borrowed_quality(
         seed: Of resamples and permutations.
 
     Returns:
-        `QUALITY_COLUMNS`, over the kept rows whose borrowed and true value are known (a coverage that leaves fewer
-        than 2 has no row). field: the column, `<name>.<option>` for a checkbox group. measure: `accuracy` and `kappa`,
-        or `mean_absolute_error` (in the field's unit) and `spearman`; NaN where it isn't defined (constant values).
-        The interval is NaN where all rows are of one patient. chance: expected of random reference rows; shuffled:
+        `QUALITY_COLUMNS`, over the kept rows whose borrowed and true value are known, the latter a category that the
+        reference has and could lend (a coverage that leaves fewer than 2 has no row). field: the column,
+        `<name>.<option>` for a checkbox group. measure: `accuracy` and `kappa`, or `mean_absolute_error` (in the
+        field's unit) and `spearman`; NaN where it isn't defined (constant values). The interval is NaN where all
+        rows are of one patient. chance: expected of random reference rows; shuffled:
         mean over 20 permutations of the borrowed values among the kept rows; beats_chance: the whole interval is
         better than both (a mean or a vote of several neighbours is nearer to the truth than one random row, whoever
         they are).
@@ -66,6 +67,8 @@ def borrowed_quality(
     for name, field in fields.items():
         for column in shared_columns(name, field, borrowed, truth, reference_rows):
             values = as_numbers(field.kind, borrowed[column], truth[column], reference_rows[column])
+            if field.kind == "categorical":
+                values[1] = np.where(np.isin(values[1], values[2]), values[1], np.nan)
             known_N = ~np.isnan(values[:2]).any(axis=0)
             for coverage in coverages:
                 kept_N = known_N & (num_nearer_N < round(coverage * len(truth)))
