@@ -48,7 +48,7 @@ def test_one_command_leaves_every_artifact(finished):
     results = pd.read_csv(project.latest("08_reporting/demo_clinic/results.csv"))
     assert list(results.columns) == RESULT_COLUMNS
     baselines = {"metadata_linear", "metadata_gbdt", "ugly_duckling_gbdt", "fused_gbdt", "chance", "chance_adapted"}
-    assert set(results["method"]) == {"slimp", "slimp_adapted", "random_init"} | baselines
+    assert set(results["method"]) == {"slimp", "slimp_adapted", "random_init", "random_init_adapted"} | baselines
     assert set(results["draw"].astype(str)) == {"0", "1", "2", "all"}
     assert {"linear_probe", "knn", "baseline", "low_shot", "retrieval"} < set(results["protocol"])
 

@@ -276,7 +276,7 @@ def test_every_partition_starts_from_the_source_and_trains_on_its_own_rows(adapt
     together, history = adapt(source, rows=both, report=lambda *values: reported.append(values))
     assert list(together) == ["fold_0", "fold_1"]
     assert set(history["partition"]) == {"fold_0", "fold_1"}
-    assert {name for name, _, _ in reported} == {"target_fold_0", "target_fold_1"}
+    assert {name for name, _, _ in reported} == {"adapted_fold_0", "adapted_fold_1"}
     alone, _ = adapt(source, rows=both[both["partition"] == "fold_1"])
     assert same_weights(together["fold_1"].state, alone["fold_1"].state)
     assert not same_weights(together["fold_0"].state, together["fold_1"].state)

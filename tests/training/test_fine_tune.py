@@ -215,7 +215,7 @@ def test_the_encoder_and_the_classifier_have_rates_of_their_own(make_start):
 
 
 def test_a_loss_that_is_not_finite_is_refused(run, images):
-    settings = settings_of(learning_rate=1e38, image_learning_rate=1e38)
+    settings = settings_of(learning_rate=1e30, image_learning_rate=1e30)
     with pytest.raises(FloatingPointError, match=r"isn't finite in epoch \d+.*fine_tuning.learning_rate"):
         run(images, images.store_index_N, settings)
 
