@@ -29,7 +29,10 @@ class SmallCohort:
     encodings: dict[str, Encoding]
     settings: EvaluationParams
 
-    def run(self):
+    def run(self, *protocols):
+        """Evaluate by these protocols; none named: by all, which takes seconds."""
+        if protocols:
+            self.settings = self.settings.model_copy(update={"protocols": list(protocols)})
         predictions = predict(self.lesions, self.splits, self.embeddings, self.encodings, "small", self.settings)
         results, averaged = measure("small", predictions, self.settings)
         return results, difference_table("small", averaged, self.settings.confidence), predictions

@@ -101,9 +101,9 @@ def test_every_interval_holds_its_value(small_results):
 def test_predictions_allow_to_recompute_every_metric(small_results):
     results, _, predictions = small_results
     predictions = predictions[predictions["protocol"].isin(["linear_probe", "baseline"])]
-    for (key, draw), rows in predictions.groupby([predictions[KEY].agg("|".join, axis=1), "draw"]):
-        own = results[(results[KEY].agg("|".join, axis=1) == key) & (results["draw"] == draw)]
-        value = own.set_index("metric")["value"]
+    values = dict(list(results.groupby([*KEY, "draw"])))
+    for key, rows in predictions.groupby([*KEY, "draw"]):
+        value = values[key].set_index("metric")["value"]
         scores = rows[["score.BCC", "score.MEL", "score.NEV"]].to_numpy()
         malignant = rows["label"].ne("NEV")
         assert value["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(rows["label"], rows["predicted"]))
@@ -129,7 +129,7 @@ def test_test_rows_of_a_fold_are_its_own_patients(small_cohort, small_results):
 
 def test_identical_embeddings_differ_by_exactly_nothing(small_cohort):
     small_cohort.embeddings["random_init.all.image"] = small_cohort.embeddings["slimp.all.image"]
-    _, differences, _ = small_cohort.run()
+    _, differences, _ = small_cohort.run("linear_probe", "knn")
     paired = differences[differences["reference"] == "random_init"]
     assert len(paired) and (paired[["difference", "ci_low", "ci_high"]] == 0).all(axis=None)
 
@@ -162,7 +162,7 @@ def test_folds_are_resampled_independently(small_cohort, monkeypatch):
     drawn = []
     plain = bootstrap.patient_weights
     monkeypatch.setattr(bootstrap, "patient_weights", lambda *a: drawn.append(plain(*a)) or drawn[-1])
-    small_cohort.run()
+    small_cohort.run("linear_probe")
     first, second, third = (weights[:, ::2] for weights in drawn[:3])  # one row per patient
     assert first.shape == second.shape
     for one, other in ((first, second), (second, third), (first, third)):
@@ -182,7 +182,7 @@ def test_test_rows_change_nothing_but_their_own_scores(small_cohort, small_resul
 def test_unlabelled_rows_are_left_out(small_cohort):
     absent = small_cohort.lesions["image_id"].isin(["i000", "i007"])
     small_cohort.lesions.loc[absent, "diagnosis"] = None
-    _, _, predictions = small_cohort.run()
+    _, _, predictions = small_cohort.run("linear_probe", "knn")
     assert predictions["image_id"].nunique() == 118
     assert not set(predictions["image_id"]) & {"i000", "i007"}
 
@@ -191,7 +191,7 @@ def test_a_class_that_a_fold_lacks_is_no_hindrance(small_cohort):
     lesions, fold = small_cohort.lesions, small_cohort.splits["fold"]
     lesions.loc[(lesions["diagnosis"] == "MEL") & (fold == 1), "diagnosis"] = "BCC"
     lesions.loc[(lesions["diagnosis"] == "BCC") & (fold != 1), "diagnosis"] = "NEV"
-    results, _, predictions = small_cohort.run()
+    results, _, predictions = small_cohort.run("linear_probe", "knn", "baselines")
     trained_without = predictions[predictions["draw"] == "1"]  # no BCC in the other folds
     assert not trained_without["score.BCC"].any()
     assert results.loc[results["metric"] == "balanced_accuracy", "value"].notna().all()
@@ -200,7 +200,7 @@ def test_a_class_that_a_fold_lacks_is_no_hindrance(small_cohort):
 def test_malignant_or_not_may_be_the_label(small_cohort):
     small_cohort.settings = small_cohort.settings.model_copy(update={"label": "malignant"})
     small_cohort.lesions.loc[0, "malignant"] = pd.NA
-    results, _, predictions = small_cohort.run()
+    results, _, predictions = small_cohort.run("linear_probe")
     assert set(predictions["label"]) == {"benign", "malignant"}
     assert "i000" not in set(predictions["image_id"])
     values = results.set_index([*KEY, "draw", "metric"])["value"]
@@ -210,7 +210,7 @@ def test_malignant_or_not_may_be_the_label(small_cohort):
 
 def test_where_malignancy_isnt_known_its_metrics_are_left_out(small_cohort):
     small_cohort.lesions["malignant"] = pd.array([pd.NA] * 120, dtype="boolean")
-    results, _, _ = small_cohort.run()
+    results, _, _ = small_cohort.run("linear_probe")
     assert not results["metric"].str.startswith("malignant").any()
 
 
@@ -218,13 +218,13 @@ def test_a_cohort_of_images_alone_has_no_metadata_baseline(small_cohort):
     empty = LevelEncoding(fields={})
     encoding = Encoding(lesion=empty, patient=empty, num_patients=36)
     small_cohort.encodings = dict.fromkeys(small_cohort.encodings, encoding)
-    results, _, _ = small_cohort.run()
+    results, _, _ = small_cohort.run("linear_probe", "baselines")
     assert "baseline" not in set(results["protocol"])
 
 
 def test_a_collapsed_embedding_is_measured_as_one_that_tells_nothing(small_cohort):
     small_cohort.embeddings["slimp.all.image"] = np.ones((120, 3), dtype=np.float32)
-    results, _, _ = small_cohort.run()
+    results, _, _ = small_cohort.run("linear_probe")
     chosen = (results["method"] == "slimp") & (results["features"] == "image") & (results["metric"] == "macro_auroc")
     np.testing.assert_allclose(results.loc[chosen & (results["protocol"] == "linear_probe"), "value"], 0.5)
 
