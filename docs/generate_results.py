@@ -17,7 +17,15 @@ import pandas as pd
 
 from slimp_pipeline.evaluation.embed import STARTS
 from slimp_pipeline.evaluation.records import leading_differences
-from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, features_name, in_order, method_name, verdict
+from slimp_pipeline.reporting.labels import (
+    METHOD_NAMES,
+    METRIC_NAMES,
+    PROTOCOL_NAMES,
+    features_name,
+    in_order,
+    method_name,
+    verdict,
+)
 
 RUNS, PAGE, INTRODUCTION = (Path(__file__).parent / name for name in ("runs", "results.md", "results_introduction.md"))
 METRICS = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
@@ -78,9 +86,8 @@ def render() -> str:
 def in_brief(tables: Tables) -> list[list[object]]:
     """The differences that a run is about."""
     if "comparison_pairs" in tables:
-        pairs = tables["comparison_pairs"]
-        own = pairs[(pairs["metric"] == BRIEF) & (pairs["protocol"] == "linear_probe") & (pairs["features"] == "image")]
-        own = own[own["reference"].isin(["initial_weights", "flat", "simclr"]) & ~own["method"].isin(STARTS)]
+        own = trained_first(tables["comparison_pairs"])
+        own = own[(own["features"] == "image") & own["reference"].isin([*STARTS[:1], "flat", "simclr"])]
     elif "differences" in tables:
         own = leading_differences(tables["differences"], BRIEF)
     else:
@@ -95,6 +102,17 @@ def in_brief(tables: Tables) -> list[list[object]]:
         ]
         for row in own.itertuples()
     ]
+
+
+def trained_first(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Differences of probes on what was trained here, in `BRIEF`: minus one another, the start and the baselines."""
+    own = pairs[(pairs["metric"] == BRIEF) & (pairs["protocol"] == "linear_probe")]
+    fixed = [*STARTS, *(name for name in METHOD_NAMES if name.endswith(("_linear", "_gbdt")))]
+    turn = own["method"].isin(fixed)
+    turned = own[turn].assign(method=own["reference"], reference=own["method"], difference=-own["difference"])
+    turned = turned.assign(ci_low=-own["ci_high"], ci_high=-own["ci_low"])
+    own = pd.concat([own[~turn], turned]).sort_index()
+    return own[~own["method"].isin(fixed) & (own["reference"] != "random_init")]
 
 
 def write_results(tables: Tables) -> list[str]:
@@ -310,7 +328,7 @@ def write_comparison(tables: Tables) -> list[str]:
             )
     parts = [markdown(["features", "method", "runs", *(METRIC_NAMES[m] for m in metrics), "sd between runs"], rows)]
     if len(pairs):
-        own = pairs[(pairs["metric"] == "balanced_accuracy") & (pairs["protocol"] == "linear_probe")]
+        own = trained_first(pairs)
         outside = own[own["within_noise"].astype(str) == "False"]
         lines = [
             [
@@ -322,7 +340,8 @@ def write_comparison(tables: Tables) -> list[str]:
             for row in outside.itertuples()
         ]
         parts += [
-            f"{len(outside)} of {len(own)} paired differences in balanced accuracy are outside noise:",
+            f"{len(outside)} of {len(own)} paired differences in balanced accuracy, of what was trained, to one another, to "
+            "the initial weights and to the baselines, are outside noise:",
             markdown(["features", "method", "minus", "difference"], lines),
         ]
     return parts
