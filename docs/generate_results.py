@@ -340,8 +340,8 @@ def write_comparison(tables: Tables) -> list[str]:
             for row in outside.itertuples()
         ]
         parts += [
-            f"{len(outside)} of {len(own)} paired differences in balanced accuracy (of what was trained: to one another, "
-            "to the initial weights, to the baselines) are outside noise:",
+            f"{len(outside)} of {len(own)} paired differences in balanced accuracy (of what was trained: to one "
+            "another, to the initial weights, to the baselines) are outside noise:",
             markdown(["features", "method", "minus", "difference"], lines),
         ]
     return parts
