@@ -12,12 +12,16 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from slimp_pipeline.evaluation.embed import STARTS
 from slimp_pipeline.evaluation.records import leading_differences
+from slimp_pipeline.reporting.audits import known_truth_table
+from slimp_pipeline.reporting.comparison import spread, turned
 from slimp_pipeline.reporting.labels import (
+    COMPARED,
     METHOD_NAMES,
     METRIC_NAMES,
     PROTOCOL_NAMES,
@@ -28,7 +32,6 @@ from slimp_pipeline.reporting.labels import (
 )
 
 RUNS, PAGE, INTRODUCTION = (Path(__file__).parent / name for name in ("runs", "results.md", "results_introduction.md"))
-METRICS = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
 REFERENCES = (
     "initial_weights", "random_init", "initial_weights_adapted", "random_init_adapted", "slimp", "flat", "simclr",
     "metadata_linear", "supervised",
@@ -60,7 +63,7 @@ def shown(name: str, table: pd.DataFrame) -> pd.DataFrame:
     if "draw" in table:
         table = table[table["draw"].astype(str).isin(["all", "holdout"])]
     if name == "differences":
-        table = table[table["metric"].isin(METRICS) & table["protocol"].isin(["linear_probe", "fine_tune"])]
+        table = table[table["metric"].isin(COMPARED) & table["protocol"].isin(["linear_probe", "fine_tune"])]
     return table
 
 
@@ -109,16 +112,14 @@ def trained_first(pairs: pd.DataFrame) -> pd.DataFrame:
     own = pairs[(pairs["metric"] == BRIEF) & (pairs["protocol"] == "linear_probe")]
     fixed = [*STARTS, *(name for name in METHOD_NAMES if name.endswith(("_linear", "_gbdt")))]
     turn = own["method"].isin(fixed)
-    turned = own[turn].assign(method=own["reference"], reference=own["method"], difference=-own["difference"])
-    turned = turned.assign(ci_low=-own["ci_high"], ci_high=-own["ci_low"])
-    own = pd.concat([own[~turn], turned]).sort_index()
+    own = pd.concat([own[~turn], turned(own[turn])]).sort_index()
     return own[~own["method"].isin(fixed) & (own["reference"] != "random_init")]
 
 
 def write_results(tables: Tables) -> list[str]:
     results = tables["results"]
     shown = results[results["protocol"].isin(["linear_probe", "baseline", "fine_tune"])]
-    metrics = [metric for metric in METRICS if metric in set(shown["metric"])]
+    metrics = [metric for metric in COMPARED if metric in set(shown["metric"])]
     rows = []
     for (protocol, features), group in shown.groupby(["protocol", "features"], sort=False):
         cells = group.set_index(["method", "metric"])
@@ -134,7 +135,7 @@ def write_differences(tables: Tables) -> list[str]:
     own = own[(own["protocol"] == "linear_probe") & own["reference"].isin(REFERENCES)]
     if "initial_weights" in set(own["reference"]):
         own = own[own["reference"] != "random_init"]
-    metrics = [metric for metric in METRICS if metric in set(own["metric"])]
+    metrics = [metric for metric in COMPARED if metric in set(own["metric"])]
     rows = []
     for (features, method, reference), group in own.groupby(["features", "method", "reference"], sort=False):
         cells = group.set_index("metric")
@@ -282,35 +283,25 @@ def write_subgroups(tables: Tables) -> list[str]:
 
 
 def write_known_truth(tables: Tables) -> list[str]:
-    table = tables["known_truth"]
-    names = in_order(table["method"])
-    rows = []
-    for (question, measure), own in table.groupby(["question", "measure"], sort=False):
-        cells = own.set_index("method")
-        rows.append([question, measure, f"{own['chance'].iloc[0]:g}", *(plain(cells.loc[name]) for name in names)])
-    return [
-        "What was put in, and is found:",
-        markdown(["question", "measure", "chance", *map(method_name, names)], rows),
-    ]
+    return ["What was put in, and is found:", truths(known_truth_table(tables["known_truth"]))]
 
 
 def write_truths(tables: Tables) -> list[str]:
-    table = tables["comparison_truths"]
-    names = in_order(table["method"])
-    rows = []
-    for (question, measure), own in table.groupby(["question", "measure"], sort=False):
-        cells = own.set_index("method")
-        found = [f"{row.value:.3f} ({row.lowest:.3f} to {row.highest:.3f})" for row in cells.loc[names].itertuples()]
-        rows.append([question, measure, f"{own['chance'].iloc[0]:g}", *found])
-    return [
-        "What was put in, is it found? Mean over runs, lowest to highest:",
-        markdown(["question", "measure", "chance", *map(method_name, names)], rows),
+    title = "What was put in, is it found? Mean over runs, lowest to highest:"
+    return [title, truths(known_truth_table(tables["comparison_truths"], spread))]
+
+
+def truths(table: dict[str, Any]) -> str:
+    rows = [
+        [line["question"], line["measure"], line["chance"], *(f"{c['value']} ({c['range']})" for c in line["cells"])]
+        for line in table["lines"]
     ]
+    return markdown(["question", "measure", "chance", *table["methods"]], rows)
 
 
 def write_comparison(tables: Tables) -> list[str]:
     values, pairs = tables["comparison"], tables.get("comparison_pairs", pd.DataFrame())
-    metrics = [metric for metric in METRICS if metric in set(values["metric"])]
+    metrics = [metric for metric in COMPARED if metric in set(values["metric"])]
     rows = []
     for features, group in values.groupby("features", sort=False):
         cells = group.set_index(["method", "metric"])
@@ -367,7 +358,7 @@ def write_borrowed(tables: Tables) -> list[str]:
     ]
     if "borrowed_worth" in tables:
         own = tables["borrowed_worth"]
-        own = own[own["metric"].isin(METRICS)]
+        own = own[own["metric"].isin(COMPARED)]
         lines = [
             [row.reference, METRIC_NAMES[row.metric], signed(pd.Series(row._asdict()), "difference")]
             for row in own.itertuples()

@@ -153,11 +153,14 @@ def _require_environment(context: KedroContext) -> None:
 
 def _require_known_parameters(context: KedroContext) -> None:
     """Kedro takes any name; a misspelt one would change nothing, and nobody would notice."""
+    given = context.config_loader.runtime_params
+    if not given:
+        return
     folders = [Path(context.config_loader.conf_source) / name for name in ("base", context.env or "local")]
     kinds = ("globals*.yml", "parameters*.yml", "parameters/**/*.yml")
     files = [path for folder in folders for kind in kinds for path in folder.glob(kind)]
     known = {str(name) for path in files for name in OmegaConf.load(path)}
-    for name in (context.config_loader.runtime_params or {}).keys() - known:
+    for name in given.keys() - known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(sorted(known))}."
         raise ValueError(f"--params: there is no parameter '{name}'. {hint}")

@@ -7,14 +7,16 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.records import ADAPTED
 from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.models.slimp import SLIMP
-from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.parameters import EvaluationParams, FeatureParams
 from slimp_pipeline.tables.encoding import LevelEncoding
+from slimp_pipeline.tables.missing import choose_fields, without_unchosen
 from slimp_pipeline.tables.splits import ALL
 from slimp_pipeline.training.device import pick_device
 
@@ -31,6 +33,14 @@ def evaluation_rows(lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.Da
     settled = patients.drop(columns="num_images")
     rows = rows.drop(columns=[column for column in settled if column in rows and column != "patient_id"])
     return rows.merge(settled, on="patient_id", how="left").sort_values("image_id", ignore_index=True)
+
+
+def chosen_rows(
+    cohort: CohortSpec, lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame, features: FeatureParams
+) -> pd.DataFrame:
+    """`evaluation_rows` with the chosen fields alone: an encoder reads whatever it finds by name."""
+    rows = evaluation_rows(lesions, patients, splits)
+    return without_unchosen(rows, cohort, choose_fields(cohort, lesions, features))
 
 
 def embed_methods(
@@ -90,14 +100,16 @@ def _with_starts(
     for method, by_partition in encoders.items():
         for partition, checkpoint in by_partition.items():
             yield method, partition, checkpoint
-    is_random = next(iter(first.values())).model.image_encoder.weights == "random"
-    for start in STARTS[is_random:]:
+    weights = next(iter(first.values())).model.image_encoder.weights
+    starts = (RANDOM_INIT,) if weights == "random" else STARTS
+    for start in starts:
         for partition, checkpoint in first.items():
             yield start, partition, initial(checkpoint, random_image_encoder=start == RANDOM_INIT)
     for method, by_partition in encoders.items():
         if method.endswith(ADAPTED):
             for partition, checkpoint in by_partition.items():
-                yield STARTS[is_random] + ADAPTED, partition, initial(checkpoint, random_image_encoder=is_random)
+                started = initial(checkpoint, random_image_encoder=starts[0] == RANDOM_INIT)
+                yield starts[0] + ADAPTED, partition, started
 
 
 def initial(checkpoint: Checkpoint, *, random_image_encoder: bool) -> Checkpoint:
@@ -163,6 +175,5 @@ def _embed_metadata(encoder: PretrainedSLIMP, rows: pd.DataFrame) -> dict[str, n
 
 
 def _has_field(level: LevelEncoding, rows: pd.DataFrame) -> bool:
-    """Whether a column of the level is there; a checkbox group has one per option."""
-    columns = [f"{name}.{option}" for name in level.names("checkbox") for option in level.fields[name].options]  # type: ignore[union-attr]
-    return any(column in rows for column in [*level.fields, *columns])
+    """Whether a column of the level is there."""
+    return any(column in rows for name in level.fields for column in level.columns(name))

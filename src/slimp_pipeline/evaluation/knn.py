@@ -32,14 +32,9 @@ def knn_scores(
     """
     unit_ND = feature_ND / np.maximum(np.linalg.norm(feature_ND, axis=1, keepdims=True), 1e-12)
     labels, keys_ND, queries_ND = label_N[train_N], unit_ND[train_N], unit_ND[test_N]
-    nearest = np.concatenate(
-        [
-            np.argsort(-(queries_ND[start : start + _QUERIES_PER_CHUNK] @ keys_ND.T), axis=1, kind="stable")[
-                :, :num_neighbours
-            ]
-            for start in range(0, len(queries_ND), _QUERIES_PER_CHUNK)
-        ]
-    )
+    chunks = np.split(queries_ND, range(_QUERIES_PER_CHUNK, len(queries_ND), _QUERIES_PER_CHUNK))
+    ordered = (np.argsort(-(chunk_QD @ keys_ND.T), axis=1, kind="stable") for chunk_QD in chunks)
+    nearest = np.concatenate([order_QN[:, :num_neighbours] for order_QN in ordered])
     votes = np.eye(num_classes)[labels[nearest]].sum(axis=1)
     if prior_weighted:
         votes = votes / np.maximum(np.bincount(labels, minlength=num_classes), 1)

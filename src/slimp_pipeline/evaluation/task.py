@@ -44,8 +44,13 @@ class Split:
 
 def has_two_classes(lesions: pd.DataFrame, settings: EvaluationParams) -> bool:
     """Whether the rows' labels are of two classes at least: without that there is nothing to classify."""
-    labels = lesions["malignant" if settings.label == "malignant" else "diagnosis"]
-    return len(labels.dropna().unique()) > 1
+    return len(_labels(lesions, settings).dropna().unique()) > 1
+
+
+def _labels(lesions: pd.DataFrame, settings: EvaluationParams) -> pd.Series:
+    if settings.label == "malignant":
+        return lesions["malignant"].map({True: "malignant", False: "benign"})
+    return lesions["diagnosis"]
 
 
 def make_task(lesions: pd.DataFrame, splits: pd.DataFrame, settings: EvaluationParams) -> tuple[Task, np.ndarray]:
@@ -62,10 +67,7 @@ def make_task(lesions: pd.DataFrame, splits: pd.DataFrame, settings: EvaluationP
     Raises:
         ValueError: If the cohort has no label, or only one class.
     """
-    if settings.label == "malignant":
-        label = lesions["malignant"].map({True: "malignant", False: "benign"})
-    else:
-        label = lesions["diagnosis"]
+    label = _labels(lesions, settings)
     labelled = label.notna().to_numpy(dtype=bool)
     classes = sorted(label[labelled].unique())
     if len(classes) < 2:

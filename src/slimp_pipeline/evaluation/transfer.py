@@ -24,13 +24,13 @@ def readable_fields(encoding: Encoding, rows: pd.DataFrame) -> tuple[list[str], 
         A field that the target lacks is in neither.
     """
     readable, wrong = [], {}
-    for name, field in {**encoding.lesion.fields, **encoding.patient.fields}.items():
-        columns = [f"{name}.{option}" for option in field.options] if isinstance(field, CheckboxEncoding) else [name]
-        own = rows.reindex(columns=[column for column in columns if column in rows]).dropna(how="all")
+    levels = (encoding.lesion, encoding.patient)
+    for level, name in [(own, name) for own in levels for name in own.fields]:
+        own = rows.reindex(columns=[column for column in level.columns(name) if column in rows]).dropna(how="all")
         if own.empty:
             continue
         readable.append(name)
-        if reason := _difference(field, own):
+        if reason := _difference(level.fields[name], own):
             wrong[name] = reason
     return readable, wrong
 

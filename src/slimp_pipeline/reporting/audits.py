@@ -1,5 +1,6 @@
 """Tables of retrieval, of what missing fields tell, and of subgroups, as the page shows them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -86,8 +87,15 @@ def subgroup_tables(subgroups: pd.DataFrame) -> list[dict[str, Any]]:
     return tables
 
 
-def known_truth_table(known_truth: pd.DataFrame) -> dict[str, Any] | None:
-    """What of a fabricated cohort's causes is found, by method; None for a real cohort."""
+def known_truth_table(
+    known_truth: pd.DataFrame, cell: Callable[[pd.Series], dict[str, str]] | None = None
+) -> dict[str, Any] | None:
+    """What of a fabricated cohort's causes is found, by method; None for a real cohort.
+
+    Args:
+        known_truth: question, measure, chance, method, and what `cell` reads.
+        cell: Value and range of a row; by default the value and its interval.
+    """
     if known_truth.empty:
         return None
     methods = in_order(known_truth["method"])
@@ -99,16 +107,19 @@ def known_truth_table(known_truth: pd.DataFrame) -> dict[str, Any] | None:
                 "question": question,
                 "measure": measure,
                 "chance": f"{rows['chance'].iloc[0]:g}",
-                "cells": [_known(cells, name) for name in methods],
+                "cells": [_known(cells, name, cell) for name in methods],
             }
         )
     return {"methods": [method_name(name) for name in methods], "lines": lines}
 
 
-def _known(cells: pd.DataFrame, place: Any) -> dict[str, str] | None:
-    if place not in cells.index:
-        return None
-    row = cells.loc[place]
+def _known(
+    cells: pd.DataFrame, place: Any, cell: Callable[[pd.Series], dict[str, str]] | None = None
+) -> dict[str, str] | None:
+    return (cell or _estimate)(cells.loc[place]) if place in cells.index else None
+
+
+def _estimate(row: pd.Series) -> dict[str, str]:
     return {"value": f"{row['value']:.3f}", "range": f"[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"}
 
 

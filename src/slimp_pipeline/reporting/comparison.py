@@ -4,11 +4,11 @@ from typing import Any
 
 import pandas as pd
 
+from slimp_pipeline.reporting.audits import known_truth_table
 from slimp_pipeline.reporting.critical_difference import critical_difference_figure
-from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, features_name, in_order, method_name, verdict
+from slimp_pipeline.reporting.labels import COMPARED, METRIC_NAMES, PROTOCOL_NAMES, features_name, method_name, verdict
 from slimp_pipeline.reporting.shell import embedded, render_template
 
-_COMPARED = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
 _NUM_SAID = 6  # differences named in brief; all stand in the tables
 
 
@@ -24,7 +24,7 @@ def render_comparison(
         truths: Table with `evaluation.compare.TRUTH_COMPARISON_COLUMNS`, empty for a real cohort.
         confidence: Of the intervals.
     """
-    metrics = [metric for metric in _COMPARED if metric in set(values["metric"])]
+    metrics = [metric for metric in COMPARED if metric in set(values["metric"])]
     probes = values[values["protocol"] != "baseline"]
     sections = [
         _section(
@@ -42,31 +42,25 @@ def render_comparison(
         num_comparisons=len(pairs),
         brief=_brief(values, pairs, metrics[0]),
         sections=sections,
-        truths=_truths(truths),
+        truths=known_truth_table(truths, spread),
     )
 
 
-def _truths(truths: pd.DataFrame) -> dict[str, Any] | None:
-    """Lines by question, cells by method: mean over runs, lowest and highest."""
-    if truths.empty:
-        return None
-    methods = in_order(truths["method"])
-    lines = []
-    for (question, measure), rows in truths.groupby(["question", "measure"], sort=False):
-        known = {row.method: row for row in rows.itertuples()}
-        cells = [
-            {
-                "value": f"{known[name].value:.3f}",
-                "range": f"{known[name].lowest:.3f} to {known[name].highest:.3f}" if known[name].num_runs > 1 else "",
-            }
-            if name in known
-            else None
-            for name in methods
-        ]
-        lines.append(
-            {"question": question, "measure": measure, "chance": f"{rows['chance'].iloc[0]:g}", "cells": cells}
-        )
-    return {"methods": [method_name(name) for name in methods], "lines": lines}
+def spread(row: pd.Series) -> dict[str, str]:
+    """Mean over runs, and from the lowest to the highest of them."""
+    several = f"{row['lowest']:.3f} to {row['highest']:.3f}" if row["num_runs"] > 1 else ""
+    return {"value": f"{row['value']:.3f}", "range": several}
+
+
+def turned(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The same differences the other way round."""
+    return pairs.assign(
+        method=pairs["reference"],
+        reference=pairs["method"],
+        difference=-pairs["difference"],
+        ci_low=-pairs["ci_high"],
+        ci_high=-pairs["ci_low"],
+    )
 
 
 def _section(
@@ -102,8 +96,8 @@ def _section(
 
 def _differences(methods: list[str], pairs: pd.DataFrame) -> list[dict[str, Any]]:
     """A square of differences; a pair is held once, and turned round for the other half."""
-    known = {(row.method, row.reference): row._asdict() for row in pairs.itertuples(index=False)}
-    known |= {(b, a): _turned(row) for (a, b), row in known.items()}
+    both = pd.concat([pairs, turned(pairs)])
+    known = {(row.method, row.reference): row._asdict() for row in both.itertuples(index=False)}
     return [
         {
             "method": method_name(one),
@@ -114,10 +108,6 @@ def _differences(methods: list[str], pairs: pd.DataFrame) -> list[dict[str, Any]
         }
         for one in methods
     ]
-
-
-def _turned(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"difference": -row["difference"], "ci_low": -row["ci_high"], "ci_high": -row["ci_low"]}
 
 
 def _cell(row: Any, value: str, form: str) -> dict[str, str]:

@@ -31,6 +31,12 @@ METRIC_NAMES = {
     "sensitivity_at_95_specificity": "sensitivity at 95 % specificity",
     "ece": "calibration error",
 }
+COMPARED = (
+    "balanced_accuracy",
+    "macro_auroc",
+    "malignant_auroc",
+    "pauc_above_80_tpr",
+)  # metrics differences are shown in
 PROTOCOL_NAMES = {
     "linear_probe": "linear probe",
     "linear_probe_calibrated": "linear probe, calibrated by a temperature",

@@ -4,7 +4,7 @@ from importlib import resources
 from typing import Any
 
 import plotly.graph_objects as go
-from jinja2 import Environment
+from jinja2 import Environment, PackageLoader
 from plotly.offline import get_plotlyjs
 
 _FOLDER = resources.files(__package__)
@@ -13,9 +13,11 @@ _FIGURE_OPTIONS = {"responsive": True, "displaylogo": False, "modeBarButtons": [
 
 def render_template(name: str, **values: Any) -> str:
     """Fill one of this folder's templates; what it is given is escaped."""
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_FOLDER.joinpath(name).read_text())
-    return template.render(plotly=get_plotlyjs(), style=_FOLDER.joinpath("page.css").read_text(), **values)
+    loader = PackageLoader(__package__, "")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template(name).render(
+        plotly=get_plotlyjs(), style=_FOLDER.joinpath("page.css").read_text(), **values
+    )
 
 
 def embedded(figure: go.Figure) -> str:

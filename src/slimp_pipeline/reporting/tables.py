@@ -5,10 +5,8 @@ from typing import Any
 import pandas as pd
 
 from slimp_pipeline.evaluation.records import leading_differences, summary_draw
-from slimp_pipeline.reporting.labels import METRIC_NAMES, PROTOCOL_NAMES, features_name, in_order, method_name
+from slimp_pipeline.reporting.labels import COMPARED, METRIC_NAMES, PROTOCOL_NAMES, features_name, in_order, method_name
 from slimp_pipeline.tables.splits import HOLDOUT
-
-_COMPARED = ("balanced_accuracy", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr")
 
 
 def results_tables(results: pd.DataFrame) -> list[dict[str, Any]]:
@@ -33,7 +31,7 @@ def differences_tables(differences: pd.DataFrame) -> list[dict[str, Any]]:
     Returns:
         One table per method: method, metrics, and groups as in `results_tables`.
     """
-    shown = differences[differences["metric"].isin(_COMPARED) & (differences["protocol"] == "linear_probe")]
+    shown = differences[differences["metric"].isin(COMPARED) & (differences["protocol"] == "linear_probe")]
     return [
         {"method": method_name(str(method)), **_grouped(rows, "reference", "difference", "{:+.3f}")}
         for method, rows in shown.groupby("method", sort=False)

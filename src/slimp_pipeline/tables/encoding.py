@@ -48,6 +48,11 @@ class LevelEncoding(Block):
         """Names of the fields of one kind, in order."""
         return [name for name, field in self.fields.items() if field.kind == kind]
 
+    def columns(self, name: str) -> list[str]:
+        """Columns of tables that hold a field: its name, or `<name>.<option>` for each option of a checkbox group."""
+        field = self.fields[name]
+        return [f"{name}.{option}" for option in field.options] if isinstance(field, CheckboxEncoding) else [name]
+
 
 class Encoding(Block):
     """How a cohort's metadata become numbers.

@@ -29,7 +29,7 @@ def build_patients(lesions: pd.DataFrame, fields: dict[str, FieldSpec]) -> tuple
     for name, field in fields.items():
         if field.level != "patient":
             continue
-        for column in [f"{name}.{option}" for option in field.options] or [name]:
+        for column in field.table_columns(name):
             settled = grouped[column].median() if field.kind == "numeric" else _most_frequent(lesions, column)
             patients[column] = settled.reindex(patients.index).astype(lesions[column].dtype)
             conflicts.append(_conflicts(lesions, column, patients[column]))

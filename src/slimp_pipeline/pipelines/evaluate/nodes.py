@@ -7,7 +7,7 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation import fine_tuning, protocol, retrieval
-from slimp_pipeline.evaluation.embed import embed_methods, evaluation_rows, named_encoders
+from slimp_pipeline.evaluation.embed import chosen_rows, embed_methods, named_encoders
 from slimp_pipeline.evaluation.leaks import check_no_leak, check_pretraining
 from slimp_pipeline.evaluation.measure import measure_all
 from slimp_pipeline.evaluation.transfer import report_transfer
@@ -15,7 +15,7 @@ from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import validated
-from slimp_pipeline.tables.missing import choose_fields, without_unchosen
+from slimp_pipeline.tables.missing import choose_fields
 
 Encoders = dict[str, Checkpoint]
 Arrays = dict[str, np.ndarray]
@@ -35,8 +35,7 @@ def select_rows(
     features: FeatureParams,
 ) -> pd.DataFrame:
     """Rows to evaluate on, with the chosen fields, after checking that neither training saw a test patient."""
-    chosen = choose_fields(target, lesions, features)
-    rows = without_unchosen(evaluation_rows(lesions, patients, splits), target, chosen)
+    rows, chosen = chosen_rows(target, lesions, patients, splits, features), choose_fields(target, lesions, features)
     if source.name != target.name:
         report_transfer(next(iter(encoders.values())).encoding, rows)
     check_pretraining(source, target, training_rows, splits, encoders, model, training, features, chosen)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.evaluation.embed import evaluation_rows
 from slimp_pipeline.evaluation.leaks import check_pretraining
 from slimp_pipeline.evaluation.records import RESULT_COLUMNS
 from slimp_pipeline.evaluation.task import has_two_classes
@@ -20,16 +19,7 @@ from slimp_pipeline.parameters import EvaluationParams, ExtrapolationParams, Fea
 from slimp_pipeline.reporting.cases import picture_cases
 from slimp_pipeline.reporting.extrapolation import render_extrapolation
 from slimp_pipeline.tables.encoding import validated
-from slimp_pipeline.tables.missing import choose_fields, without_unchosen
-
-
-def select_rows(
-    cohort: CohortSpec, lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame, features: FeatureParams
-) -> pd.DataFrame:
-    """Rows with an image, with the chosen fields."""
-    return without_unchosen(
-        evaluation_rows(lesions, patients, splits), cohort, choose_fields(cohort, lesions, features)
-    )
+from slimp_pipeline.tables.missing import choose_fields
 
 
 def borrow(

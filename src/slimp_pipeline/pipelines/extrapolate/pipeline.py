@@ -4,6 +4,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
+from slimp_pipeline.evaluation.embed import chosen_rows
 from slimp_pipeline.pipelines.extrapolate import nodes
 
 _SOURCE, _TARGET = "params:source.cohort", "params:target.cohort"
@@ -24,7 +25,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
         [
             *(
                 Node(
-                    nodes.select_rows,
+                    chosen_rows,
                     inputs=[
                         f"params:{role}.cohort", f"{role}.lesions", f"{role}.patients", f"{role}.splits",
                         "params:features",
