@@ -40,6 +40,7 @@ def test_one_command_leaves_every_artifact(finished):
         "07_model_output/demo_clinic/embeddings.safetensors",
         "08_reporting/demo_clinic/predictions.parquet",
         "08_reporting/demo_clinic/robustness.csv",
+        "08_reporting/demo_clinic/fields_read.csv",
         "08_reporting/demo_clinic/missingness.csv",
         "08_reporting/demo_clinic/subgroups.csv",
         "08_reporting/demo_clinic/report.html",

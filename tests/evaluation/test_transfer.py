@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.evaluation.transfer import readable_fields
+from slimp_pipeline.evaluation.transfer import FIELDS_READ_COLUMNS, fields_read
 from slimp_pipeline.tables.encoding import (
     CategoricalEncoding,
     CheckboxEncoding,
@@ -24,21 +24,28 @@ PATIENT = LevelEncoding(fields={"age_years": NumericEncoding(mean=50, std=10, mi
 ENCODING = Encoding(lesion=LESION, patient=PATIENT, num_patients=9)
 
 
-def test_fields_of_the_same_name_and_form_are_readable_and_absent_ones_are_not():
+def read_and_doubted(rows):
+    table = fields_read(ENCODING, rows)
+    assert list(table.columns) == FIELDS_READ_COLUMNS
+    assert table["field"].tolist() == ["diameter_mm", "site", "symptom", "texture", "age_years"]
+    assert table["level"].tolist() == ["lesion"] * 4 + ["patient"]
+    doubts = table.set_index("field")["doubt"]
+    return table.loc[table["read"], "field"].tolist(), doubts[doubts != ""].to_dict()
+
+
+def test_fields_of_the_same_name_and_form_are_read_and_absent_ones_are_not():
     rows = pd.DataFrame({"diameter_mm": [4.0, np.nan], "site": ["arm", "ARM"], "symptom.itch": [True, False]})
-    readable, wrong = readable_fields(ENCODING, rows)
-    assert readable == ["diameter_mm", "site", "symptom"]
-    assert wrong == {}
+    assert read_and_doubted(rows) == (["diameter_mm", "site", "symptom"], {})
 
 
 def test_other_units_another_vocabulary_and_text_for_numbers_are_named():
     rows = pd.DataFrame({"diameter_mm": [0.4, 300.0, 500.0], "site": ["ARM", "LEG", None], "age_years": ["old"] * 3})
-    readable, wrong = readable_fields(ENCODING, rows)
-    assert readable == ["diameter_mm", "site", "age_years"]
-    assert wrong["diameter_mm"].startswith("other units? median 300")
-    assert wrong["site"].startswith("other vocabulary")
-    assert wrong["age_years"] == "its values are no numbers"
+    read, doubts = read_and_doubted(rows)
+    assert read == ["diameter_mm", "site", "age_years"]
+    assert doubts["diameter_mm"].startswith("other units? median 300")
+    assert doubts["site"].startswith("other vocabulary")
+    assert doubts["age_years"] == "its values are no numbers"
 
 
 def test_a_field_that_the_target_never_knows_is_as_good_as_absent():
-    assert readable_fields(ENCODING, pd.DataFrame({"site": [None, None]})) == ([], {})
+    assert read_and_doubted(pd.DataFrame({"site": [None, None]})) == ([], {})

@@ -14,6 +14,7 @@ from slimp_pipeline.evaluation.missingness import MISSINGNESS_COLUMNS
 from slimp_pipeline.evaluation.records import DIFFERENCE_COLUMNS, RESULT_COLUMNS
 from slimp_pipeline.evaluation.subgroups import SUBGROUP_COLUMNS
 from slimp_pipeline.evaluation.task import Task
+from slimp_pipeline.evaluation.transfer import FIELDS_READ_COLUMNS
 from slimp_pipeline.reporting import figures
 from slimp_pipeline.reporting.page import Measured, Role
 
@@ -149,6 +150,17 @@ def missingness():
 
 
 @pytest.fixture
+def read():
+    """One field that is read, one of other units, and one that the target lacks."""
+    rows = [
+        ["age_years", "patient", True, ""],
+        ["diameter_mm", "lesion", True, f"other units? {HOSTILE}"],
+        ["tbp_lv_H", "lesion", False, ""],
+    ]
+    return pd.DataFrame(rows, columns=FIELDS_READ_COLUMNS)
+
+
+@pytest.fixture
 def subgroups():
     """Two methods on two sexes, one of them too few patients, and on age bands."""
     rows = []
@@ -169,7 +181,7 @@ def subgroups():
 
 
 @pytest.fixture
-def measured(results, retrieval, differences, missingness, subgroups):
+def measured(results, retrieval, differences, read, missingness, subgroups):
     truth = pd.DataFrame(
         [
             ["patient's sun damage", method, "R2", value, value - 0.1, value + 0.1, 0.0, 30]
@@ -177,7 +189,7 @@ def measured(results, retrieval, differences, missingness, subgroups):
         ],
         columns=TRUTH_COLUMNS,
     )
-    return Measured(pd.concat([results, retrieval]), differences, missingness, subgroups, truth)
+    return Measured(pd.concat([results, retrieval]), differences, read, missingness, subgroups, truth)
 
 
 def comparison(value_by_method, half_width=0.04, *, features="image", protocol="linear_probe", num_runs=3):

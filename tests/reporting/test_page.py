@@ -76,6 +76,15 @@ def test_retrieval_stands_beside_chance(page, results):
     assert "<h2>Retrieval</h2>" not in page(results=results)
 
 
+def test_what_is_read_of_the_target_is_told_with_its_doubts_unless_it_is_everything(page, read):
+    own = section(page(), "What the source's encoders read")
+    assert "Of the source's 3 fields the target has 2: age_years, diameter_mm." in own
+    assert '<p class="bad">diameter_mm: other units?' in own and own.count('class="bad"') == 1
+    assert "encoders read" not in page(fields_read=read[:1])
+    nothing = section(page(fields_read=read[2:]), "What the source's encoders read")
+    assert "Of the source's 1 fields the target has 0." in nothing
+
+
 def test_fields_whose_gaps_tell_the_label_are_named(page, missingness):
     own = section(page(), "What missing fields tell")
     assert "tells the label: diameter_mm. A result" in own

@@ -7,41 +7,38 @@ import pandas as pd
 from slimp_pipeline.tables.encoding import CategoricalEncoding, CheckboxEncoding, Encoding, NumericEncoding
 
 logger = logging.getLogger(__name__)
+FIELDS_READ_COLUMNS = ["field", "level", "read", "doubt"]
 _FAR_APART = 4.0  # standard deviations between the target's median and the source's mean: probably other units
 _FEW = 0.05  # share of a field's known values whose category the source had
 
 
-def readable_fields(encoding: Encoding, rows: pd.DataFrame) -> tuple[list[str], dict[str, str]]:
-    """Tell which of the source's fields a target has in a form that the source's encoder understands.
+def fields_read(encoding: Encoding, rows: pd.DataFrame) -> pd.DataFrame:
+    """Tell which of the source's fields a target has, and which of them bear the same name and yet differ.
 
     Args:
         encoding: Of the source.
         rows: Target rows.
 
     Returns:
-        Names of the fields that are read; and field -> what is wrong, for those that bear the same name and yet differ.
-        Values that the encoder doesn't know count as not known; numbers far from the source's are read, and doubtful.
-        A field that the target lacks is in neither.
+        `FIELDS_READ_COLUMNS`, a row per field of the source: whether the target knows any value of it, and what is
+        doubtful, empty where nothing is. Values that the encoder doesn't know count as not known; numbers far from
+        the source's are read, and doubtful.
     """
-    readable, wrong = [], {}
-    levels = (encoding.lesion, encoding.patient)
-    for level, name in [(own, name) for own in levels for name in own.fields]:
-        own = rows.reindex(columns=[column for column in level.columns(name) if column in rows]).dropna(how="all")
-        if own.empty:
-            continue
-        readable.append(name)
-        if reason := _difference(level.fields[name], own):
-            wrong[name] = reason
-    return readable, wrong
+    lines = []
+    for level_name, level in (("lesion", encoding.lesion), ("patient", encoding.patient)):
+        for name, field in level.fields.items():
+            columns = [column for column in level.columns(name) if column in rows]
+            own = rows[columns].dropna(how="all")
+            lines.append([name, level_name, not own.empty, "" if own.empty else _difference(field, own)])
+    return pd.DataFrame(lines, columns=FIELDS_READ_COLUMNS)
 
 
-def report_transfer(encoding: Encoding, rows: pd.DataFrame) -> None:
-    """Say on the log what the source's metadata encoders read of a target, and what is doubtful."""
-    readable, wrong = readable_fields(encoding, rows)
-    total = len(encoding.lesion.fields) + len(encoding.patient.fields)
-    logger.info("Of the source's %d fields the target has %d: %s", total, len(readable), ", ".join(readable) or "none")
-    for name, reason in wrong.items():
-        logger.info("  %s: %s", name, reason)
+def log_fields_read(table: pd.DataFrame) -> None:
+    """Say what the source's metadata encoders read of a target, and what is doubtful."""
+    names = table.loc[table["read"], "field"]
+    logger.info("Of the source's %d fields the target has %d: %s", len(table), len(names), ", ".join(names) or "none")
+    for row in table[table["doubt"] != ""].itertuples():
+        logger.warning("  %s: %s", row.field, row.doubt)
 
 
 def _difference(field: NumericEncoding | CategoricalEncoding | CheckboxEncoding, own: pd.DataFrame) -> str:

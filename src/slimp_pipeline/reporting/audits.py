@@ -32,6 +32,22 @@ def retrieval_table(results: pd.DataFrame) -> list[dict[str, Any]]:
     return groups
 
 
+def fields_read_table(table: pd.DataFrame) -> dict[str, Any] | None:
+    """What the source's encoders read of the target's metadata; None where that is everything, without a doubt.
+
+    Returns:
+        total, the names of the fields that are read, and of the doubtful ones field and doubt.
+    """
+    doubtful = table[table["doubt"] != ""]
+    if table["read"].all() and doubtful.empty:
+        return None
+    return {
+        "total": len(table),
+        "names": list(table.loc[table["read"], "field"]),
+        "doubtful": [{"field": row.field, "doubt": row.doubt} for row in doubtful.itertuples()],
+    }
+
+
 def missingness_table(missingness: pd.DataFrame) -> dict[str, Any]:
     """What "is missing" alone tells of the label; fields that are never missing are left out.
 

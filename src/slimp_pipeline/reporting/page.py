@@ -6,7 +6,13 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimp_pipeline.reporting.audits import known_truth_table, missingness_table, retrieval_table, subgroup_tables
+from slimp_pipeline.reporting.audits import (
+    fields_read_table,
+    known_truth_table,
+    missingness_table,
+    retrieval_table,
+    subgroup_tables,
+)
 from slimp_pipeline.reporting.labels import UNLABELLED
 from slimp_pipeline.reporting.shell import embedded, render_template
 from slimp_pipeline.reporting.tables import differences_tables, headline, results_tables
@@ -30,6 +36,7 @@ class Measured:
 
     results: pd.DataFrame
     differences: pd.DataFrame
+    fields_read: pd.DataFrame
     missingness: pd.DataFrame
     subgroups: pd.DataFrame
     known_truth: pd.DataFrame
@@ -75,6 +82,7 @@ def render_page(
         differences=differences_tables(measured.differences),
         num_comparisons=len(measured.differences),
         retrieval=retrieval_table(measured.results),
+        fields_read=fields_read_table(measured.fields_read),
         missingness=missingness_table(measured.missingness),
         subgroups=subgroup_tables(measured.subgroups),
         known_truth=known_truth_table(measured.known_truth),

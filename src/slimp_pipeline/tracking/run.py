@@ -22,8 +22,9 @@ from slimp_pipeline.models.checkpoint import Checkpoint
 METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "pauc_above_80_tpr", "ece")
 
 TABLES = (
-    "results", "differences", "robustness", "missingness", "subgroups", "known_truth", "comparison", "comparison_pairs",
-    "comparison_truths", "borrowed_quality", "borrowed_other_fields", "borrowed_results", "borrowed_worth",
+    "results", "differences", "robustness", "fields_read", "missingness", "subgroups", "known_truth", "comparison",
+    "comparison_pairs", "comparison_truths", "borrowed_quality", "borrowed_other_fields", "borrowed_results",
+    "borrowed_worth",
 )  # fmt: skip
 _NOT_DECIDING = ("comparison", "study", "report", "running_root")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")

@@ -10,7 +10,7 @@ from slimp_pipeline.evaluation import fine_tuning, protocol, retrieval
 from slimp_pipeline.evaluation.embed import chosen_rows, embed_methods, named_encoders
 from slimp_pipeline.evaluation.leaks import check_no_leak, check_pretraining
 from slimp_pipeline.evaluation.measure import measure_all
-from slimp_pipeline.evaluation.transfer import report_transfer
+from slimp_pipeline.evaluation.transfer import fields_read, log_fields_read
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ModelParams, TrainingParams
@@ -33,15 +33,19 @@ def select_rows(
     model: ModelParams,
     training: TrainingParams,
     features: FeatureParams,
-) -> pd.DataFrame:
-    """Rows to evaluate on, with the chosen fields, after checking that neither training saw a test patient."""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows to evaluate on, with the chosen fields, and what the source's encoders read of them.
+
+    Checks before that neither training saw a test patient.
+    """
     rows, chosen = chosen_rows(target, lesions, patients, splits, features), choose_fields(target, lesions, features)
+    read = fields_read(next(iter(encoders.values())).encoding, rows)
     if source.name != target.name:
-        report_transfer(next(iter(encoders.values())).encoding, rows)
+        log_fields_read(read)
     check_pretraining(source, target, training_rows, splits, encoders, model, training, features, chosen)
     if len(adaptation_rows) and not features.leaks:
         check_no_leak(adaptation_rows, splits, same_cohort=True)
-    return rows
+    return rows, read
 
 
 def embed(

@@ -22,7 +22,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     "training_rows", "adaptation_rows", "encoders", "params:model", "params:training",
                     "params:features",
                 ],
-                outputs="evaluation_rows", name="select_evaluation_rows",
+                outputs=["evaluation_rows", "fields_read"], name="select_evaluation_rows",
             ),
             Node(
                 nodes.embed, inputs=["evaluation_rows", "target.image_store", *_ENCODERS, _SETTINGS],

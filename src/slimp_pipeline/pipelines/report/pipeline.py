@@ -30,7 +30,10 @@ _FIGURES = {
 def create_pipeline(**kwargs: Any) -> Pipeline:
     """History, results and figures -> report page."""
     tables = {f"{role}_{key}": f"{role}.{name}" for role in ("source", "target") for key, name in _ROLE_TABLES.items()}
-    names = ("gallery", "training_rows", "history", "results", "differences", "missingness", "subgroups", "known_truth")
+    names = (
+        "gallery", "training_rows", "history", "results", "differences", "fields_read", "missingness", "subgroups",
+        "known_truth",
+    )  # fmt: skip
     return Pipeline(
         [
             Node(draw_training, inputs="history", outputs=["history_figure", "health_figure"], name="draw_training"),
