@@ -151,20 +151,21 @@ def write_leak(tables: Tables) -> list[str]:
     keys = ["features", "method", "protocol", "metric"]
     both = tables["disjoint_results"].merge(tables["results"], on=keys, suffixes=("", "_leaking"))
     both = both[both["protocol"].isin(["linear_probe", "knn", "baseline"]) & (both["metric"] == "balanced_accuracy")]
-    rows = []
+    rows, nearest = [], []
     for row in both.itertuples():
         difference = row.value_leaking - row.value
         low = difference - math.hypot(row.value_leaking - row.ci_low_leaking, row.ci_high - row.value)
         high = difference + math.hypot(row.ci_high_leaking - row.value_leaking, row.value - row.ci_low)
         measured = pd.Series({"difference": difference, "ci_low": low, "ci_high": high})
-        protocol = PROTOCOL_NAMES[row.protocol]
         values = [f"{row.value:.3f}", f"{row.value_leaking:.3f}", signed(measured, "difference")]
-        rows.append([features_name(row.features), method_name(row.method), protocol, *values])
-    header = ["features", "method", "protocol", "patients apart", "patients on both sides", "what the leak adds"]
+        line = [features_name(row.features), method_name(row.method), *values]
+        (nearest if row.protocol == "knn" else rows).append(line)
+    header = ["features", "method", "patients apart", "patients on both sides", "what the leak adds"]
     return [
         "Balanced accuracy where no patient is on both sides of the split, and where some are. The folds differ: the "
-        "differences are unpaired, their intervals those of two independent figures.",
+        "differences are unpaired, their intervals those of two independent figures. Linear probes and baselines:",
         markdown(header, rows),
+        *([folded(PROTOCOL_NAMES["knn"], markdown(header, nearest))] if nearest else []),
     ]
 
 
@@ -302,22 +303,24 @@ def truths(table: dict[str, Any]) -> str:
 def write_comparison(tables: Tables) -> list[str]:
     values, pairs = tables["comparison"], tables.get("comparison_pairs", pd.DataFrame())
     metrics = [metric for metric in COMPARED if metric in set(values["metric"])]
-    rows = []
-    for features, group in values.groupby("features", sort=False):
-        cells = group.set_index(["method", "metric"])
-        first = group[group["metric"] == metrics[0]].sort_values("value", ascending=False)
-        for row in first.itertuples():
+    feature_sets = list(dict.fromkeys(values["features"]))
+    cells = values.set_index(["features", "method", "metric"])
+    first = values[values["metric"] == metrics[0]].sort_values("value", ascending=False)
+    overview, full = [], []
+    for method in in_order(values["method"]):
+        entries = [estimate(cells.loc[name], method, metrics[0]) for name in feature_sets]
+        overview.append([method_name(method), *entries])
+    for features in feature_sets:
+        for row in first[first["features"] == features].itertuples():
+            figures = [estimate(cells.loc[features], row.method, metric) for metric in metrics]
             sd = "" if pd.isna(row.sd_between_runs) else f"{row.sd_between_runs:.3f}"
-            rows.append(
-                [
-                    features_name(features),
-                    method_name(row.method),
-                    row.num_runs,
-                    *(estimate(cells, row.method, m) for m in metrics),
-                    sd,
-                ]
-            )
-    parts = [markdown(["features", "method", "runs", *(METRIC_NAMES[m] for m in metrics), "sd between runs"], rows)]
+            full.append([features_name(features), method_name(row.method), row.num_runs, *figures, sd])
+    header = ["features", "method", "runs", *(METRIC_NAMES[m] for m in metrics), "sd between runs"]
+    parts = [
+        f"{METRIC_NAMES[metrics[0]].capitalize()}, mean over runs:",
+        markdown(["method", *(features_name(name) for name in feature_sets)], overview),
+        folded("All metrics, best first, and how much the runs differ", markdown(header, full)),
+    ]
     if len(pairs):
         own = trained_first(pairs)
         outside = own[own["within_noise"].astype(str) == "False"]
@@ -330,11 +333,11 @@ def write_comparison(tables: Tables) -> list[str]:
             ]
             for row in outside.itertuples()
         ]
-        parts += [
+        title = (
             f"{len(outside)} of {len(own)} paired differences in balanced accuracy (of what was trained: to one "
-            "another, to the initial weights, to the baselines) are outside noise:",
-            markdown(["features", "method", "minus", "difference"], lines),
-        ]
+            "another, to the initial weights, to the baselines) are outside noise"
+        )
+        parts += [folded(title, markdown(["features", "method", "minus", "difference"], lines))]
     return parts
 
 
@@ -407,6 +410,11 @@ def signed(row: pd.Series, value: str) -> str:
 def markdown(header: list[str], rows: list[list[object]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines)
+
+
+def folded(title: str, table: str) -> str:
+    """A long table that opens by a click."""
+    return f'<details markdown="1">\n<summary>{title}</summary>\n\n{table}\n\n</details>'
 
 
 def main() -> None:
