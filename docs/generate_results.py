@@ -28,7 +28,6 @@ from slimp_pipeline.reporting.labels import (
     features_name,
     in_order,
     method_name,
-    verdict,
 )
 
 RUNS, PAGE, INTRODUCTION = (Path(__file__).parent / name for name in ("runs", "results.md", "results_introduction.md"))
@@ -81,29 +80,25 @@ def render() -> str:
         runs += [facts["note"]] if facts["note"] else []
         for section in facts["sections"]:
             runs += SECTIONS[section][1](tables)
-        brief += [[facts["title"], *line] for line in in_brief(tables)]
-    header = ["run", "features", "method", "minus", "difference in balanced accuracy", ""]
-    return "\n\n".join([INTRODUCTION.read_text().rstrip(), markdown(header, brief), *runs]) + "\n"
+        lines = in_brief(tables)
+        brief += [[facts["title"] if line is lines[0] else "", *line] for line in lines]
+    title = "In brief: differences in balanced accuracy on image features alone (bold: outside noise):"
+    overview = [title, markdown(["run", "method", "minus", "difference"], brief)]
+    return "\n\n".join([INTRODUCTION.read_text().rstrip(), *overview, *runs]) + "\n"
 
 
 def in_brief(tables: Tables) -> list[list[object]]:
-    """The differences that a run is about."""
+    """The differences on images that a run is about."""
     if "comparison_pairs" in tables:
         own = trained_first(tables["comparison_pairs"])
-        own = own[(own["features"] == "image") & own["reference"].isin([*STARTS[:1], "flat", "simclr"])]
+        own = own[own["reference"].isin([*STARTS[:1], "flat", "simclr"])]
     elif "differences" in tables:
         own = leading_differences(tables["differences"], BRIEF)
     else:
         return []
     return [
-        [
-            features_name(row.features),
-            method_name(row.method),
-            method_name(row.reference),
-            f"{row.difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]",
-            verdict(row.ci_low, row.ci_high),
-        ]
-        for row in own.itertuples()
+        [method_name(row.method), method_name(row.reference), signed(pd.Series(row._asdict()), "difference")]
+        for row in own[own["features"] == "image"].itertuples()
     ]
 
 
