@@ -295,6 +295,15 @@ def test_versions_that_are_not_there_are_refused_by_name(runs):
         compare({})
 
 
+def test_runs_of_different_objectives_in_one_group_are_refused(runs):
+    groups = {"ours": ["slimp-0", "flat-1"], "theirs": ["flat-0"]}
+    with pytest.raises(ValueError, match=r"comparison\.groups: ours holds slimp-0 \(slimp\) and flat-1 \(flat\)"):
+        compare(runs, groups)
+    both = pd.concat([runs["slimp-2"], predicted("slimp_adapted", 3)])
+    with pytest.raises(ValueError, match=r"slimp-0 \(slimp\) and slimp-2 \(slimp, slimp_adapted\)"):
+        compare({**runs, "slimp-2": both}, {"ours": ["slimp-0", "slimp-1", "slimp-2"]})
+
+
 def truths(method, value):
     """A table of known truth: the method's R2, and that of what it started from."""
     lines = [

@@ -52,7 +52,8 @@ def compare_runs(
             linear probe and every baseline), on the same resamples of patients and of seeds.
 
     Raises:
-        ValueError: If a version isn't there, or runs were evaluated on other images, patients, folds or labels.
+        ValueError: If a version isn't there, runs were evaluated on other images, patients, folds or labels, or the
+            runs of a group were pre-trained by different objectives.
     """
     loaded = _load(versions, groups, cohort)
     gathered: dict[Key, dict[int, list[dict[str, np.ndarray]]]] = {}
@@ -116,6 +117,7 @@ def _load(
         )
     loaded: list[tuple[str, int, pd.DataFrame]] = []
     expected: tuple[str, pd.DataFrame] | None = None
+    first_of: dict[str, tuple[str, str]] = {}  # label -> its first version and what that pre-trained
     for label, position, version in runs:
         predictions = versions[version]()
         tested = predictions[["image_id", "patient_id", "draw", "label"]].drop_duplicates()
@@ -129,6 +131,13 @@ def _load(
                 "they can't be compared. Evaluate both with the same features.seed, num_folds and split_file."
             )
         expected = expected or (version, tested)
+        trained = ", ".join(sorted(filter(is_pretrained, predictions["method"].unique()))) or "none"
+        first, first_trained = first_of.setdefault(label, (version, trained))
+        if trained != first_trained:
+            raise ValueError(
+                f"comparison.groups: {label} holds {first} ({first_trained}) and {version} ({trained}), but the runs "
+                "of a group differ by seed alone: give each objective a group of its own."
+            )
         loaded.append((label, position, predictions))
     return loaded
 
