@@ -399,7 +399,8 @@ def plain(row: pd.Series) -> str:
 
 def signed(row: pd.Series, value: str) -> str:
     text = f"{row[value]:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
-    return text if row["ci_low"] <= 0 <= row["ci_high"] else f"**{text}**"
+    within_noise = row.get("within_noise", row["ci_low"] <= 0 <= row["ci_high"])  # judged before figures were rounded
+    return text if within_noise else f"**{text}**"
 
 
 def markdown(header: list[str], rows: list[list[object]]) -> str:
