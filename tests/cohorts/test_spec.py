@@ -91,9 +91,10 @@ def test_hiba_groups_diagnoses_as_the_archive_does(shipped_spec: Callable[[str],
         assert set(names) <= known
 
 
-def test_hiba_categories_are_those_of_the_archive(shipped_spec: Callable[[str], CohortSpec]) -> None:
+@pytest.mark.parametrize("cohort", ["hiba", "pad_ufes_20"])
+def test_skin_types_are_named_as_in_the_archive(cohort: str, shipped_spec: Callable[[str], CohortSpec]) -> None:
     skin_types = pytest.importorskip("isic_metadata.fields").FitzpatrickSkinType
-    assert shipped_spec("hiba").fields["fitzpatrick"].categories == [t.value for t in skin_types]
+    assert shipped_spec(cohort).fields["fitzpatrick"].categories == [t.value for t in skin_types]
 
 
 def test_a_field_that_reads_a_leaking_column_is_refused_with_the_reason(make_spec: Callable[..., CohortSpec]) -> None:
