@@ -48,6 +48,11 @@ def test_methods_stand_by_value_with_interval_and_deviation(compared):
     ) in table
 
 
+def test_methods_of_a_run_have_their_names_before_that_of_the_run(compared):
+    text = rendered(*compared({"slimp (v1)": 0.7, "metadata_linear (v1)": 0.6, "mine_own (v2)": 0.5}))
+    assert list(square(text)) == ["SLIMP (v1)", "metadata, linear (v1)", "mine own (v2)"]
+
+
 def test_the_square_of_differences_is_row_minus_column_and_turned_round_in_its_other_half(compared):
     cells = square(rendered(*compared(THREE)))
     assert list(cells) == ["SLIMP", "initial weights", "flat contrast"]

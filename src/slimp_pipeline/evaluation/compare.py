@@ -42,7 +42,8 @@ def compare_runs(
         cohort: The target cohort that all of them were evaluated on.
         versions: Version -> a function that loads its predictions.
         groups: Label -> versions of its runs, seeds in the same order in every group. Empty: every version stands for
-            itself, its methods named with it, as far as they were tested on what the newest was tested on.
+            itself, its methods named with it if there are several, as far as they were tested on what the newest was
+            tested on.
         settings: Resamples, confidence, seed.
 
     Returns:
@@ -56,12 +57,13 @@ def compare_runs(
             runs of a group were pre-trained by different objectives.
     """
     loaded = _load(versions, groups, cohort)
+    name = _naming(groups, len(loaded))
     gathered: dict[Key, dict[int, list[dict[str, np.ndarray]]]] = {}
     for label, position, predictions in loaded:
         chosen = predictions[predictions["protocol"].isin(_COMPARED)]
         _, averaged = measure(cohort, chosen, settings)
         for key, values in averaged.items():
-            named = key._replace(method=_labelled(key.method, label, one_by_one=not groups))
+            named = key._replace(method=name(key.method, label))
             gathered.setdefault(named, {}).setdefault(position, []).append(values)
     over_runs = {key: _stack(by_position) for key, by_position in gathered.items()}
     if not over_runs:
@@ -88,13 +90,11 @@ def compare_truths(versions: Mapping[str, Load], groups: Mapping[str, list[str]]
     Returns:
         `TRUTH_COMPARISON_COLUMNS`: mean, lowest and highest of a group's runs.
     """
-    chosen = groups or {version: [version] for version in versions}
-    runs = [(label, versions[name]()) for label, names in chosen.items() for name in names if name in versions]
-    tables = [
-        table.assign(method=[_labelled(method, label, one_by_one=not groups) for method in table["method"]])
-        for label, table in runs
-        if len(table)
-    ]
+    chosen = _or_one_by_one(groups, versions)
+    runs = [(label, versions[run]()) for label, own in chosen.items() for run in own if run in versions]
+    known = [(label, table) for label, table in runs if len(table)]
+    name = _naming(groups, len(known))
+    tables = [table.assign(method=[name(method, label) for method in table["method"]]) for label, table in known]
     if not tables:
         return pd.DataFrame(columns=TRUTH_COMPARISON_COLUMNS)
     values = pd.concat(tables).groupby(TRUTH_COMPARISON_COLUMNS[:4], sort=False)["value"]
@@ -108,7 +108,7 @@ def _load(
     """Label, position in its group, and predictions of every run, after checking that they go together."""
     if not versions:
         raise ValueError(f"there are no predictions on {cohort} yet. Run `kedro run --pipeline=evaluate` first.")
-    chosen = groups or {version: [version] for version in reversed(list(versions))}
+    chosen = _or_one_by_one(groups, versions)
     runs = [(label, position, version) for label, names in chosen.items() for position, version in enumerate(names)]
     if absent := sorted({version for _, _, version in runs} - set(versions)):
         raise ValueError(
@@ -142,9 +142,20 @@ def _load(
     return loaded
 
 
-def _labelled(method: str, label: str, *, one_by_one: bool) -> str:
-    if one_by_one:  # runs of other settings have baselines of their own
-        return f"{method}, {label}"
+def _or_one_by_one(groups: Mapping[str, list[str]], versions: Mapping[str, Load]) -> Mapping[str, list[str]]:
+    """The groups asked for, or each version as a group of its own, the newest first."""
+    return groups or {version: [version] for version in reversed(list(versions))}
+
+
+def _naming(groups: Mapping[str, list[str]], num_runs: int) -> Callable[[str, str], str]:
+    """What a method of a run is called, by method and label of the run."""
+    if groups:
+        return _by_group
+    # Runs of other settings have baselines of their own.
+    return (lambda method, label: f"{method} ({label})") if num_runs > 1 else (lambda method, label: method)
+
+
+def _by_group(method: str, label: str) -> str:
     if not is_pretrained(method):
         return method
     return f"{label}, adapted" if method.endswith(ADAPTED) else label

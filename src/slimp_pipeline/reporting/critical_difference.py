@@ -14,7 +14,7 @@ from slimp_pipeline.reporting.figures import laid_out
 from slimp_pipeline.reporting.labels import COLOURS, method_name
 
 _WRAP_CHARACTERS = 18  # longer names would leave a phone no room for the values
-_FRAME_PX, _ROW_PX = 150, 44
+_FRAME_PX, _GAP_PX, _LINE_PX = 150, 14, 14
 _BARS_SHARE = 0.16  # of the width, to the right of the values
 _MIN_LANES = 5  # so that few bars stand close together
 
@@ -42,12 +42,14 @@ def critical_difference_figure(values: pd.DataFrame, pairs: pd.DataFrame, metric
         figure.add_trace(_bars(bars, names))
     subtitle = "bars join methods that don't differ outside noise" if names else "no method could be measured"
     laid_out(figure, metric_name[:1].upper() + metric_name[1:], subtitle, metric_name, "")
-    ticks = ["<br>".join(html.escape(line) for line in textwrap.wrap(name, _WRAP_CHARACTERS)) for name in names]
+    wrapped = [textwrap.wrap(name, _WRAP_CHARACTERS) for name in names]
+    ticks = ["<br>".join(html.escape(line) for line in lines) for lines in wrapped]
+    row_px = _GAP_PX + _LINE_PX * max([2, *(len(lines) for lines in wrapped)])
     figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=ticks, range=[len(names) - 0.5, -0.5], zeroline=False
     )
     figure.update_layout(
-        height=_FRAME_PX + _ROW_PX * max(len(names), 2),
+        height=_FRAME_PX + row_px * max(len(names), 2),
         xaxis={"domain": [0, 1 - _BARS_SHARE], "zeroline": False, "nticks": 6},
         xaxis2={
             "domain": [1 - _BARS_SHARE + 0.02, 1],

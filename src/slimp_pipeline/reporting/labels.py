@@ -63,8 +63,9 @@ def verdict(low: float, high: float) -> str:
 
 
 def method_name(method: str) -> str:
-    """Name of a method; one without a name of its own keeps its identifier."""
-    return METHOD_NAMES.get(method, method.replace("_", " "))
+    """Name of a method, of one run if that stands behind it; one without a name of its own keeps its identifier."""
+    method, bracket, run = method.partition(" (")
+    return METHOD_NAMES.get(method, method.replace("_", " ")) + bracket + run
 
 
 def features_name(features: str) -> str:
