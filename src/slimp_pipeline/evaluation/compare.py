@@ -42,8 +42,8 @@ def compare_runs(
         cohort: The target cohort that all of them were evaluated on.
         versions: Version -> a function that loads its predictions.
         groups: Label -> versions of its runs, seeds in the same order in every group. Empty: every version stands for
-            itself, its methods named with it if there are several, as far as they were tested on what the newest was
-            tested on.
+            itself, as far as it was tested on what the newest was tested on. If there are several, methods are named
+            with theirs, but for baselines whose values are the same in all.
         settings: Resamples, confidence, seed.
 
     Returns:
@@ -56,14 +56,16 @@ def compare_runs(
         ValueError: If a version isn't there, runs were evaluated on other images, patients, folds or labels, or the
             runs of a group were pre-trained by different objectives.
     """
-    loaded = _load(versions, groups, cohort)
-    name = _naming(groups, len(loaded))
+    measured = [
+        (label, position, measure(cohort, predictions[predictions["protocol"].isin(_COMPARED)], settings)[1])
+        for label, position, predictions in _load(versions, groups, cohort)
+    ]
+    alike = set() if groups else _alike([averaged for _, _, averaged in measured])
+    name = _naming(groups, len(measured))
     gathered: dict[Key, dict[int, list[dict[str, np.ndarray]]]] = {}
-    for label, position, predictions in loaded:
-        chosen = predictions[predictions["protocol"].isin(_COMPARED)]
-        _, averaged = measure(cohort, chosen, settings)
+    for label, position, averaged in measured:
         for key, values in averaged.items():
-            named = key._replace(method=name(key.method, label))
+            named = key if key in alike else key._replace(method=name(key.method, label))
             gathered.setdefault(named, {}).setdefault(position, []).append(values)
     over_runs = {key: _stack(by_position) for key, by_position in gathered.items()}
     if not over_runs:
@@ -145,6 +147,22 @@ def _load(
 def _or_one_by_one(groups: Mapping[str, list[str]], versions: Mapping[str, Load]) -> Mapping[str, list[str]]:
     """The groups asked for, or each version as a group of its own, the newest first."""
     return groups or {version: [version] for version in reversed(list(versions))}
+
+
+def _alike(runs: list[dict[Key, dict[str, np.ndarray]]]) -> set[Key]:
+    """Baselines and starts of training that have the same values in all runs: they stand for one."""
+    first, *others = runs
+    return {
+        key
+        for key, values in first.items()
+        if not is_pretrained(key.method) and all(key in other and _same(values, other[key]) for other in others)
+    }
+
+
+def _same(values: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> bool:
+    return values.keys() == others.keys() and all(
+        np.array_equal(values[metric], others[metric], equal_nan=True) for metric in values
+    )
 
 
 def _naming(groups: Mapping[str, list[str]], num_runs: int) -> Callable[[str, str], str]:

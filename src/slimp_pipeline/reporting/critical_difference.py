@@ -5,6 +5,7 @@ Source:
 """
 
 import html
+import re
 import textwrap
 
 import pandas as pd
@@ -14,6 +15,7 @@ from slimp_pipeline.reporting.figures import laid_out
 from slimp_pipeline.reporting.labels import COLOURS, method_name
 
 _WRAP_CHARACTERS = 18  # longer names would leave a phone no room for the values
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)T(?=\d)")  # of a run's version, which is too long for a line
 _FRAME_PX, _GAP_PX, _LINE_PX = 150, 14, 14
 _BARS_SHARE = 0.16  # of the width, to the right of the values
 _MIN_LANES = 5  # so that few bars stand close together
@@ -42,7 +44,8 @@ def critical_difference_figure(values: pd.DataFrame, pairs: pd.DataFrame, metric
         figure.add_trace(_bars(bars, names))
     subtitle = "bars join methods that don't differ outside noise" if names else "no method could be measured"
     laid_out(figure, metric_name[:1].upper() + metric_name[1:], subtitle, metric_name, "")
-    wrapped = [textwrap.wrap(name, _WRAP_CHARACTERS) for name in names]
+    dates_apart = [_DATE.sub(r"\1 ", name) for name in names]
+    wrapped = [textwrap.wrap(name, _WRAP_CHARACTERS, break_on_hyphens=False) for name in dates_apart]
     ticks = ["<br>".join(html.escape(line) for line in lines) for lines in wrapped]
     row_px = _GAP_PX + _LINE_PX * max([2, *(len(lines) for lines in wrapped)])
     figure.update_yaxes(

@@ -43,9 +43,10 @@ def comparison_lines(values: pd.DataFrame, pairs: pd.DataFrame, metric: str = "b
         (values["metric"] == metric) & (values["features"] == "image") & (values["protocol"] == "linear_probe")
     ]
     lines = [f"{values['cohort'].iloc[0]}: {metric.replace('_', ' ')} of a linear probe on images, mean over runs"]
+    width = max(map(len, image["method"]), default=0)
     for row in image.sort_values("value", ascending=False).itertuples():
         runs = f"{row.num_runs} runs" if row.num_runs > 1 else "1 run"
-        lines.append(f"  {row.method:<20} {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}] {runs}")
+        lines.append(f"  {row.method:<{width}} {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}] {runs}")
     outside = pairs[~pairs["within_noise"] & (pairs["metric"] == metric)]
     total = int((pairs["metric"] == metric).sum())
     lines.append(f"  {len(outside)} of {total} paired differences in {metric.replace('_', ' ')} are outside noise")
