@@ -1,13 +1,16 @@
 """Figures carry the numbers of their tables."""
 
 import html
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from slimp_pipeline.parameters import Objective
 from slimp_pipeline.reporting import figures
+from slimp_pipeline.reporting.labels import method_colour, method_name
 
 NAMES = ["SLIMP", "initial weights", "random init", "metadata, linear"]
 
@@ -59,3 +62,12 @@ def test_the_confusion_matrix_counts_the_predictions(predictions):
 
 def test_the_map_shows_every_labelled_image_by_class(drawn):
     assert [len(trace.x) for trace in drawn["embedding_map"].data] == [20, 20]
+
+
+@pytest.mark.parametrize("objective", get_args(Objective))
+def test_encoders_on_one_page_have_names_and_colours_of_their_own(objective):
+    starts = ["initial_weights", "random_init"]
+    methods = [objective, f"{objective}_adapted", *starts, *(f"{start}_adapted" for start in starts), "supervised"]
+    assert len({method_colour(method) for method in methods}) == len(methods)
+    assert len({method_name(method) for method in methods}) == len(methods)
+    assert method_name(f"{objective}_adapted") == f"{method_name(objective)}, adapted"

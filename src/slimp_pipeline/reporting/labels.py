@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable
 
-METHOD_NAMES = {
+_PRETRAINED = {
     "slimp": "SLIMP",
-    "slimp_adapted": "SLIMP, adapted",
     "slimp_paper": "SLIMP, paper form",
     "flat": "flat contrast",
     "inner_only": "inner level only",
     "outer_only": "outer level only",
     "simclr": "SimCLR",
+}
+_ADAPTED = {f"{method}_adapted": f"{name}, adapted" for method, name in _PRETRAINED.items()}
+METHOD_NAMES = {
+    **_PRETRAINED,
+    **_ADAPTED,
     "initial_weights": "initial weights",
     "random_init": "random init",
     "initial_weights_adapted": "initial weights, the target's fields",
@@ -50,10 +54,19 @@ PROTOCOL_NAMES = {
 UNLABELLED = "unlabelled"
 # Okabe-Ito: told apart by colour-blind readers.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
+# A page has one pre-trained method. Baselines share colours with encoders: they have a symbol of their own.
 _METHOD_COLOURS = {
-    name: COLOURS[index % len(COLOURS)]
-    for index, name in enumerate(["slimp", "initial_weights", "random_init", "metadata_linear", *METHOD_NAMES])
-    if index < 4 or name not in ("slimp", "initial_weights", "random_init", "metadata_linear")
+    **dict.fromkeys(_PRETRAINED, COLOURS[0]),
+    **dict.fromkeys(_ADAPTED, COLOURS[5]),
+    "initial_weights": COLOURS[1],
+    "random_init": COLOURS[2],
+    "initial_weights_adapted": COLOURS[4],
+    "random_init_adapted": COLOURS[6],
+    "supervised": COLOURS[7],
+    "metadata_linear": COLOURS[3],
+    "metadata_gbdt": COLOURS[0],
+    "ugly_duckling_gbdt": COLOURS[1],
+    "fused_gbdt": COLOURS[2],
 }
 
 
