@@ -1,6 +1,7 @@
 """The console: errors that a person can act on are shown without a traceback."""
 
 import os
+import re
 import sys
 from types import TracebackType
 
@@ -38,5 +39,10 @@ def _in_words(error: BaseException) -> str:
         return (
             f"{str(error).splitlines()[0]}: there is no such cohort. Each cohort has a YAML file in "
             "conf/base/parameters/cohorts; its top-level key is the cohort's name."
+        )
+    if isinstance(error, ParameterValidationError):  # in the words of pydantic
+        lines = [line for line in str(error).splitlines() if "errors.pydantic.dev" not in line]
+        return re.sub(r" Failed to instantiate .*", "", "\n".join(lines)).replace(
+            "Extra inputs are not permitted", "there is no such parameter"
         )
     return str(error)

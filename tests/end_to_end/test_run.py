@@ -153,6 +153,14 @@ def test_an_unknown_cohort_is_named_with_the_place_where_cohorts_are_described(f
     assert "nevus_land" in done.stderr and "conf/base/parameters/cohorts" in done.stderr
 
 
+def test_a_wrong_setting_and_an_unknown_one_are_said_once_and_plainly(fresh):
+    done = fresh.kedro("run", "--pipeline=ingest", "--params=training.loss.objective=slimpp,training.loss.objektive=3")
+    assert done.returncode != 0 and not done.stdout.strip()
+    assert "Parameter 'training':\nloss.objective\n  Input should be 'slimp', 'slimp_paper', 'flat'" in done.stderr
+    assert "loss.objektive\n  there is no such parameter" in done.stderr
+    assert "Traceback" not in done.stderr and "TrainingParams" not in done.stderr and "https://" not in done.stderr
+
+
 def test_an_unknown_environment_is_named_with_those_there_are(fresh):
     with pytest.raises(Exception, match=r"no environment 'nope'\. Known in conf/: .*pad_ufes_20, .*slice3d"):
         fresh.run("ingest", env="nope")
@@ -189,8 +197,9 @@ def test_cross_fitting_trains_once_per_fold_and_never_on_its_test_patients(fresh
     # Encoders of other folds are refused, not used.
     with pytest.raises(ValueError, match="were in its pre-training"):
         fresh.run("evaluate", **roles, features={"seed": 9}, training={"num_epochs": 1})
-    with pytest.raises(ValueError, match=r"other settings \(training\.num_epochs 1, now 2\)"):
-        fresh.run("evaluate", **roles)
+    for pipeline in ("adapt", "evaluate"):
+        with pytest.raises(ValueError, match=r"other settings \(training\.num_epochs 1, now 2\)"):
+            fresh.run(pipeline, **roles)
 
 
 def kill_once_there_is(project, pattern: str) -> None:

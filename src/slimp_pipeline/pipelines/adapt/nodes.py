@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.evaluation.leaks import check_encoders
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
-from slimp_pipeline.parameters import AdaptationParams, FeatureParams, TrainingParams
+from slimp_pipeline.parameters import AdaptationParams, FeatureParams, ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.tables.missing import choose_fields
 from slimp_pipeline.training.adapt import adapt_partitions, why_not_adapted
@@ -24,11 +25,18 @@ def select_adaptation_rows(
     target: CohortSpec,
     lesions: pd.DataFrame,
     splits: pd.DataFrame,
+    training_rows: pd.DataFrame,
     encoders: dict[str, Checkpoint],
     adaptation: AdaptationParams,
+    model: ModelParams,
+    training: TrainingParams,
     features: FeatureParams,
 ) -> pd.DataFrame:
-    """Training rows of each of the target's partitions; none where there is nothing to adapt, or adapt to."""
+    """Training rows of each of the target's partitions; none where there is nothing to adapt, or adapt to.
+
+    Checks before that the encoders are those asked for.
+    """
+    check_encoders(training_rows, encoders, model, training)
     rows = training_partitions(splits, cross_fitted=True)
     adaptation_rows = pd.concat([frame.assign(partition=name) for name, frame in rows.items()], ignore_index=True)
     levels = {str(field.level) for field in choose_fields(target, lesions, features).values()}
