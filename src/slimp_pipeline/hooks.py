@@ -111,14 +111,16 @@ class ConsoleHooks:
         if "extrapolation_page" in written:
             lines = ["", *extrapolation_lines(catalog.load("borrowed_quality"), catalog.load("borrowed_worth"))]
             logger.info("\n".join([*lines, f"Page:     {_path(catalog, 'extrapolation_page')}"]))
-        if "results" not in written:
+        places = [
+            f"{title + ':':<10}{_path(catalog, name)}"
+            for title, name in (("Report", "report_page"), ("Results", "results"), ("Encoders", "encoders"))
+            if name in written
+        ]
+        if not places:
             return
-        lines = ["", *summary_lines(catalog.load("results"), catalog.load("differences"))]
-        for title, name in (("Report", "report_page"), ("Results", "results"), ("Encoders", "encoders")):
-            if name in written:
-                lines.append(f"{title + ':':<10}{_path(catalog, name)}")
-        lines += ["Runs:     mlflow ui --backend-store-uri sqlite:///mlflow.db", "Pipeline: kedro viz run"]
-        logger.info("\n".join(lines))
+        found = summary_lines(catalog.load("results"), catalog.load("differences")) if "results" in written else []
+        hints = ["Runs:     mlflow ui --backend-store-uri sqlite:///mlflow.db", "Pipeline: kedro viz run"]
+        logger.info("\n".join(["", *found, *places, *hints]))
 
 
 def _written(pipeline: Pipeline) -> set[str]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.extrapolation import run
 from slimp_pipeline.parameters import EvaluationParams, ExtrapolationParams, ProbeParams
+from slimp_pipeline.tables.encoding import Encoding, LevelEncoding, NumericEncoding
 from slimp_pipeline.tables.splits import partition, partition_names
 
 FIELDS = {
@@ -272,9 +273,8 @@ def clinic(monkeypatch):
 
 def prove(clinic, borrowed, partitions=("all",)):
     rows, splits, image_ND = clinic
-    encoders = {
-        name: SimpleNamespace(facts={}, loss=SimpleNamespace(objective="slimp"), seen=[]) for name in partitions
-    }
+    facts = {"facts": {}, "loss": SimpleNamespace(objective="slimp"), "encoding": ENCODING}
+    encoders = {name: SimpleNamespace(**facts, seen=[]) for name in partitions}
     images = dict.fromkeys(partitions, image_ND)
     return *run.worth(rows, splits, borrowed, images, encoders, {}, "clinic", SETTINGS), encoders
 
@@ -283,6 +283,12 @@ def loan(rows, **changes):
     return rows[["image_id", "depth_mm", "age_years"]].assign(partition="all", **changes)
 
 
+NUMBER = NumericEncoding(mean=0, std=1, minimum=None, maximum=None)
+ENCODING = Encoding(
+    lesion=LevelEncoding(fields={"depth_mm": NUMBER}),
+    patient=LevelEncoding(fields={"age_years": NUMBER}),
+    num_patients=9,
+)
 IMAGES, OWN = "images alone", "images and the target's own metadata"
 
 
@@ -317,6 +323,17 @@ def test_differences_are_those_of_the_results(clinic):
         ours = shown["slimp_extrapolated", "image+lesion+patient", row.metric]
         assert row.difference == pytest.approx(ours - shown["slimp", features, row.metric], abs=1e-12)
         assert row.ci_low <= row.difference <= row.ci_high
+
+
+def test_a_target_without_a_field_of_the_encoder_has_no_metadata_of_its_own_to_compare_with(clinic):
+    rows, splits, image_ND = clinic
+    bare = rows.assign(depth_mm=np.nan).drop(columns="age_years")
+    results, worth, encoders = prove((bare, splits, image_ND), loan(rows))
+    assert set(worth["reference"]) == {IMAGES}
+    places = set(zip(results["method"], results["features"], strict=True))
+    assert places == {("slimp", "image"), ("slimp_extrapolated", "image+lesion+patient")}
+    (lent,) = encoders["all"].seen
+    np.testing.assert_allclose(lent["depth_mm"], rows["depth_mm"])
 
 
 def test_each_partition_is_given_what_it_borrowed_itself(clinic):

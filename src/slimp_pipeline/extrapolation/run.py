@@ -12,6 +12,7 @@ from slimp_pipeline.evaluation.embed import embed_images, named_encoders
 from slimp_pipeline.evaluation.measure import measure
 from slimp_pipeline.evaluation.protocol import predict
 from slimp_pipeline.evaluation.records import EXTRAPOLATED, Key
+from slimp_pipeline.evaluation.transfer import fields_read
 from slimp_pipeline.extrapolation.lend import NEAREST_ROW, borrow
 from slimp_pipeline.extrapolation.neighbours import nearest, shared_keys
 from slimp_pipeline.images.store import ImageStore
@@ -125,19 +126,21 @@ def worth(
     cohort: str,
     settings: EvaluationParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Probe images with borrowed metadata beside images alone, and beside the target's own metadata.
+    """Probe images with borrowed metadata beside images alone, and beside the target's own metadata if it has any.
 
     Returns:
         results, as `measure.measure` returns them: the method with the suffix `_extrapolated` has borrowed metadata;
         and `WORTH_COLUMNS`: paired differences of borrowed metadata to images alone and to the target's own.
     """
+    has_own = bool(fields_read(next(iter(encoders.values())).encoding, target_rows)["read"].any())
     (method,) = named_encoders(encoders)
     device = pick_device(settings.device)
     embeddings = {}
     for name, checkpoint in encoders.items():
-        encoder, own = PretrainedSLIMP(checkpoint, device), borrowed[borrowed["partition"] == name]
-        own = target_rows[["image_id"]].merge(own, on="image_id", how="left")
-        for suffix, frame in (("", target_rows), (EXTRAPOLATED, own)):
+        encoder, lent = PretrainedSLIMP(checkpoint, device), borrowed[borrowed["partition"] == name]
+        lent = target_rows[["image_id"]].merge(lent, on="image_id", how="left")
+        embeddings[f"{method}.{name}.image"] = image_embeddings[name]
+        for suffix, frame in (({"": target_rows} if has_own else {}) | {EXTRAPOLATED: lent}).items():
             embeddings[f"{method}{suffix}.{name}.image"] = image_embeddings[name]
             embeddings[f"{method}{suffix}.{name}.lesion"] = encoder.encode_metadata(frame)
             embeddings[f"{method}{suffix}.{name}.patient"] = encoder.encode_patients(frame)
@@ -149,7 +152,9 @@ def worth(
     ours = Key(method + EXTRAPOLATED, _ALL_FEATURES, "linear_probe")
     rows = []
     for title, reference in (("images alone", "image"), ("images and the target's own metadata", _ALL_FEATURES)):
-        other = averaged[Key(method, reference, "linear_probe")]
+        other = averaged.get(Key(method, reference, "linear_probe"))
+        if other is None:
+            continue
         for metric, value_R in averaged[ours].items():
             difference = estimate(value_R - other[metric], settings.confidence)
             rows.append([cohort, "images and borrowed metadata", title, metric, *difference])
