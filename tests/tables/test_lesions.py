@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimp_pipeline.cohorts.reader import QUARANTINE_COLUMNS
-from slimp_pipeline.tables.lesions import field_columns, fingerprint, lesions_schema, link_images
+from slimp_pipeline.tables.lesions import counted, field_columns, fingerprint, lesions_schema, link_images
 
 
 def store_table(image_ids, refused=None) -> pd.DataFrame:
@@ -64,6 +64,13 @@ def test_the_manifest_counts_everything(spec, rows):
     assert manifest["quarantine_reasons"] == {"(image): the file is empty": 1, "age: bad": 3}
     assert (manifest["cohort"], manifest["licence"]) == ("clinic", "CC0-1.0")
     assert manifest["fingerprint"] == fingerprint(lesions, images)
+    assert counted(manifest).splitlines() == [
+        "clinic: 6 rows, 2 with an image, of 2 patients; 3 quarantined",
+        "  3 x age: bad",
+        "  1 x (image): the file is empty",
+    ]
+    many = manifest | {"quarantine_reasons": {f"age: {n}": 1 for n in range(7)}}
+    assert counted(many).splitlines()[-1] == "  and 2 other reasons: see quarantine.csv"
 
 
 def test_a_row_whose_image_was_refused_goes_to_quarantine_with_the_reason(spec, rows):

@@ -9,6 +9,7 @@ import pandera.pandas as pa
 from slimp_pipeline.cohorts.reader import QUARANTINE_COLUMNS
 from slimp_pipeline.cohorts.spec import CohortSpec
 
+_NUM_REASONS_SAID = 5  # all stand in the quarantine table
 ID_COLUMNS = ["image_id", "lesion_id", "patient_id", "patient_known", "diagnosis", "malignant"]
 
 
@@ -103,7 +104,7 @@ def _require_few_broken(
     spec: CohortSpec, quarantine: pd.DataFrame, num_rows: int, num_broken: int, max_share: float
 ) -> None:
     if num_rows == 0 or num_broken == num_rows or num_broken > max_share * num_rows:
-        reasons = quarantine.groupby(["column", "reason"]).size().sort_values(ascending=False).head(5)
+        reasons = quarantine.groupby(["column", "reason"]).size().sort_values(ascending=False).head(_NUM_REASONS_SAID)
         listed = "\n".join(f"  {count} x {column}: {why}" for (column, why), count in reasons.items())
         example = quarantine.iloc[0].to_dict() if len(quarantine) else {}
         raise ValueError(
@@ -145,6 +146,19 @@ def _manifest(
             for (column, reason), count in quarantine.groupby(["column", "reason"]).size().items()
         },
     }
+
+
+def counted(manifest: dict[str, Any]) -> str:
+    """What a manifest counts, in a line; and in further lines what was set aside, and why."""
+    lines = [
+        f"{manifest['cohort']}: {manifest['num_rows']:,} rows, {manifest['num_rows_with_image']:,} with an image, of "
+        f"{manifest['num_patients_with_image']:,} patients; {manifest['num_rows_quarantined']:,} quarantined"
+    ]
+    reasons = sorted(manifest["quarantine_reasons"].items(), key=lambda item: -item[1])
+    lines += [f"  {count:,} x {reason}" for reason, count in reasons[:_NUM_REASONS_SAID]]
+    if len(reasons) > _NUM_REASONS_SAID:
+        lines.append(f"  and {len(reasons) - _NUM_REASONS_SAID} other reasons: see quarantine.csv")
+    return "\n".join(lines)
 
 
 def fingerprint(lesions: pd.DataFrame, images: pd.DataFrame) -> str:

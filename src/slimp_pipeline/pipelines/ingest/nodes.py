@@ -1,5 +1,6 @@
 """Raw files to lesions."""
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from slimp_pipeline.images.contact_sheet import cohort_sheet
 from slimp_pipeline.images.store import ImageStore, Packing, pack, packing_key
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.tables import lesions as lesions_table
+
+logger = logging.getLogger(__name__)
 
 
 def read_lesions(cohort: CohortSpec, raw_files: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -37,7 +40,7 @@ def link_images(
     """Link rows to packed images, validate, and count everything."""
     listed = set(rows["image_id"]) | set(row_quarantine["image_id"])
     images = raw_files[raw_files["role"] == "image"]
-    return lesions_table.link_images(
+    lesions, quarantine, manifest = lesions_table.link_images(
         cohort,
         rows,
         row_quarantine,
@@ -45,6 +48,8 @@ def link_images(
         int((~images["image_id"].isin(listed)).sum()),
         settings.max_quarantined_share,
     )
+    logger.info(lesions_table.counted(manifest))
+    return lesions, quarantine, manifest
 
 
 def draw_contact_sheet(lesions: pd.DataFrame, image_store: ImageStore) -> Image.Image:
