@@ -119,10 +119,12 @@ def _check(
             f"query and reference embeddings have shapes {query_QD.shape} and {reference_RD.shape}: "
             "both need two dimensions and the same width. Embed both with one encoder."
         )
-    if not k <= len(reference_RD) < _MAX_ROWS:
+    if len(reference_RD) >= _MAX_ROWS:
+        raise ValueError(f"the reference has {len(reference_RD)} rows: fewer than {_MAX_ROWS} can be searched")
+    if k > len(reference_RD):
         raise ValueError(
-            f"the reference has {len(reference_RD)} rows, {k} neighbours are asked for (fewer than {_MAX_ROWS} rows "
-            "can be searched). Set extrapolation.num_neighbours lower, or give a larger reference."
+            f"the reference has {len(reference_RD)} rows, {k} neighbours are asked for. "
+            "Set extrapolation.num_neighbours lower, or give a larger reference."
         )
     for keys, vectors, name in ((query_keys, query_QD, "query"), (reference_keys, reference_RD, "reference")):
         if len(keys) != len(query_keys) or any(key.shape != (len(vectors),) for key in keys):
