@@ -37,13 +37,13 @@ class Project:
         command = [sys.executable, "-m", "kedro", *arguments]
         return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=280)
 
-    def run(self, pipeline: str = "__default__", env: str = "test", **parameters: Any) -> None:
-        """What `kedro run --env --pipeline --params` does, in this process: importing torch anew takes seconds."""
+    def run(self, pipeline: str = "__default__", env: str = "test", *, to_node: str = "", **parameters: Any) -> None:
+        """What `kedro run --env --pipeline --to-nodes --params` does, in this process: to import torch takes long."""
         with contextlib.chdir(self.folder):
             bootstrap_project(self.folder)
             try:
                 with KedroSession.create(self.folder, env=env, runtime_params=parameters) as session:
-                    session.run(pipeline_names=[pipeline])
+                    session.run(pipeline_names=[pipeline], to_nodes=[to_node] if to_node else None)
             finally:
                 while mlflow.active_run():  # one process, several runs
                     mlflow.end_run()

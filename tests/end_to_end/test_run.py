@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import mlflow
 import pandas as pd
 import pytest
@@ -38,6 +39,7 @@ def test_one_command_leaves_every_artifact(finished):
         "06_models/demo_tbp/history.parquet",
         "06_models/demo_clinic/adapted_encoders",
         "07_model_output/demo_clinic/embeddings.safetensors",
+        "07_model_output/demo_clinic/seen_pictures.csv",
         "08_reporting/demo_clinic/predictions.parquet",
         "08_reporting/demo_clinic/robustness.csv",
         "08_reporting/demo_clinic/fields_read.csv",
@@ -138,6 +140,22 @@ def test_evaluate_alone_rests_on_the_earlier_pretraining_and_says_so(copy_of_fin
     by_name = {run.info.run_name: run for run in runs}
     evaluation, whole = by_name["evaluate: demo_tbp → demo_clinic"], by_name["everything: demo_tbp → demo_clinic"]
     assert evaluation.data.tags["pretraining_run_id"] == whole.info.run_id
+
+
+def test_a_picture_of_the_source_under_another_name_in_the_target_is_found(copy_of_finished, caplog):
+    project = copy_of_finished()
+    raw = project.folder / "data/01_raw/test"
+    lesions = pd.read_parquet(project.latest("03_primary/demo_clinic/lesions.parquet"))
+    image_id = lesions.dropna(subset="store_index")["image_id"].iloc[0]
+    with h5py.File(raw / "demo_tbp" / "train-image.hdf5") as pictures:
+        seen_as = sorted(pictures)[0]
+        (path,) = raw.glob(f"demo_clinic/images/**/{image_id}*")
+        path.write_bytes(bytes(pictures[seen_as][()]))
+    with caplog.at_level("WARNING"):
+        project.run("evaluate", to_node="evaluate.find_seen_pictures")
+    seen = pd.read_csv(project.latest("07_model_output/demo_clinic/seen_pictures.csv"))
+    assert seen.to_dict("records") == [{"image_id": image_id, "seen_as": seen_as, "kind": "same bytes"}]
+    assert f"(first: {image_id} as {seen_as})" in caplog.text
 
 
 def test_evaluate_without_encoder_says_which_command_makes_one(fresh):

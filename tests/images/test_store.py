@@ -82,6 +82,14 @@ def test_every_row_gives_the_bytes_of_its_image(store: ImageStore, images: pd.Da
     assert table["width_px"].dropna().eq(3).all()
 
 
+def test_rows_with_an_image_are_given_its_hashes_in_their_order(store: ImageStore) -> None:
+    rows = pd.DataFrame({"image_id": ["c", "none", "a"], "store_index": pd.array([7, None, 2], dtype="Int64")})
+    found, table = store.pictures(rows), store.table()
+    assert found["image_id"].tolist() == ["c", "a"]
+    assert found["sha256"].tolist() == table["sha256"][[7, 2]].tolist()
+    assert found["perceptual_hash"].tolist() == table["perceptual_hash"][[7, 2]].tolist()
+
+
 def test_the_store_has_several_record_batches(store: ImageStore) -> None:
     assert pa.ipc.open_file(str(store.path)).num_record_batches == 3
 

@@ -17,6 +17,7 @@ from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.evaluation.transfer import FIELDS_READ_COLUMNS
 from slimp_pipeline.reporting import figures
 from slimp_pipeline.reporting.page import Measured, Role
+from slimp_pipeline.tables.duplicates import SEEN_COLUMNS
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 CLASSES = [HOSTILE, "NEV"]
@@ -98,7 +99,10 @@ def roles(splits):
     }
     duplicates = pd.DataFrame({"kind": ["near", "same bytes"], "across_folds": [True, False]})
     conflicts = pd.DataFrame({"patient_id": ["person-1"], "field": ["age_years"]})
-    return [Role(name, manifest, splits, duplicates, conflicts) for name in ("source", "target")]
+    return [
+        Role(name, manifest | {"cohort": f"small {name}"}, splits, duplicates, conflicts)
+        for name in ("source", "target")
+    ]
 
 
 @pytest.fixture
@@ -189,7 +193,8 @@ def measured(results, retrieval, differences, read, missingness, subgroups):
         ],
         columns=TRUTH_COLUMNS,
     )
-    return Measured(pd.concat([results, retrieval]), differences, read, missingness, subgroups, truth)
+    seen = pd.DataFrame(columns=SEEN_COLUMNS)
+    return Measured(pd.concat([results, retrieval]), differences, read, missingness, subgroups, truth, seen)
 
 
 def comparison(value_by_method, half_width=0.04, *, features="image", protocol="linear_probe", num_runs=3):

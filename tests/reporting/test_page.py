@@ -53,6 +53,16 @@ def test_what_was_put_into_a_fabricated_cohort_stands_beside_what_is_found(page)
     assert "What was put in, is it found?" in text and "0.456" in text and "[0.023, 0.223]" in text
 
 
+def test_pictures_that_pretraining_saw_under_another_name_are_counted_by_kind(page, measured):
+    assert 'class="good">Of the pictures tested on, pre-training saw 0 identical and 0 nearly' in section(
+        page(), "Split check"
+    )
+    pairs = [["a", "x", "near"], ["a", "y", "near"], ["b", "x", "near"], ["c", "z", "same bytes"]]
+    seen = pd.DataFrame(pairs, columns=measured.seen_pictures.columns)
+    shown = section(page(seen_pictures=seen), "Split check")
+    assert 'class="bad">Of the pictures tested on, pre-training saw 1 identical and 2 nearly identical ones' in shown
+
+
 def test_a_split_that_leaks_is_called_so_at_the_top(page):
     assert "Its figures are no results" in page(leaks=True).split("<h2>", 1)[0]
     assert "Its figures are no results" not in page()

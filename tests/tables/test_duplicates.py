@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimp_pipeline.tables.duplicates import find_duplicates, number_pictures
+from slimp_pipeline.tables.duplicates import SEEN_COLUMNS, find_duplicates, find_seen_pictures, number_pictures
 
 
 def images_of(hashes, patients=None, digests=None, folds=None, lesions=None) -> pd.DataFrame:
@@ -96,3 +96,22 @@ def test_pictures_are_numbered_alike_where_a_chain_of_near_hashes_joins_them(has
             grown, joined = more != joined, more
         expected = [other in joined for other in hashes]
         assert (number_N == number_N[start]).tolist() == expected
+
+
+@given(tested=clustered_hashes(), trained=clustered_hashes(), max_bits=st.integers(0, 3))
+def test_seen_pictures_are_exactly_those_that_brute_force_finds_across_the_two_cohorts(tested, trained, max_bits):
+    found = find_seen_pictures(images_of(tested), images_of(trained).assign(sha256="other"), max_bits)
+    assert list(found) == SEEN_COLUMNS and found["kind"].eq("near").all()
+    expected = [
+        (f"i{a:03d}", f"i{b:03d}")
+        for a, one in enumerate(tested)
+        for b, other in enumerate(trained)
+        if (one ^ other).bit_count() <= max_bits
+    ]
+    assert list(found[["image_id", "seen_as"]].itertuples(index=False, name=None)) == expected
+
+
+def test_seen_pictures_of_the_same_bytes_are_named_so():
+    tested, trained = images_of([5, 9 << 40], digests=["x", "y"]), images_of([5, 5, 9 << 40], digests=["x", "z", "w"])
+    found = find_seen_pictures(tested, trained, max_bits=0)
+    assert found["kind"].tolist() == ["same bytes", "near", "near"]

@@ -82,6 +82,11 @@ class ImageStore:
         # 64-bit hashes don't fit into float64, which pandas would take where one is missing.
         return table.to_pandas(types_mapper={pa.uint64(): pd.UInt64Dtype()}.get)
 
+    def pictures(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows that have an image, with its sha256 and perceptual_hash, by `store_index`."""
+        hashes = self.table()[["sha256", "perceptual_hash"]]
+        return rows.dropna(subset="store_index").merge(hashes, left_on="store_index", right_index=True)
+
 
 @dataclass(frozen=True)
 class Packing:

@@ -40,6 +40,7 @@ class Measured:
     missingness: pd.DataFrame
     subgroups: pd.DataFrame
     known_truth: pd.DataFrame
+    seen_pictures: pd.DataFrame
 
 
 def render_page(
@@ -86,6 +87,7 @@ def render_page(
         missingness=missingness_table(measured.missingness),
         subgroups=subgroup_tables(measured.subgroups),
         known_truth=known_truth_table(measured.known_truth),
+        seen=measured.seen_pictures.groupby("kind")["image_id"].nunique().to_dict(),
         leaks=leaks,
         level=f"{100 * confidence:g}",
         figures={name: embedded(figure) for name, figure in figures.items() if figure.data},

@@ -5,6 +5,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+SEEN_COLUMNS = ["image_id", "seen_as", "kind"]
 _NUM_BANDS = 4  # 64 bits in 4 bands: pairs that differ in <= 3 bits agree in at least one band
 _MAX_BUCKET = 2000  # larger buckets hold blank pictures, not duplicates
 
@@ -31,6 +32,27 @@ def find_duplicates(images: pd.DataFrame, max_bits: int) -> pd.DataFrame:
             rows.append((left["image_id"], right["image_id"], kind, bool(left["fold"] != right["fold"])))
     rows += _shared_lesions(images, {(a, b) for a, b, _, _ in rows})
     return pd.DataFrame(rows, columns=["image_a", "image_b", "kind", "across_folds"])
+
+
+def find_seen_pictures(tested: pd.DataFrame, trained: pd.DataFrame, max_bits: int) -> pd.DataFrame:
+    """Find pictures to be tested on that another cohort's training saw, under whatever name.
+
+    Args:
+        tested, trained: image_id, sha256, perceptual_hash (64-bit).
+        max_bits: As in `find_duplicates`.
+
+    Returns:
+        `SEEN_COLUMNS`: image tested on, image trained on, kind (`same bytes` or `near`); a row per pair.
+    """
+    images = pd.concat([tested, trained], ignore_index=True)
+    hashes = images["perceptual_hash"].to_numpy(dtype=np.uint64)
+    rows = []
+    for a, b in _near_pairs(hashes):
+        if a < len(tested) <= b:
+            same = images["sha256"].iloc[a] == images["sha256"].iloc[b]
+            if same or int(hashes[a] ^ hashes[b]).bit_count() <= max_bits:
+                rows.append((images["image_id"].iloc[a], images["image_id"].iloc[b], "same bytes" if same else "near"))
+    return pd.DataFrame(rows, columns=SEEN_COLUMNS)
 
 
 def number_pictures(hash_N: np.ndarray, max_bits: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What the results rest on: metadata that get worse or are missing, groups of patients."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,14 @@ from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation import known_truth, robustness, subgroups
 from slimp_pipeline.evaluation.embed import evaluation_rows, named_encoders
 from slimp_pipeline.evaluation.missingness import missingness_audit
+from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams
+from slimp_pipeline.tables import duplicates
 from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.tables.missing import choose_fields
+
+logger = logging.getLogger(__name__)
 
 
 def test_robustness(
@@ -38,6 +43,32 @@ def test_robustness(
 def audit(target: CohortSpec, lesions: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:
     """What missing fields alone tell of the label."""
     return missingness_audit(lesions, target.fields, settings)
+
+
+def find_seen_pictures(
+    source: CohortSpec,
+    target: CohortSpec,
+    source_lesions: pd.DataFrame,
+    source_store: ImageStore,
+    training_rows: pd.DataFrame,
+    rows: pd.DataFrame,
+    target_store: ImageStore,
+    features: FeatureParams,
+) -> pd.DataFrame:
+    """Pictures tested on that pre-training saw under another name; within one cohort `duplicates` tells of them."""
+    if source.name == target.name:
+        return pd.DataFrame(columns=duplicates.SEEN_COLUMNS)
+    trained = source_lesions[source_lesions["image_id"].isin(training_rows["image_id"])]
+    seen = duplicates.find_seen_pictures(
+        target_store.pictures(rows), source_store.pictures(trained), features.near_duplicate_bits
+    )
+    if len(seen):
+        logger.warning(
+            "%d pictures of %s were pre-trained on, the same or nearly the same under another name (first: %s as %s): "
+            "they may flatter the results. seen_pictures.csv lists them.",
+            seen["image_id"].nunique(), target.name, *seen.iloc[0][["image_id", "seen_as"]],
+        )  # fmt: skip
+    return seen
 
 
 def group(

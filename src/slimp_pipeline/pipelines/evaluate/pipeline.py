@@ -61,6 +61,14 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 outputs="missingness", name="audit_missingness",
             ),
             Node(
+                audits.find_seen_pictures,
+                inputs=[
+                    "params:source.cohort", _TARGET, "source.lesions", "source.image_store", "training_rows",
+                    "evaluation_rows", "target.image_store", "params:features",
+                ],
+                outputs="seen_pictures", name="find_seen_pictures",
+            ),
+            Node(
                 audits.group,
                 inputs=["predictions", "target.lesions", "target.patients", "target.splits", _SETTINGS],
                 outputs="subgroups", name="measure_subgroups",

@@ -43,7 +43,5 @@ def compare_photographs(
     lesions: pd.DataFrame, splits: pd.DataFrame, image_store: ImageStore, settings: FeatureParams
 ) -> pd.DataFrame:
     """Pairs of images of different patients that show the same picture or lesion."""
-    images = splits.merge(lesions[["image_id", "lesion_id", "store_index"]].dropna(subset="store_index"), on="image_id")
-    hashes = image_store.table()[["sha256", "perceptual_hash"]]
-    images = images.merge(hashes, left_on="store_index", right_index=True)
-    return find_duplicates(images, settings.near_duplicate_bits)
+    images = splits.merge(lesions[["image_id", "lesion_id", "store_index"]], on="image_id")
+    return find_duplicates(image_store.pictures(images), settings.near_duplicate_bits)

@@ -32,7 +32,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
     tables = {f"{role}_{key}": f"{role}.{name}" for role in ("source", "target") for key, name in _ROLE_TABLES.items()}
     names = (
         "gallery", "training_rows", "history", "results", "differences", "fields_read", "missingness", "subgroups",
-        "known_truth",
+        "known_truth", "seen_pictures",
     )  # fmt: skip
     return Pipeline(
         [
