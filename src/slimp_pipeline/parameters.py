@@ -6,7 +6,7 @@ A misspelt or unknown setting is refused by name when a run starts, before any w
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -245,9 +245,19 @@ class EvaluationParams(Block):
 
 
 class ComparisonParams(Block):
-    """Which runs are compared: label -> MLflow run ids, or versions of the predictions, of its seeds in order."""
+    """Which runs are compared: label -> MLflow run ids, or versions of the predictions, of its seeds in order.
+
+    On the command line, where there are no lists, spaces part the runs of a group.
+    """
 
     groups: dict[str, list[str]] = {}
+
+    @field_validator("groups", mode="before")
+    @classmethod
+    def _parted(cls, groups: Any) -> Any:
+        if not isinstance(groups, dict):
+            return groups
+        return {label: runs.split() if isinstance(runs, str) else runs for label, runs in groups.items()}
 
 
 class VariantParams(Block):

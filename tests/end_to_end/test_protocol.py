@@ -53,7 +53,7 @@ def test_runs_are_compared_by_version_and_by_mlflow_run(copy_of_finished):
     runs = mlflow.search_runs(experiment_names=["slimp-test"], output_format="list")
     (whole,) = [run for run in runs if run.info.run_name.startswith("everything")]
     newest = project.latest(f"{CLINIC}/predictions.parquet").parent.name
-    project.run("compare", comparison={"groups": {"weak": [whole.info.run_id], "strong": [newest]}})
+    project.run("compare", comparison={"groups": {"weak": [whole.info.run_id], "strong": newest}})
     pairs = pd.read_csv(project.latest(f"{CLINIC}/comparison_pairs.csv"))
     chosen = pairs[(pairs["method"] == "weak") & (pairs["reference"] == "strong")]
     assert len(chosen) and chosen["within_noise"].notna().all()
