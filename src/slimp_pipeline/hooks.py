@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlflow
 from kedro.framework.context import KedroContext
@@ -155,17 +155,28 @@ def _require_environment(context: KedroContext) -> None:
 
 def _require_known_parameters(context: KedroContext) -> None:
     """Kedro takes any name; a misspelt one would change nothing, and nobody would notice."""
-    given = context.config_loader.runtime_params
-    if not given:
-        return
-    folders = [Path(context.config_loader.conf_source) / name for name in ("base", context.env or "local")]
-    kinds = ("globals*.yml", "parameters*.yml", "parameters/**/*.yml")
-    files = [path for folder in folders for kind in kinds for path in folder.glob(kind)]
-    known = {str(name) for path in files for name in OmegaConf.load(path)}
-    for name in given.keys() - known:
+    conf = Path(context.config_loader.conf_source)
+    base, own = _parameters(conf / "base"), _parameters(conf / (context.env or "local"))
+    for name, (path, value) in own.items():
+        is_cohort = isinstance(value, dict) and "fields" in value
+        if name not in base and not is_cohort and (near := difflib.get_close_matches(name, base, n=1, cutoff=0.8)):
+            raise ValueError(f"{path}: there is no parameter '{name}'. Did you mean '{near[0]}'?")
+    known = base.keys() | own.keys()
+    for name in (context.config_loader.runtime_params or {}).keys() - known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(sorted(known))}."
         raise ValueError(f"--params: there is no parameter '{name}'. {hint}")
+
+
+def _parameters(folder: Path) -> dict[str, tuple[Path, Any]]:
+    """Top-level names in the parameter files of an environment, with file and value."""
+    kinds = ("globals*.yml", "parameters*.yml", "parameters/**/*.yml")
+    return {
+        str(name): (path, value)
+        for kind in kinds
+        for path in folder.glob(kind)
+        for name, value in cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path))).items()
+    }
 
 
 def _require_encoders(run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:

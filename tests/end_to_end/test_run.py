@@ -200,6 +200,12 @@ def test_a_wrong_option_is_named(copy_of_finished, parameters, message):
         copy_of_finished().run(**parameters)
 
 
+def test_a_misspelt_block_of_an_environment_is_named_with_its_file(fresh):
+    (fresh.folder / "conf/test/parameters_mine.yml").write_text("trainig: {seed: 1}\n")
+    with pytest.raises(ValueError, match=r"conf/test/parameters_mine.yml: .*'trainig'. Did you mean 'training'\?"):
+        fresh.run("ingest")
+
+
 def test_cross_fitting_trains_once_per_fold_and_never_on_its_test_patients(fresh):
     roles = {"source_cohort": "demo_clinic", "target_cohort": "demo_clinic"}
     roles["source"] = {"cohort": {"fabricated": {"num_patients": 60}}}
