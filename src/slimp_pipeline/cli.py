@@ -39,9 +39,11 @@ def run_study(project: Path, env: str | None, params: dict[str, Any]) -> None:
     """
     session = _session(project, env, params)
     with session:
-        _run(session, "ingest")
         context = session.load_context()
         grid = StudyParams.model_validate(context.params["study"])
+        for variant in grid.variants:  # what is wrong with the last one shows before the first is trained
+            _session(project, env, _merged(params, variant.changes)).load_context()
+        _run(session, "ingest")
         data = {
             f"{role}_fingerprint": context.catalog.load(f"{role}.manifest")["fingerprint"]
             for role in ("source", "target")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import mlflow
+import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
@@ -17,6 +18,7 @@ from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks import MlflowHook
 from omegaconf import OmegaConf
 
+from slimp_pipeline.parameters import wrong_settings
 from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lines, summary_lines
 from slimp_pipeline.tracking import run as tracking
 
@@ -31,6 +33,7 @@ class TrackingHooks(MlflowHook):
         """Set MLflow up by conf/<env>/mlflow.yml."""
         _require_environment(context)
         _require_known_parameters(context)
+        _require_valid_settings(context)
         super().after_context_created(context)
         self._settings = tracking.settings_digest(context.params)
         self._project = Path(context.project_path)
@@ -158,7 +161,7 @@ def _require_known_parameters(context: KedroContext) -> None:
     conf = Path(context.config_loader.conf_source)
     base, own = _parameters(conf / "base"), _parameters(conf / (context.env or "local"))
     for name, (path, value) in own.items():
-        is_cohort = isinstance(value, dict) and "fields" in value
+        is_cohort = isinstance(value, dict) and "image_id" in value
         if name not in base and not is_cohort and (near := difflib.get_close_matches(name, base, n=1, cutoff=0.8)):
             raise ValueError(f"{path}: there is no parameter '{name}'. Did you mean '{near[0]}'?")
     known = base.keys() | own.keys()
@@ -166,6 +169,12 @@ def _require_known_parameters(context: KedroContext) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(sorted(known))}."
         raise ValueError(f"--params: there is no parameter '{name}'. {hint}")
+
+
+def _require_valid_settings(context: KedroContext) -> None:
+    """Kedro checks what the chosen pipeline reads; a wrong setting of a later one would be met hours later."""
+    if problems := wrong_settings(context.config_loader["parameters"]):
+        raise ValueError("wrong settings\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
 def _parameters(folder: Path) -> dict[str, tuple[Path, Any]]:
@@ -182,8 +191,9 @@ def _parameters(folder: Path) -> dict[str, tuple[Path, Any]]:
 def _require_encoders(run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
     if "encoders" in pipeline.inputs() and not catalog["encoders"].exists():
         options = f" --env={run_params['env']}" if run_params.get("env") else ""
-        chosen = ",".join(f"{key}={value}" for key, value in (run_params.get("runtime_params") or {}).items())
+        flat = pd.json_normalize(run_params.get("runtime_params") or {}).to_dict("records")
+        chosen = ",".join(f"{key}={value}" for key, value in flat[0].items()) if flat else ""
         options += f" --params={chosen}" if chosen else ""
         raise FileNotFoundError(
-            f"there is no pre-trained encoder to evaluate yet. Run `kedro run --pipeline=pretrain{options}` first."
+            f"there is no pre-trained encoder yet. Run `kedro run --pipeline=pretrain{options}` first."
         )

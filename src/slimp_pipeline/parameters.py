@@ -1,12 +1,13 @@
 """Settings of every pipeline: one frozen model per block of `conf/<env>/parameters_*.yml`.
 
-A misspelt or unknown setting is refused by name when a run starts, before any work is done.
+A misspelt or unknown setting of any block is refused by name when a run starts, before any work is done.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -243,6 +244,12 @@ class EvaluationParams(Block):
     num_resamples: int = Field(1000, ge=10)  # bootstrap over patients
     confidence: float = Field(0.95, gt=0.5, lt=1)
 
+    @model_validator(mode="after")
+    def _something_is_measured(self) -> "EvaluationParams":
+        if not {"linear_probe", "knn", "baselines", "low_shot"} & set(self.protocols):
+            raise ValueError("protocols: one of linear_probe, knn, baselines and low_shot is needed")
+        return self
+
 
 class ComparisonParams(Block):
     """Which runs are compared: label -> MLflow run ids, or versions of the predictions, of its seeds in order.
@@ -286,3 +293,34 @@ class ReportParams(Block):
 
     gallery_size: int = Field(6, ge=0)
     show_ids: bool = False  # image ids of the cohort on the page
+
+
+_BLOCKS: dict[str, type[Block]] = {
+    "ingest": IngestParams,
+    "features": FeatureParams,
+    "model": ModelParams,
+    "training": TrainingParams,
+    "adaptation": AdaptationParams,
+    "extrapolation": ExtrapolationParams,
+    "evaluation": EvaluationParams,
+    "comparison": ComparisonParams,
+    "study": StudyParams,
+    "report": ReportParams,
+}
+
+
+def wrong_settings(parameters: Mapping[str, Any]) -> list[str]:
+    """Say of every setting that isn't one, or has a wrong value, which it is and why; whatever reads it."""
+    found = []
+    for name, block in _BLOCKS.items():
+        try:
+            block.model_validate(parameters[name])
+        except ValidationError as error:
+            for problem in error.errors():
+                setting = ".".join(map(str, (name, *problem["loc"])))
+                if problem["type"] == "extra_forbidden":
+                    found.append(f"{setting}: there is no such setting")
+                else:
+                    given = f", not {problem['input']!r}" if problem["loc"] else ""
+                    found.append(f"{setting}: {problem['msg'].removeprefix('Value error, ')}{given}")
+    return found

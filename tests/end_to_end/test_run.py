@@ -171,11 +171,13 @@ def test_an_unknown_cohort_is_named_with_the_place_where_cohorts_are_described(f
     assert "nevus_land" in done.stderr and "conf/base/parameters/cohorts" in done.stderr
 
 
-def test_a_wrong_setting_and_an_unknown_one_are_said_once_and_plainly(fresh):
-    done = fresh.kedro("run", "--pipeline=ingest", "--params=training.loss.objective=slimpp,training.loss.objektive=3")
+def test_wrong_settings_are_all_said_at_once_and_plainly_whatever_pipeline_reads_them(fresh):
+    wrong = "training.loss.objective=slimpp,evaluation.num_resample=3,evaluation.protocols=none,evaluation.seed=1.5"
+    done = fresh.kedro("run", "--pipeline=ingest", f"--params={wrong}")
     assert done.returncode != 0 and not done.stdout.strip()
-    assert "Parameter 'training':\nloss.objective\n  Input should be 'slimp', 'slimp_paper', 'flat'" in done.stderr
-    assert "loss.objektive\n  there is no such parameter" in done.stderr
+    assert "training.loss.objective: Input should be 'slimp', 'slimp_paper', 'flat'" in done.stderr
+    assert "evaluation.num_resample: there is no such setting" in done.stderr
+    assert "evaluation.seed: Input should be a valid integer" in done.stderr and "not 1.5" in done.stderr
     assert "Traceback" not in done.stderr and "TrainingParams" not in done.stderr and "https://" not in done.stderr
 
 
@@ -200,9 +202,12 @@ def test_a_wrong_option_is_named(copy_of_finished, parameters, message):
         copy_of_finished().run(**parameters)
 
 
-def test_a_misspelt_block_of_an_environment_is_named_with_its_file(fresh):
-    (fresh.folder / "conf/test/parameters_mine.yml").write_text("trainig: {seed: 1}\n")
-    with pytest.raises(ValueError, match=r"conf/test/parameters_mine.yml: .*'trainig'. Did you mean 'training'\?"):
+@pytest.mark.parametrize(
+    ("block", "meant"), [("trainig: {seed: 1}", "training"), ("featurs: {fields: all}", "features")]
+)
+def test_a_misspelt_block_of_an_environment_is_named_with_its_file(fresh, block, meant):
+    (fresh.folder / "conf/test/parameters_mine.yml").write_text(block)
+    with pytest.raises(ValueError, match=rf"conf/test/parameters_mine.yml: there is no .* Did you mean '{meant}'\?"):
         fresh.run("ingest")
 
 

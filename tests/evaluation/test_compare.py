@@ -62,8 +62,9 @@ def run(method, seed, share_right=0.7):
     )
 
 
-def compare(runs, groups=None, settings=SETTINGS):
-    return compare_runs("clinic", {name: lambda name=name: runs[name] for name in runs}, groups or {}, settings)
+def compare(runs, groups=None, settings=SETTINGS, **asked):
+    versions = {name: lambda name=name: runs[name] for name in runs}
+    return compare_runs("clinic", versions, groups or {}, settings, **asked)
 
 
 def row(table, metric="balanced_accuracy", **place):
@@ -293,6 +294,23 @@ def test_versions_that_are_not_there_are_refused_by_name(runs):
         compare({name: runs[name] for name in ("slimp-0", "flat-0")}, {"a": ["slimp-0", "gone"], "b": ["absent"]})
     with pytest.raises(ValueError, match=r"no predictions on clinic yet.*evaluate"):
         compare({})
+
+
+def test_runs_that_leak_never_stand_beside_results(runs, caplog):
+    by_image = (np.arange(2 * NUM_PATIENTS) % NUM_FOLDS).astype(str)  # a patient's two images in two folds
+    leaking = pd.concat([part.assign(draw=by_image) for _, part in runs["flat-0"].groupby(["method", "protocol"])])
+    both = {"clean": runs["slimp-0"], "leaking": leaking}
+    with caplog.at_level("INFO"):
+        values, _ = compare(both)
+    assert set(values["method"]) == {"slimp", "random_init", "metadata_linear"}
+    assert "In leaking patients stand in several folds: left out" in caplog.text
+    assert set(compare(both, leaks=True)[0]["method"]) == {"flat", "random_init", "metadata_linear"}
+    with pytest.raises(ValueError, match="every run on clinic was left out"):
+        compare({"leaking": leaking})
+    with pytest.raises(ValueError, match=r"in run leaking patients stand in several folds, and .* no such split"):
+        compare(both, {"a": ["leaking"]})
+    with pytest.raises(ValueError, match="in run clean no patient stands in several folds"):
+        compare(both, {"a": ["clean"]}, leaks=True)
 
 
 def test_runs_of_different_objectives_in_one_group_are_refused(runs):

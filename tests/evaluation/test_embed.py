@@ -1,6 +1,7 @@
 """Embeddings of a target, and the models that training started from."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,14 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from slimp_pipeline.evaluation.embed import block, embed_methods, evaluation_rows, initial, methods
+from slimp_pipeline.evaluation.embed import block, chosen_rows, embed_methods, evaluation_rows, initial, methods
 from slimp_pipeline.images.store import SCHEMA, ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import (
     EvaluationParams,
+    FeatureParams,
     ImageEncoderParams,
     LossParams,
     MetadataEncoderParams,
@@ -169,3 +171,9 @@ def test_rows_without_image_or_split_arent_embedded_and_patients_are_settled():
 def test_a_checkpoint_travels_with_the_settings_it_was_made_with(trained):
     checkpoint, _ = trained()
     assert isinstance(checkpoint, Checkpoint) and checkpoint.facts["training"]["seed"] == 7
+
+
+def test_a_target_without_a_picture_is_refused_by_name(rows):
+    bare, patients = rows.assign(store_index=pd.NA), rows[["patient_id"]].assign(num_images=0)
+    with pytest.raises(ValueError, match="cohort clinic has no row with an image"):
+        chosen_rows(SimpleNamespace(name="clinic"), bare, patients, rows[["image_id"]], FeatureParams())

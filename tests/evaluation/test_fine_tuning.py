@@ -10,7 +10,9 @@ from slimp_pipeline.parameters import AugmentationParams, EvaluationParams, Fine
 
 CLASSES = ["BCC", "MEL", "NEV"]
 SCORES = [f"score.{name}" for name in CLASSES]
-SETTINGS = EvaluationParams(device="cpu", seed=3, protocols=["fine_tuning"], fine_tuning=FineTuningParams(num_epochs=2))
+SETTINGS = EvaluationParams(
+    device="cpu", seed=3, protocols=["linear_probe", "fine_tuning"], fine_tuning=FineTuningParams(num_epochs=2)
+)
 AUGMENTATION, STORE = AugmentationParams(flip=False), object()
 
 

@@ -68,6 +68,13 @@ def test_a_split_that_leaks_is_called_so_at_the_top(page):
     assert "Its figures are no results" not in page()
 
 
+def test_a_split_that_leaks_is_called_so_even_if_the_setting_is_forgotten(page, roles):
+    fold = roles[-1].splits["fold"].to_numpy(copy=True)
+    fold[0] = 1  # the patient's other image stays in fold 0
+    roles[-1] = dataclasses.replace(roles[-1], splits=roles[-1].splits.assign(fold=fold))
+    assert "Its figures are no results" in page().split("<h2>", 1)[0]
+
+
 def test_a_page_without_gallery_has_no_pictures(page):
     assert "Nearest neighbours" not in page([]) and "<img" not in page([]).split("</script>", 1)[1]
 

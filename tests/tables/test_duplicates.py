@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slimp_pipeline.tables import duplicates
 from slimp_pipeline.tables.duplicates import SEEN_COLUMNS, find_duplicates, find_seen_pictures, number_pictures
 
 
@@ -115,3 +116,16 @@ def test_seen_pictures_of_the_same_bytes_are_named_so():
     tested, trained = images_of([5, 9 << 40], digests=["x", "y"]), images_of([5, 5, 9 << 40], digests=["x", "z", "w"])
     found = find_seen_pictures(tested, trained, max_bits=0)
     assert found["kind"].tolist() == ["same bytes", "near", "near"]
+
+
+def test_the_same_bytes_are_found_where_too_many_hashes_are_alike_to_compare(monkeypatch, caplog):
+    monkeypatch.setattr(duplicates, "_MAX_BUCKET", 3)
+    blank = images_of([0] * 5, digests=["x", "y", "x", "x", "z"])
+    found = find_duplicates(blank, max_bits=3)
+    assert found[["image_a", "image_b"]].to_numpy().tolist() == [["i000", "i002"], ["i000", "i003"]]
+    assert "5 pictures have hashes alike: near duplicates among them aren't searched" in caplog.text
+    seen = find_seen_pictures(blank, images_of([0] * 3, digests=["z", "x", "x"]), max_bits=3)
+    assert set(seen[["image_id", "seen_as"]].itertuples(index=False, name=None)) == {
+        ("i000", "i001"), ("i002", "i001"), ("i003", "i001"), ("i004", "i000"),
+    }  # fmt: skip
+    assert seen["kind"].eq("same bytes").all()

@@ -185,3 +185,22 @@ def test_a_split_that_leaks_keeps_its_own_groups_together_and_breaks_patients(ma
     merged = splits.merge(lesions[["image_id", "lesion_id"]], on="image_id")
     assert merged.groupby(f"{level}_id")["fold"].nunique().max() == 1
     assert merged.groupby("patient_id")["fold"].nunique().max() > 1
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        (["0", "1", ""], r"1 training images have no fold .* first: i2 with ''"),
+        (["0", "1", "-1"], "i2 with '-1'"),
+        (["0", "1", "b"], "i2 with 'b'"),
+        (["0", "1", "0.5"], "i2 with '0.5'"),
+        (["0", "0", "0"], "all training images are in one fold"),
+    ],
+)
+def test_published_folds_that_leave_a_training_image_out_are_refused(folds, message, tmp_path):
+    ids = ["i0", "i1", "i2", "i3"]
+    lesions = pd.DataFrame({"image_id": ids, "patient_id": ["a", "b", "c", "d"], "diagnosis": "nevus"})
+    table = lesions[["image_id"]].assign(split=["train"] * 3 + ["test"], fold=[*folds, ""])
+    table.to_csv(tmp_path / "splits.csv", index=False)
+    with pytest.raises(ValueError, match=message):
+        split_patients(lesions, FeatureParams(split_file=tmp_path / "splits.csv"))

@@ -34,7 +34,12 @@ Load = Callable[[], pd.DataFrame]
 
 
 def compare_runs(
-    cohort: str, versions: Mapping[str, Load], groups: Mapping[str, list[str]], settings: EvaluationParams
+    cohort: str,
+    versions: Mapping[str, Load],
+    groups: Mapping[str, list[str]],
+    settings: EvaluationParams,
+    *,
+    leaks: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare groups of runs, each the same method trained with several seeds.
 
@@ -45,6 +50,7 @@ def compare_runs(
             itself, as far as it was tested on what the newest was tested on. If there are several, methods are named
             with theirs, but for baselines whose values are the same in all.
         settings: Resamples, confidence, seed.
+        leaks: Whether runs are compared whose split let patients stand on both sides, or those of other splits.
 
     Returns:
         values: `COMPARISON_COLUMNS`; means over runs. Intervals are by bootstrap over patients within folds and over
@@ -53,12 +59,12 @@ def compare_runs(
             linear probe and every baseline), on the same resamples of patients and of seeds.
 
     Raises:
-        ValueError: If a version isn't there, runs were evaluated on other images, patients, folds or labels, or the
-            runs of a group were pre-trained by different objectives.
+        ValueError: If a version isn't there, runs were evaluated on other images, patients, folds or labels, some
+            leak and others don't, or the runs of a group were pre-trained by different objectives.
     """
     measured = [
         (label, position, measure(cohort, predictions[predictions["protocol"].isin(_COMPARED)], settings)[1])
-        for label, position, predictions in _load(versions, groups, cohort)
+        for label, position, predictions in _load(versions, groups, cohort, leaks=leaks)
     ]
     alike = set() if groups else _alike([averaged for _, _, averaged in measured])
     name = _naming(groups, len(measured))
@@ -105,7 +111,7 @@ def compare_truths(versions: Mapping[str, Load], groups: Mapping[str, list[str]]
 
 
 def _load(
-    versions: Mapping[str, Load], groups: Mapping[str, list[str]], cohort: str
+    versions: Mapping[str, Load], groups: Mapping[str, list[str]], cohort: str, *, leaks: bool
 ) -> list[tuple[str, int, pd.DataFrame]]:
     """Label, position in its group, and predictions of every run, after checking that they go together."""
     if not versions:
@@ -124,6 +130,15 @@ def _load(
         predictions = versions[version]()
         tested = predictions[["image_id", "patient_id", "draw", "label"]].drop_duplicates()
         tested = tested.sort_values("image_id", ignore_index=True)
+        if _leaks(tested) != leaks:
+            found = "patients stand in several folds" if not leaks else "no patient stands in several folds"
+            if not groups:
+                logger.info("In %s %s: left out", version, found)
+                continue
+            raise ValueError(
+                f"in run {version} {found}, and features.split_level asks for {'such' if leaks else 'no such'} split. "
+                "A run that leaks shows what a leak adds; it can't stand beside results."
+            )
         if expected and not tested.astype(str).equals(expected[1].astype(str)):
             if not groups:
                 logger.info("%s was tested on other images or folds than %s: left out", version, expected[0])
@@ -141,7 +156,17 @@ def _load(
                 "of a group differ by seed alone: give each objective a group of its own."
             )
         loaded.append((label, position, predictions))
+    if not loaded:
+        raise ValueError(
+            f"every run on {cohort} was left out: patients stand in several folds in all or in none of them, and "
+            "features.split_level asks for the other."
+        )
     return loaded
+
+
+def _leaks(tested: pd.DataFrame) -> bool:
+    """Whether a patient is tested in several folds, and so was trained on as well."""
+    return bool(tested.drop_duplicates(["patient_id", "draw"])["patient_id"].duplicated().any())
 
 
 def _or_one_by_one(groups: Mapping[str, list[str]], versions: Mapping[str, Load]) -> Mapping[str, list[str]]:

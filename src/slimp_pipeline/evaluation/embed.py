@@ -38,8 +38,17 @@ def evaluation_rows(lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.Da
 def chosen_rows(
     cohort: CohortSpec, lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame, features: FeatureParams
 ) -> pd.DataFrame:
-    """`evaluation_rows` with the chosen fields alone: an encoder reads whatever it finds by name."""
+    """`evaluation_rows` with the chosen fields alone: an encoder reads whatever it finds by name.
+
+    Raises:
+        ValueError: If there is none.
+    """
     rows = evaluation_rows(lesions, patients, splits)
+    if rows.empty:
+        raise ValueError(
+            f"cohort {cohort.name} has no row with an image: nothing can be embedded. Its raw folder must hold one of "
+            "the image sources that its YAML names."
+        )
     return without_unchosen(rows, cohort, choose_fields(cohort, lesions, features))
 
 

@@ -69,10 +69,11 @@ def render_page(
     Returns:
         HTML; scripts, styles and pictures inline, so that opening it sends no request.
     """
+    checks = {role.role: _checks(role) for role in roles}
     last = history.pivot_table(index="partition", columns="name", values="value", aggfunc="last", sort=False)
     return render_template(
         "page.html",
-        roles=[vars(role) | {"checks": _checks(role), "diagnoses": _diagnoses(role)} for role in roles],
+        roles=[vars(role) | {"checks": checks[role.role], "diagnoses": _diagnoses(role)} for role in roles],
         source=roles[0].manifest,
         target=roles[-1].manifest,
         headline=headline(measured.results, measured.differences),
@@ -88,7 +89,7 @@ def render_page(
         subgroups=subgroup_tables(measured.subgroups),
         known_truth=known_truth_table(measured.known_truth),
         seen=measured.seen_pictures.groupby("kind")["image_id"].nunique().to_dict(),
-        leaks=leaks,
+        leaks=leaks or checks[roles[-1].role]["patients_in_several_folds"] > 0,
         level=f"{100 * confidence:g}",
         figures={name: embedded(figure) for name, figure in figures.items() if figure.data},
         gallery=gallery,

@@ -1,11 +1,14 @@
 """Duplicates: photographs of the same bytes or nearly the same picture, and lesions that two patients share."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 SEEN_COLUMNS = ["image_id", "seen_as", "kind"]
+logger = logging.getLogger(__name__)
 _NUM_BANDS = 4  # 64 bits in 4 bands: pairs that differ in <= 3 bits agree in at least one band
 _MAX_BUCKET = 2000  # larger buckets hold blank pictures, not duplicates
 
@@ -23,7 +26,7 @@ def find_duplicates(images: pd.DataFrame, max_bits: int) -> pd.DataFrame:
     """
     hashes = images["perceptual_hash"].to_numpy(dtype=np.uint64)
     rows = []
-    for a, b in _near_pairs(hashes):
+    for a, b in sorted({*_near_pairs(hashes), *_same_bytes(images["sha256"])}):
         left, right = images.iloc[a], images.iloc[b]
         same = left["sha256"] == right["sha256"]
         bits = int(hashes[a] ^ hashes[b]).bit_count()
@@ -47,11 +50,11 @@ def find_seen_pictures(tested: pd.DataFrame, trained: pd.DataFrame, max_bits: in
     images = pd.concat([tested, trained], ignore_index=True)
     hashes = images["perceptual_hash"].to_numpy(dtype=np.uint64)
     rows = []
-    for a, b in _near_pairs(hashes):
-        if a < len(tested) <= b:
-            same = images["sha256"].iloc[a] == images["sha256"].iloc[b]
-            if same or int(hashes[a] ^ hashes[b]).bit_count() <= max_bits:
-                rows.append((images["image_id"].iloc[a], images["image_id"].iloc[b], "same bytes" if same else "near"))
+    across = {pair for pair in _near_pairs(hashes) if pair[0] < len(tested) <= pair[1]}
+    for a, b in sorted(across | _same_bytes_across(tested["sha256"], trained["sha256"])):
+        same = images["sha256"].iloc[a] == images["sha256"].iloc[b]
+        if same or int(hashes[a] ^ hashes[b]).bit_count() <= max_bits:
+            rows.append((images["image_id"].iloc[a], images["image_id"].iloc[b], "same bytes" if same else "near"))
     return pd.DataFrame(rows, columns=SEEN_COLUMNS)
 
 
@@ -74,6 +77,19 @@ def _near_pairs(hashes: np.ndarray) -> list[tuple[int, int]]:
     return sorted({pair for band in range(_NUM_BANDS) for pair in _candidates(hashes, band)})
 
 
+def _same_bytes(sha256: pd.Series) -> set[tuple[int, int]]:
+    """Each row with the first of the same bytes: pairs that no large bucket hides."""
+    first = pd.Series(np.arange(len(sha256))).groupby(sha256.to_numpy()).transform("first").to_numpy()
+    return {(int(a), int(b)) for b, a in enumerate(first) if a != b}
+
+
+def _same_bytes_across(tested: pd.Series, trained: pd.Series) -> set[tuple[int, int]]:
+    """Each row tested on with the first one trained on of the same bytes, numbered after those tested on."""
+    first = pd.Series(np.arange(len(trained)) + len(tested), index=trained.to_numpy()).groupby(level=0).first()
+    found = tested.map(first)
+    return {(a, int(b)) for a, b in enumerate(found) if pd.notna(b)}
+
+
 def _shared_lesions(images: pd.DataFrame, known: set[tuple[str, str]]) -> list[tuple[str, str, str, bool]]:
     firsts = images.dropna(subset="lesion_id").drop_duplicates(["lesion_id", "patient_id"])
     shared = firsts[firsts["lesion_id"].duplicated(keep=False)]
@@ -92,7 +108,12 @@ def _candidates(hashes: np.ndarray, band: int) -> list[tuple[int, int]]:
     bounds = np.flatnonzero(np.diff(keys[order])) + 1
     pairs = []
     for bucket in np.split(order, bounds):
-        if 1 < len(bucket) <= _MAX_BUCKET:
+        if len(bucket) > _MAX_BUCKET:
+            logger.warning(
+                "%d pictures have hashes alike: near duplicates among them aren't searched (identical ones are)",
+                len(bucket),
+            )
+        elif len(bucket) > 1:
             bucket = np.sort(bucket)
             distance = np.bitwise_count(hashes[bucket, None] ^ hashes[None, bucket])
             near = np.argwhere(np.triu(distance <= 3, k=1))

@@ -46,7 +46,7 @@ def split_patients(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFra
         in_test = _draw_holdout(labels, groups, settings)
     splits["split"] = np.where(in_test, "test", "train")
     splits["fold"] = -1
-    folds = _published_folds(lesions, settings.split_file) if settings.split_file else None
+    folds = _published_folds(lesions, in_test, settings.split_file) if settings.split_file else None
     if folds is not None:
         splits.loc[~in_test, "fold"] = folds[~in_test]
     else:
@@ -143,13 +143,24 @@ def _official_test(lesions: pd.DataFrame, path: Path) -> np.ndarray:
     return in_test.to_numpy()
 
 
-def _published_folds(lesions: pd.DataFrame, path: Path) -> np.ndarray | None:
-    """Folds of a split file as `splits.csv` has them; None where it has none."""
+def _published_folds(lesions: pd.DataFrame, in_test: np.ndarray, path: Path) -> np.ndarray | None:
+    """Folds of a split file as `splits.csv` has them, -1 on test; None where it has none."""
     table = pd.read_csv(path, dtype=str)
     if not {"image_id", "fold"} <= set(table):
         return None
-    folds = lesions["image_id"].map(table.drop_duplicates("image_id").set_index("image_id")["fold"])
-    return pd.to_numeric(folds).to_numpy(dtype=np.int64)
+    written = lesions["image_id"].map(table.drop_duplicates("image_id").set_index("image_id")["fold"])
+    folds = pd.to_numeric(written, errors="coerce").mask(in_test, -1)
+    if (broken := ~in_test & ~(folds.ge(0) & folds.mod(1).eq(0))).any():
+        raise ValueError(
+            f"{path}: {broken.sum()} training images have no fold (a whole number from 0), first: "
+            f"{lesions['image_id'][broken].iloc[0]} with '{written.fillna('')[broken].iloc[0]}'. "
+            "Give every training image one, or leave the column fold out."
+        )
+    if folds[~in_test].nunique() < 2:
+        raise ValueError(
+            f"{path}: all training images are in one fold; give at least two, or leave the column fold out"
+        )
+    return folds.to_numpy(dtype=np.int64)
 
 
 def usable_rows(lesions: pd.DataFrame) -> pd.DataFrame:

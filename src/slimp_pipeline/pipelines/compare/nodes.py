@@ -21,7 +21,8 @@ def compare(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Values of every method over its runs, paired differences, and what was found of known causes."""
     groups = {label: [find_version(run) for run in runs] for label, runs in comparison.groups.items()}
-    values, pairs = compare_runs(features.result_name(target.name), predictions, groups, settings)
+    name = features.result_name(target.name)
+    values, pairs = compare_runs(name, predictions, groups, settings, leaks=features.leaks)
     return values, pairs, compare_truths(truths, groups)
 
 

@@ -35,9 +35,8 @@ def test_robustness(
 ) -> pd.DataFrame:
     """Results as test metadata get worse."""
     named, fields = named_encoders(encoders, adapted), choose_fields(target, lesions, features)
-    return robustness.measure_robustness(
-        rows, splits, embeddings, named, validated(encodings), fields, target.name, settings
-    )
+    name = features.result_name(target.name)
+    return robustness.measure_robustness(rows, splits, embeddings, named, validated(encodings), fields, name, settings)
 
 
 def audit(target: CohortSpec, lesions: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:

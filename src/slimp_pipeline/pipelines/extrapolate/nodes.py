@@ -99,14 +99,14 @@ def prove(
     image_embeddings: dict[str, np.ndarray],
     encoders: dict[str, Checkpoint],
     encodings: dict[str, Any],
+    features: FeatureParams,
     settings: EvaluationParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What borrowed metadata are worth to a probe; nothing where the target has no labels to tell it by."""
     if not has_two_classes(target_rows, settings):
         return pd.DataFrame(columns=RESULT_COLUMNS), pd.DataFrame(columns=run.WORTH_COLUMNS)
-    return run.worth(
-        target_rows, splits, borrowed, image_embeddings, encoders, validated(encodings), target.name, settings
-    )
+    name = features.result_name(target.name)
+    return run.worth(target_rows, splits, borrowed, image_embeddings, encoders, validated(encodings), name, settings)
 
 
 def render(

@@ -55,7 +55,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 nodes.prove,
                 inputs=[
                     _TARGET, _ROWS["target"], "target.splits", "borrowed", "neighbour_embeddings", "encoders",
-                    "target.encodings", "params:evaluation",
+                    "target.encodings", "params:features", "params:evaluation",
                 ],
                 outputs=["borrowed_results", "borrowed_worth"], name="prove_borrowed",
             ),
