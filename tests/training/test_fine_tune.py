@@ -141,6 +141,17 @@ def scripted(monkeypatch):
     return script
 
 
+def test_scores_hang_on_the_image_encoder_alone_whatever_it_was_pretrained_with(run, images, make_start, tiny):
+    start, loss = make_start(), LossParams(objective="simclr")
+    other = SLIMP(start.model, loss, tiny.encoding)
+    other.image_encoder.load_state_dict(
+        {k.removeprefix("image_encoder."): v for k, v in start.state.items() if k.startswith("image_encoder.")}
+    )
+    simclr = Checkpoint(other.state_dict(), start.model, loss, tiny.encoding)
+    tested = images.store_index_N[:6]
+    np.testing.assert_array_equal(run(images, tested, start=simclr), run(images, tested, start=start))
+
+
 @pytest.mark.parametrize(
     ("losses", "patience", "num_run", "best"),
     [
@@ -207,7 +218,7 @@ def test_an_encoder_frozen_throughout_leaves_a_linear_probe(run, images, built, 
 
 
 def test_the_encoder_and_the_classifier_have_rates_of_their_own(make_start):
-    classifier = module._Classifier(make_start(), 4, CPU)
+    classifier = module._Classifier(make_start(), 4, 0, CPU)
     groups = classifier.optimizer(settings_of(learning_rate=0.25, image_learning_rate=0.5)).param_groups
     assert [group["peak_lr"] for group in groups] == [0.5, 0.25]
     assert len(groups[0]["params"]) == len(list(classifier.encoder.parameters()))

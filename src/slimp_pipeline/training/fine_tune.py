@@ -71,8 +71,7 @@ def fine_tune(
         FloatingPointError: If the loss isn't finite.
     """
     keep_freed_memory()
-    torch.manual_seed(seed)
-    classifier = _Classifier(start, num_classes, device)
+    classifier = _Classifier(start, num_classes, seed, device)
     held_out_N = _held_out(training, settings, seed)
     fitted, validation = training.rows(~held_out_N), training.rows(held_out_N)
     weight_K = _class_weights(training.label_N, num_classes, device)
@@ -96,12 +95,13 @@ def fine_tune(
 class _Classifier(nn.Module):
     """An image encoder with a linear classifier."""
 
-    def __init__(self, start: Checkpoint, num_classes: int, device: torch.device) -> None:
+    def __init__(self, start: Checkpoint, num_classes: int, seed: int, device: torch.device) -> None:
         super().__init__()
         whole = SLIMP(start.model, start.loss, start.encoding, load_weights=False)
         whole.load_state_dict(start.state)
         self.encoder, self.image_size = whole.image_encoder, start.model.image_encoder.image_size
         self.keep_batch_norm = start.model.image_encoder.keep_batch_norm
+        torch.manual_seed(seed)  # after the model is built: what it was pre-trained with must not change the draws
         self.head = nn.Linear(int(whole.image_encoder.num_features), num_classes)  # type: ignore[arg-type]
         nn.init.zeros_(self.head.bias)
         self.mean: Tensor = whole.image_mean.to(device)  # type: ignore[assignment]
