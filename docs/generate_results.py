@@ -119,10 +119,14 @@ def write_results(tables: Tables) -> list[str]:
     for (protocol, features), group in shown.groupby(["protocol", "features"], sort=False):
         cells = group.set_index(["method", "metric"])
         for method in in_order(group["method"]):
-            name = features_name(features)
-            title = f"{name} (fine-tuned)" if protocol == "fine_tune" else name
+            title = what_is_measured(protocol, features)
             rows.append([title, method_name(method), *(estimate(cells, method, metric) for metric in metrics)])
     return [markdown(["features", "method", *(METRIC_NAMES[m] for m in metrics)], rows)]
+
+
+def what_is_measured(protocol: str, features: str) -> str:
+    """Name of a feature set, and whether it was fine-tuned."""
+    return f"{features_name(features)} (fine-tuned)" if protocol == "fine_tune" else features_name(features)
 
 
 def write_differences(tables: Tables) -> list[str]:
@@ -297,6 +301,7 @@ def truths(table: dict[str, Any]) -> str:
 
 def write_comparison(tables: Tables) -> list[str]:
     values, pairs = tables["comparison"], tables.get("comparison_pairs", pd.DataFrame())
+    values = values.assign(features=[what_is_measured(*place) for place in values[["protocol", "features"]].to_numpy()])
     metrics = [metric for metric in COMPARED if metric in set(values["metric"])]
     feature_sets = list(dict.fromkeys(values["features"]))
     cells = values.set_index(["features", "method", "metric"])
@@ -309,11 +314,11 @@ def write_comparison(tables: Tables) -> list[str]:
         for row in first[first["features"] == features].itertuples():
             figures = [estimate(cells.loc[features], row.method, metric) for metric in metrics]
             sd = "" if pd.isna(row.sd_between_runs) else f"{row.sd_between_runs:.3f}"
-            full.append([features_name(features), method_name(row.method), row.num_runs, *figures, sd])
+            full.append([features, method_name(row.method), row.num_runs, *figures, sd])
     header = ["features", "method", "runs", *(METRIC_NAMES[m] for m in metrics), "sd between runs"]
     parts = [
         f"{METRIC_NAMES[metrics[0]].capitalize()}, mean over runs:",
-        markdown(["method", *(features_name(name) for name in feature_sets)], overview),
+        markdown(["method", *feature_sets], overview),
         folded("All metrics, best first, and how much the runs differ", markdown(header, full)),
     ]
     if len(pairs):

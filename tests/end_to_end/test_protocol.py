@@ -78,6 +78,13 @@ def test_a_study_runs_each_cell_once_and_compares_them(fresh, caplog):
     assert caplog.text.count("finished earlier") == 2
 
 
+def test_a_wrong_change_of_any_variant_stops_a_study_before_it_starts(fresh):
+    variants = [{"label": "slimp"}, {"label": "wrong", "changes": {"training.loss.objektive": "flat"}}]
+    with pytest.raises(ValueError, match=r"training\.loss\.objektive: there is no such setting"):
+        fresh.study(study={"seeds": [0], "variants": variants})
+    assert not (fresh.folder / "data").exists()
+
+
 def test_a_leaking_split_says_so_on_the_console_and_in_its_results(fresh, caplog):
     roles = {"source_cohort": "demo_clinic", "target_cohort": "demo_clinic"}
     roles["source"] = {"cohort": {"fabricated": {"num_patients": 60}}}
