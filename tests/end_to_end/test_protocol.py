@@ -93,6 +93,10 @@ def test_a_leaking_split_says_so_on_the_console_and_in_its_results(fresh, caplog
     assert "its figures are no results" in caplog.text
     results = pd.read_csv(fresh.latest(f"{CLINIC}/results.csv"))
     assert set(results["cohort"]) == {"demo_clinic (split by image: leaks)"}
+    with pytest.raises(ValueError, match="every run on demo_clinic was left out"):
+        fresh.run("compare", **roles)
+    fresh.run("compare", **roles, features={"split_level": "image"})
+    assert set(pd.read_csv(fresh.latest(f"{CLINIC}/comparison.csv"))["cohort"]) == set(results["cohort"])
     splits = pd.read_csv(fresh.latest("05_model_input/demo_clinic/splits.csv"))
     assert splits.groupby("patient_id")["fold"].nunique().max() > 1
     assert json.loads(fresh.latest("03_primary/demo_clinic/manifest.json").read_text())["cohort"] == "demo_clinic"
