@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.extrapolation import run
+from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import EvaluationParams, ExtrapolationParams, ProbeParams
 from slimp_pipeline.tables.encoding import Encoding, LevelEncoding, NumericEncoding
 from slimp_pipeline.tables.splits import partition, partition_names
@@ -24,11 +25,14 @@ OTHER_COHORT = {"all": SimpleNamespace(name="all", facts={}, loss=SimpleNamespac
 BIG = 2**63 + 5  # a hash that float64 can't hold to the last bit
 
 
-class Store:
+class Store(ImageStore):
     """Checksums and hashes by row, as an image store has them."""
 
     def __init__(self, sha256, perceptual_hash):
         self.columns = {"sha256": sha256, "perceptual_hash": perceptual_hash}
+
+    def __len__(self):
+        return len(self.columns["sha256"])
 
     def table(self):
         return pd.DataFrame(self.columns)

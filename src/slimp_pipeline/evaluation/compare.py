@@ -125,19 +125,19 @@ def _load(
         )
     loaded: list[tuple[str, int, pd.DataFrame]] = []
     expected: tuple[str, pd.DataFrame] | None = None
-    first_of: dict[str, tuple[str, str]] = {}  # label -> its first version and what that pre-trained
     for label, position, version in runs:
         predictions = versions[version]()
         tested = predictions[["image_id", "patient_id", "draw", "label"]].drop_duplicates()
         tested = tested.sort_values("image_id", ignore_index=True)
         if _leaks(tested) != leaks:
-            found = "patients stand in several folds" if not leaks else "no patient stands in several folds"
+            found = f"{'no patient stands' if leaks else 'patients stand'} in several folds"
             if not groups:
                 logger.info("In %s %s: left out", version, found)
                 continue
+            asked = "a split where some do" if leaks else "no such split"
             raise ValueError(
-                f"in run {version} {found}, and features.split_level asks for {'such' if leaks else 'no such'} split. "
-                "A run that leaks shows what a leak adds; it can't stand beside results."
+                f"in run {version} {found}, and features.split_level asks for {asked}. A run that leaks shows what a "
+                "leak adds; it can't stand beside results."
             )
         if expected and not tested.astype(str).equals(expected[1].astype(str)):
             if not groups:
@@ -148,6 +148,20 @@ def _load(
                 "they can't be compared. Evaluate both with the same features.seed, num_folds and split_file."
             )
         expected = expected or (version, tested)
+        loaded.append((label, position, predictions))
+    if not loaded:
+        raise ValueError(
+            f"every run on {cohort} was left out: patients stand in several folds in all or in none of them, and "
+            "features.split_level asks for the other."
+        )
+    _require_one_objective(chosen, loaded)
+    return loaded
+
+
+def _require_one_objective(groups: Mapping[str, list[str]], loaded: list[tuple[str, int, pd.DataFrame]]) -> None:
+    first_of: dict[str, tuple[str, str]] = {}  # label -> its first version and what that pre-trained
+    for label, position, predictions in loaded:
+        version = groups[label][position]
         trained = ", ".join(sorted(filter(is_pretrained, predictions["method"].unique()))) or "none"
         first, first_trained = first_of.setdefault(label, (version, trained))
         if trained != first_trained:
@@ -155,13 +169,6 @@ def _load(
                 f"comparison.groups: {label} holds {first} ({first_trained}) and {version} ({trained}), but the runs "
                 "of a group differ by seed alone: give each objective a group of its own."
             )
-        loaded.append((label, position, predictions))
-    if not loaded:
-        raise ValueError(
-            f"every run on {cohort} was left out: patients stand in several folds in all or in none of them, and "
-            "features.split_level asks for the other."
-        )
-    return loaded
 
 
 def _leaks(tested: pd.DataFrame) -> bool:

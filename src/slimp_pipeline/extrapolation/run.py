@@ -170,13 +170,9 @@ def _keys(
     """
     ids = ["image_id", "lesion_id"] + (["patient_id"] if same_people else [])
     pairs = [shared_keys(target.rows[name], lenders[name]) for name in ids]
-    own, lent = _pictures(target, target.rows), _pictures(reference, lenders)
+    own, lent = target.store.pictures(target.rows), reference.store.pictures(lenders)
     pairs.append(shared_keys(own["sha256"], lent["sha256"]))
     hashes = np.concatenate([own["perceptual_hash"], lent["perceptual_hash"]]).astype(np.uint64)
     number_N = number_pictures(hashes, near_duplicate_bits)
     pairs.append((number_N[: len(own)], number_N[len(own) :]))
     return [query for query, _ in pairs], [lender for _, lender in pairs]
-
-
-def _pictures(side: Side, rows: pd.DataFrame) -> pd.DataFrame:
-    return side.store.table()[["sha256", "perceptual_hash"]].loc[rows["store_index"].astype(int)]

@@ -24,15 +24,12 @@ def find_duplicates(images: pd.DataFrame, max_bits: int) -> pd.DataFrame:
         image_a, image_b, kind (`same bytes`, `near` or `same lesion`), across_folds (bool); a pair stands once. Of
         a lesion that several patients share, each patient's first image makes a pair with the first patient's.
     """
-    hashes = images["perceptual_hash"].to_numpy(dtype=np.uint64)
-    rows = []
-    for a, b in sorted({*_near_pairs(hashes), *_same_bytes(images["sha256"])}):
-        left, right = images.iloc[a], images.iloc[b]
-        same = left["sha256"] == right["sha256"]
-        bits = int(hashes[a] ^ hashes[b]).bit_count()
-        if left["patient_id"] != right["patient_id"] and (same or bits <= max_bits):
-            kind = "same bytes" if same else "near"
-            rows.append((left["image_id"], right["image_id"], kind, bool(left["fold"] != right["fold"])))
+    patients, folds, ids = (images[name].to_numpy() for name in ("patient_id", "fold", "image_id"))
+    rows = [
+        (ids[a], ids[b], kind, bool(folds[a] != folds[b]))
+        for a, b, kind in _same_pictures(images, max_bits)
+        if patients[a] != patients[b]
+    ]
     rows += _shared_lesions(images, {(a, b) for a, b, _, _ in rows})
     return pd.DataFrame(rows, columns=["image_a", "image_b", "kind", "across_folds"])
 
@@ -48,13 +45,12 @@ def find_seen_pictures(tested: pd.DataFrame, trained: pd.DataFrame, max_bits: in
         `SEEN_COLUMNS`: image tested on, image trained on, kind (`same bytes` or `near`); a row per pair.
     """
     images = pd.concat([tested, trained], ignore_index=True)
-    hashes = images["perceptual_hash"].to_numpy(dtype=np.uint64)
-    rows = []
-    across = {pair for pair in _near_pairs(hashes) if pair[0] < len(tested) <= pair[1]}
-    for a, b in sorted(across | _same_bytes_across(tested["sha256"], trained["sha256"])):
-        same = images["sha256"].iloc[a] == images["sha256"].iloc[b]
-        if same or int(hashes[a] ^ hashes[b]).bit_count() <= max_bits:
-            rows.append((images["image_id"].iloc[a], images["image_id"].iloc[b], "same bytes" if same else "near"))
+    ids, num_tested = images["image_id"].to_numpy(), len(tested)
+    rows = [
+        (ids[a], ids[b], kind)
+        for a, b, kind in _same_pictures(images, max_bits, twins_from=num_tested)
+        if a < num_tested <= b
+    ]
     return pd.DataFrame(rows, columns=SEEN_COLUMNS)
 
 
@@ -77,17 +73,20 @@ def _near_pairs(hashes: np.ndarray) -> list[tuple[int, int]]:
     return sorted({pair for band in range(_NUM_BANDS) for pair in _candidates(hashes, band)})
 
 
-def _same_bytes(sha256: pd.Series) -> set[tuple[int, int]]:
-    """Each row with the first of the same bytes: pairs that no large bucket hides."""
-    first = pd.Series(np.arange(len(sha256))).groupby(sha256.to_numpy()).transform("first").to_numpy()
-    return {(int(a), int(b)) for b, a in enumerate(first) if a != b}
+def _same_pictures(images: pd.DataFrame, max_bits: int, twins_from: int = 0) -> list[tuple[int, int, str]]:
+    """Pairs of rows of the same bytes or nearly the same picture, in order, and which of the two they are.
 
-
-def _same_bytes_across(tested: pd.Series, trained: pd.Series) -> set[tuple[int, int]]:
-    """Each row tested on with the first one trained on of the same bytes, numbered after those tested on."""
-    first = pd.Series(np.arange(len(trained)) + len(tested), index=trained.to_numpy()).groupby(level=0).first()
-    found = tested.map(first)
-    return {(a, int(b)) for a, b in enumerate(found) if pd.notna(b)}
+    Near pictures come from buckets, of which large ones are skipped. Lest these hide identical ones, every row is
+    paired besides with the first of the same bytes among the rows from `twins_from` on.
+    """
+    digests, hashes = images["sha256"].to_numpy(), images["perceptual_hash"].to_numpy(dtype=np.uint64)
+    first = {digest: twins_from + row for row, digest in reversed(list(enumerate(digests[twins_from:])))}
+    twins = {(min(row, first[d]), max(row, first[d])) for row, d in enumerate(digests) if first.get(d, row) != row}
+    return [
+        (a, b, "same bytes" if digests[a] == digests[b] else "near")
+        for a, b in sorted(twins.union(_near_pairs(hashes)))
+        if digests[a] == digests[b] or int(hashes[a] ^ hashes[b]).bit_count() <= max_bits
+    ]
 
 
 def _shared_lesions(images: pd.DataFrame, known: set[tuple[str, str]]) -> list[tuple[str, str, str, bool]]:

@@ -10,9 +10,7 @@ from slimp_pipeline.evaluation.leaks import check_pretraining
 from slimp_pipeline.evaluation.records import RESULT_COLUMNS
 from slimp_pipeline.evaluation.task import has_two_classes
 from slimp_pipeline.extrapolation import run
-from slimp_pipeline.extrapolation.cases import worst_and_best
-from slimp_pipeline.extrapolation.comparable import comparable_fields
-from slimp_pipeline.extrapolation.quality import borrowed_quality
+from slimp_pipeline.extrapolation.judge import judge_borrowed
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, ExtrapolationParams, FeatureParams, ModelParams, TrainingParams
@@ -67,28 +65,7 @@ def judge(
     evaluation: EvaluationParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Agreement with the truth; fields that can't be compared; best and worst cases."""
-    tested, truth = run.tested_rows(borrowed, splits), target_rows.sort_values("image_id", ignore_index=True)
-    lent = {
-        name: field for name, field in source.fields.items() if any(c in borrowed for c in field.table_columns(name))
-    }
-    names, others = comparable_fields(reference_rows, truth, lent, target.fields)
-    fields = {name: target.fields[name] for name in names}
-    similarity_N = tested["similarity"].to_numpy()
-    quality = borrowed_quality(
-        tested,
-        truth,
-        reference_rows,
-        fields,
-        truth["patient_id"].to_numpy(),
-        similarity_N,
-        settings.coverages,
-        num_resamples=evaluation.num_resamples,
-        confidence=evaluation.confidence,
-        seed=evaluation.seed,
-    )
-    best, worst = worst_and_best(tested, truth, fields, similarity_N, settings.num_shown)
-    cases = pd.concat([tested.loc[rows].assign(case=case) for case, rows in (("best", best), ("worst", worst))])
-    return quality, others, cases.assign(fields=", ".join(names))
+    return judge_borrowed(source, target, reference_rows, target_rows, splits, borrowed, settings, evaluation)
 
 
 def prove(
