@@ -35,12 +35,12 @@ lint: $(READY)
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || (cat $(VENV)/lint-imports.log && false)
 	@echo "format, lint, types, layers: fine"
 
-# The page is tested in a real browser, where one can be installed.
+# The page is tested in a real browser, and a run's connections are noted by strace, where these can be installed.
 browser:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	@{ command -v chromium || command -v google-chrome; } >/dev/null && command -v strace >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq >/dev/null && \
-	    apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null 2>&1; } || \
-	  echo "no Chromium: browser tests will be skipped"
+	    apt-get install -y -qq --no-install-recommends chromium chromium-driver strace >/dev/null 2>&1; } || \
+	  echo "no Chromium or no strace: tests that need them will be skipped"
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/run.py

@@ -2,20 +2,27 @@
 
 import logging
 import multiprocessing
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any, cast
 
 import click
-import mlflow
-from kedro.framework.cli.utils import _split_params, env_option
+from kedro.framework.cli.utils import env_option
 from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
+from kedro.framework.startup import ProjectMetadata, bootstrap_project
 
+from slimp_pipeline.console import show_errors_plainly
 from slimp_pipeline.parameters import StudyParams
+from slimp_pipeline.params_option import CommandWithParams, run, split_params
+from slimp_pipeline.stopping import stoppable
 from slimp_pipeline.tracking.run import finished_version, settings_digest
 
 logger = logging.getLogger(__name__)
+_PATIENCE_S = 5
+show_errors_plainly()  # Kedro imports this module before it reads a command's options
 
 
 @click.group(name="slimp-pipeline")
@@ -23,12 +30,17 @@ def cli() -> None:
     """Commands of slimp-pipeline."""
 
 
-@cli.command()
+cli.add_command(run)
+
+
+@cli.command(cls=CommandWithParams)
 @env_option
-@click.option("--params", default="", callback=_split_params, help="Parameters of every cell, as for `kedro run`.")
-def study(env: str | None, params: dict[str, Any]) -> None:
+@click.option("--params", default="", callback=split_params, help="Parameters of every cell, as for `kedro run`.")
+@click.pass_obj
+def study(metadata: ProjectMetadata, env: str | None, params: dict[str, Any]) -> None:
     """Run every variant of `study` with every seed, then compare them; finished cells aren't run again."""
-    run_study(Path.cwd(), env, params)
+    with stoppable("the same command goes on: finished cells are kept"):
+        run_study(metadata.project_path, env, params)
 
 
 def run_study(project: Path, env: str | None, params: dict[str, Any]) -> None:
@@ -43,7 +55,7 @@ def run_study(project: Path, env: str | None, params: dict[str, Any]) -> None:
         grid = StudyParams.model_validate(context.params["study"])
         for variant in grid.variants:  # what is wrong with the last one shows before the first is trained
             _session(project, env, _merged(params, variant.changes)).load_context()
-        _run(session, "ingest")
+        session.run(pipeline_names=["ingest"])
         data = {
             f"{role}_fingerprint": context.catalog.load(f"{role}.manifest")["fingerprint"]
             for role in ("source", "target")
@@ -56,7 +68,7 @@ def run_study(project: Path, env: str | None, params: dict[str, Any]) -> None:
         groups.setdefault(variant.label, []).append(_finish(project, env, cell, data, title))
     session = _session(project, env, params | {"comparison": {"groups": groups}})
     with session:
-        _run(session, "compare")
+        session.run(pipeline_names=["compare"])
 
 
 def _finish(project: Path, env: str | None, params: dict[str, Any], data: dict[str, str], title: str) -> str:
@@ -73,7 +85,10 @@ def _finish(project: Path, env: str | None, params: dict[str, Any], data: dict[s
     # In a process of its own: what a training holds of memory goes with it.
     cell = multiprocessing.get_context("spawn").Process(target=_run_cell, args=(project, env, params))
     cell.start()
-    cell.join()
+    try:
+        cell.join()
+    finally:
+        _end(cell)
     if cell.exitcode:
         raise click.ClickException(f"{title} failed (see above). Run the study again: finished cells are kept.")
     version = finished_version(settings=settings, **data)
@@ -82,23 +97,34 @@ def _finish(project: Path, env: str | None, params: dict[str, Any], data: dict[s
     return version
 
 
+def _end(cell: Any) -> None:
+    """End a cell that runs still: its study was stopped. After Ctrl-C, which it heard too, it is ending itself."""
+    if isinstance(sys.exc_info()[1], KeyboardInterrupt):
+        cell.join(_PATIENCE_S)
+    if cell.is_alive():
+        cell.terminate()
+        cell.join()
+
+
 def _run_cell(project: Path, env: str | None, params: dict[str, Any]) -> None:
+    threading.Thread(target=_end_with_study, daemon=True).start()
     bootstrap_project(project)
     session = _session(project, env, params)
     try:
         with session:
-            _run(session, "pretrain", "evaluate")
+            session.run(pipeline_names=["pretrain", "evaluate"])
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except Exception:
         sys.excepthook(*sys.exc_info())
         sys.exit(1)
 
 
-def _run(session: KedroSession, *pipelines: str) -> None:
-    try:
-        session.run(pipeline_names=list(pipelines))
-    finally:
-        while mlflow.active_run():  # one process, many runs
-            mlflow.end_run()
+def _end_with_study() -> None:
+    """Don't train on for a study that was killed."""
+    if study := multiprocessing.parent_process():
+        study.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _session(project: Path, env: str | None, params: dict[str, Any]) -> KedroSession:

@@ -1,26 +1,29 @@
 """Hooks: what surrounds the computation. Nodes know nothing of tracking, timing or the console."""
 
-import difflib
 import logging
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import mlflow
-import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks import MlflowHook
-from omegaconf import OmegaConf
+from mlflow.exceptions import MlflowException
 
-from slimp_pipeline.parameters import wrong_settings
+from slimp_pipeline.home import at_home, shown
+from slimp_pipeline.reporting.browser import remove_left_profiles
 from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lines, summary_lines
+from slimp_pipeline.stopping import was_asked_to_stop
 from slimp_pipeline.tracking import run as tracking
+from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs
+from slimp_pipeline.tracking.set_up import set_up
+from slimp_pipeline.tracking.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -31,28 +34,33 @@ class TrackingHooks(MlflowHook):
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Set MLflow up by conf/<env>/mlflow.yml."""
-        _require_environment(context)
-        _require_known_parameters(context)
-        _require_valid_settings(context)
-        super().after_context_created(context)
-        self._settings = tracking.settings_digest(context.params)
         self._project = Path(context.project_path)
+        with at_home(self._project):
+            self._settings = tracking.settings_digest(context.params)  # first: it refuses wrong settings
+            with set_up(context.config_loader, self._project, context._package_name or __package__):
+                super().after_context_created(context)
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog) -> None:
         """Give long computations somewhere to report to, and comparisons a way from MLflow runs to versions."""
-        catalog["report_progress"] = MemoryDataset(_report, copy_mode="assign")
+        catalog["report_progress"] = MemoryDataset(self._report, copy_mode="assign")
         catalog["find_version"] = MemoryDataset(tracking.find_version, copy_mode="assign")
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Refuse an evaluation without encoders before anything runs, then start the MLflow run."""
-        _require_encoders(run_params, pipeline, catalog)
-        super().before_pipeline_run(run_params, pipeline, catalog)
-        if self._is_mlflow_enabled:
-            tracking.name_run(*(_cohort_name(catalog, role) for role in ("source", "target")))
-            mlflow.set_tags({"git_commit": tracking.git_commit(self._project), "env": run_params.get("env") or "base"})
-            mlflow.set_tag("settings", self._settings)
+        """Refuse what can't run before anything runs, clear up after killed runs, then start the MLflow run."""
+        _require_one_process(run_params)
+        _require_writable(self._project / "data")
+        end_killed_runs()
+        remove_left_profiles()
+        self.run_id = None  # of an earlier run of this process
+        with bearing_their_process():
+            super().before_pipeline_run(run_params, pipeline, catalog)
+        if self.run_id:
+            tracking.name_run(self.run_id, *(_cohort_name(catalog, role) for role in ("source", "target")))
+            commit = tracking.git_commit(self._project)
+            env = run_params.get("env") or "base"
+            tracking.tag(self.run_id, {"git_commit": commit, "env": env, "settings": self._settings})
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool) -> None:
@@ -62,29 +70,50 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def after_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
-        """Tag the run with what it rests on, and log results."""
-        if not self._is_mlflow_enabled:
+        """Tag the run with what it rests on."""
+        if not self.run_id:
             return
         for name, value in outputs.items():
             if name.endswith("manifest"):
-                mlflow.set_tags({f"{name.split('.')[0]}_{key}": value[key] for key in ("cohort", "fingerprint")})
+                role = name.split(".")[0]
+                tracking.tag(self.run_id, {f"{role}_{key}": value[key] for key in ("cohort", "fingerprint")})
             elif name == "encoders":
-                mlflow.set_tag("trained_encoders", tracking.encoders_digest(value))
-            elif name == "results":
-                tracking.log_results(value)
+                tracking.tag(self.run_id, {"trained_encoders": tracking.encoders_digest(value)})
         if "encoders" in inputs:
-            tracking.tag_pretraining(inputs["encoders"])
+            tracking.tag_pretraining(self.run_id, inputs["encoders"])
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Log artifacts and the encoder, then close the MLflow run."""
-        if self._is_mlflow_enabled:
-            tracking.log_artifacts(catalog, pipeline.outputs() | _written(pipeline))
-            if "predictions" in _written(pipeline):
-                mlflow.set_tag("version", Path(_path(catalog, "predictions")).parent.name)
-            if "encoders" in _written(pipeline):
-                tracking.log_encoder(catalog["encoders"].folder())  # type: ignore[attr-defined]
+        """Log results, artifacts and the encoder, then close the MLflow run."""
+        written = _written(pipeline)
+        if self.run_id:
+            if "results" in written:
+                tracking.log_results(self.run_id, catalog.load("results"))
+            tracking.log_artifacts(self.run_id, catalog, pipeline.outputs() | written)
+            if "predictions" in written:
+                tracking.tag(self.run_id, {"version": Path(_path(catalog, "predictions")).parent.name})
+            if "encoders" in written:
+                tracking.log_encoder(catalog["encoders"].folder())
         super().after_pipeline_run(run_params, pipeline, catalog)
+
+    @hook_impl
+    def on_pipeline_error(
+        self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Close the MLflow run as failed; where MLflow fails too, what failed first is what is said."""
+        if was_asked_to_stop():  # it is closed as stopped
+            return
+        try:
+            super().on_pipeline_error(error, run_params, pipeline, catalog)
+        except MlflowException as another:
+            logger.warning("MLflow couldn't note that the run failed: %s", another)
+
+    def _report(self, partition: str, step: int, values: dict[str, float]) -> None:
+        if self.run_id:
+            metrics = {f"pretrain/{partition}/{name}": value for name, value in values.items()}
+            mlflow.log_metrics(metrics, step=step, run_id=self.run_id)
+        if "validation_loss" in values and not sys.stderr.isatty():  # a terminal has the progress bar
+            logger.info("training of %s, step %d: validation loss %.3f", partition, step, values["validation_loss"])
 
 
 class ConsoleHooks:
@@ -122,8 +151,8 @@ class ConsoleHooks:
         if not places:
             return
         found = summary_lines(catalog.load("results"), catalog.load("differences")) if "results" in written else []
-        hints = ["Runs:     mlflow ui --backend-store-uri sqlite:///mlflow.db", "Pipeline: kedro viz run"]
-        logger.info("\n".join(["", *found, *places, *hints]))
+        runs = Store.named(mlflow.get_tracking_uri(), Path.cwd()).how_to_look()
+        logger.info("\n".join(["", *found, *places, f"Runs:     {runs}", "Pipeline: kedro viz run"]))
 
 
 def _written(pipeline: Pipeline) -> set[str]:
@@ -131,8 +160,7 @@ def _written(pipeline: Pipeline) -> set[str]:
 
 
 def _path(catalog: DataCatalog, name: str) -> str:
-    path = Path(catalog[name]._get_load_path())  # type: ignore[attr-defined]
-    return os.path.relpath(path)
+    return shown(catalog[name]._get_load_path())  # type: ignore[attr-defined]
 
 
 def _cohort_name(catalog: DataCatalog, role: str) -> str:
@@ -141,59 +169,21 @@ def _cohort_name(catalog: DataCatalog, role: str) -> str:
     return str(cohort["name"] if isinstance(cohort, dict) else cohort.name)
 
 
-def _report(partition: str, step: int, values: dict[str, float]) -> None:
-    if mlflow.active_run():
-        mlflow.log_metrics({f"pretrain/{partition}/{name}": value for name, value in values.items()}, step=step)
-    if "validation_loss" in values and not sys.stderr.isatty():  # a terminal has the progress bar
-        logger.info("training of %s, step %d: validation loss %.3f", partition, step, values["validation_loss"])
+def _require_one_process(run_params: dict[str, Any]) -> None:
+    if "ParallelRunner" in str(run_params["runner"]):
+        raise ValueError(
+            "ParallelRunner isn't for this project: its training starts processes of its own, and reports to this one. "
+            "Leave --runner out, or use --runner=ThreadRunner."
+        )
 
 
-def _require_environment(context: KedroContext) -> None:
-    """Without this, kedro-mlflow would meet the missing folder first, and complain of something else."""
-    conf = Path(context.config_loader.conf_source)
-    if context.env and conf.is_dir() and not (conf / context.env).is_dir():
-        known = sorted(path.name for path in conf.iterdir() if path.is_dir() and path.name not in ("base", "local"))
-        raise ValueError(f"there is no environment '{context.env}'. Known in {conf.name}/: {', '.join(known)}.")
-
-
-def _require_known_parameters(context: KedroContext) -> None:
-    """Kedro takes any name; a misspelt one would change nothing, and nobody would notice."""
-    conf = Path(context.config_loader.conf_source)
-    base, own = _parameters(conf / "base"), _parameters(conf / (context.env or "local"))
-    for name, (path, value) in own.items():
-        is_cohort = isinstance(value, dict) and "image_id" in value
-        if name not in base and not is_cohort and (near := difflib.get_close_matches(name, base, n=1, cutoff=0.8)):
-            raise ValueError(f"{path}: there is no parameter '{name}'. Did you mean '{near[0]}'?")
-    known = base.keys() | own.keys()
-    for name in (context.config_loader.runtime_params or {}).keys() - known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(sorted(known))}."
-        raise ValueError(f"--params: there is no parameter '{name}'. {hint}")
-
-
-def _require_valid_settings(context: KedroContext) -> None:
-    """Kedro checks what the chosen pipeline reads; a wrong setting of a later one would be met hours later."""
-    if problems := wrong_settings(context.config_loader["parameters"]):
-        raise ValueError("wrong settings\n" + "\n".join(f"  {problem}" for problem in problems))
-
-
-def _parameters(folder: Path) -> dict[str, tuple[Path, Any]]:
-    """Top-level names in the parameter files of an environment, with file and value."""
-    kinds = ("globals*.yml", "parameters*.yml", "parameters/**/*.yml")
-    return {
-        str(name): (path, value)
-        for kind in kinds
-        for path in folder.glob(kind)
-        for name, value in cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path))).items()
-    }
-
-
-def _require_encoders(run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-    if "encoders" in pipeline.inputs() and not catalog["encoders"].exists():
-        options = f" --env={run_params['env']}" if run_params.get("env") else ""
-        flat = pd.json_normalize(run_params.get("runtime_params") or {}).to_dict("records")
-        chosen = ",".join(f"{key}={value}" for key, value in flat[0].items()) if flat else ""
-        options += f" --params={chosen}" if chosen else ""
-        raise FileNotFoundError(
-            f"there is no pre-trained encoder yet. Run `kedro run --pipeline=pretrain{options}` first."
+def _require_writable(folder: Path) -> None:
+    """Found out now, not when the first result is to be kept."""
+    if folder.is_symlink() and not folder.exists():
+        raise FileNotFoundError(f"{folder} is a link to {folder.readlink()}, which isn't there")
+    place = folder if folder.exists() else folder.parent
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"{place} can't be written, and results are kept there. Check its rights (ls -ld {place}), or make "
+            f"{folder.name} a link to a folder of yours."
         )

@@ -3,6 +3,7 @@
 A misspelt or unknown setting of any block is refused by name when a run starts, before any work is done.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -26,6 +27,8 @@ class IngestParams(Block):
 
     max_side_px: int = Field(512, ge=16)  # larger images are resized once, when packed
     max_megapixels: float = Field(60.0, gt=0)  # larger images are refused as decompression bombs
+    max_file_mb: float = Field(256.0, gt=0)  # of one image's file, in 10^6 bytes; larger ones are refused unread
+    max_seconds_per_image: float = Field(20.0, gt=0)  # images whose check takes longer are refused
     jpeg_quality: int = Field(95, ge=50, le=100)
     max_quarantined_share: Share = 0.05  # of table rows; above it the run stops
     num_processes: int = Field(2, ge=1)
@@ -53,15 +56,55 @@ class FeatureParams(Block):
         return f"{cohort} (split by {self.split_level}: leaks)" if self.leaks else cohort
 
 
-class ImageEncoderParams(Block):
-    """A timm backbone and where its first weights come from."""
+_TIMM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.,+ -]{0,40}")  # no path, no address
+_NOT_ARCHITECTURE = frozenset(
+    {"model_name", "checkpoint_path", "cache_dir", "scriptable", "exportable", "no_jit", "kwargs"}
+    | {"model_cls", "variant", "model_cfg", "feature_cfg", "kwargs_filter", "features_only", "pruned"}
+    | {"num_classes", "device", "dtype"}
+)  # what timm's builders take beside, and what this pipeline sets itself
 
-    name: str = "vit_small_patch16_224"
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, str):
+        return _PLAIN_TEXT.fullmatch(value) is not None
+    return value is None or isinstance(value, bool | int | float)
+
+
+class ImageEncoderParams(Block):
+    """A timm backbone and where its first weights come from.
+
+    Checkpoints hold these settings too, and may come from anywhere: nothing in them makes timm fetch or read anything.
+    """
+
+    name: str = "vit_small_patch16_224"  # in timm's registry
     image_size: int = Field(224, ge=16)
     weights: str = "random"  # random | hub | path of a safetensors file
-    arguments: dict[str, Any] | None = None  # passed on to timm.create_model
+    arguments: dict[str, Any] | None = None  # of the architecture, passed on to timm.create_model
     num_trained_stages: int | None = Field(None, ge=0)  # the last N stages train; None: all
     keep_batch_norm: bool = False  # batch norm goes by the statistics of the first weights, never by the batch's
+
+    @field_validator("name")
+    @classmethod
+    def _stands_in_a_registry(cls, name: str) -> str:
+        if not _TIMM_NAME.fullmatch(name):
+            raise ValueError(
+                "only names of timm's registry (letters, digits, `_`, `.`) are allowed: no hub, no address, no path. "
+                "Where first weights come from is `weights`"
+            )
+        return name
+
+    @field_validator("arguments")
+    @classmethod
+    def _are_the_architectures(cls, arguments: dict[str, Any] | None) -> dict[str, Any] | None:
+        for name, value in (arguments or {}).items():
+            if name in _NOT_ARCHITECTURE or name.startswith("pretrained"):
+                raise ValueError(f"'{name}' is no argument of the architecture; only those are allowed")
+            if not _is_plain(value):
+                raise ValueError(f"'{name}' must be a number, true, false, null, a short word, or a list of these")
+        return arguments
 
     @model_validator(mode="after")
     def _kept_statistics_exist(self) -> "ImageEncoderParams":

@@ -10,7 +10,7 @@ import pytest
 from kedro.config import OmegaConfigLoader
 
 from slimp_pipeline.cohorts.raw_files import find_raw_files
-from slimp_pipeline.cohorts.reader import read_rows
+from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.settings import CONFIG_LOADER_ARGS
 
@@ -36,8 +36,8 @@ def read_raw(shipped_spec: Callable[[str], CohortSpec]) -> Callable[[str, Path],
     def read(name: str, raw_root: Path) -> Rows:
         spec = shipped_spec(name)
         files = find_raw_files(spec, raw_root, raw_root / "fabricated")
-        rows, quarantine = read_rows(spec, [Path(path) for path in files.loc[files["role"] == "table", "path"]])
-        return rows, quarantine, files[files["role"] == "image"]
+        reading = read_rows(spec, [Path(path) for path in files.loc[files["role"] == "table", "path"]])
+        return reading.rows, reading.quarantine, files[files["role"] == "image"]
 
     return read
 
@@ -57,6 +57,7 @@ def small_spec(**changes: Any) -> CohortSpec:
         "licence": "CC0",
         "source": "made by hand",
         "folder": "small",
+        "partial": True,
         "tables": [{"file": "table.csv"}],
         "image_id": "image",
         "lesion_id": ["lesion"],
@@ -78,16 +79,27 @@ def make_spec() -> Callable[..., CohortSpec]:
 
 
 @pytest.fixture
-def read_table(tmp_path: Path) -> Callable[..., tuple[pd.DataFrame, pd.DataFrame]]:
+def read_table(read_tables: Callable[..., Reading]) -> Callable[..., tuple[pd.DataFrame, pd.DataFrame]]:
     """Read the text of a table (or of several) with a small specification."""
 
     def read(*texts: str, **changes: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        reading = read_tables(*texts, **changes)
+        return reading.rows, reading.quarantine.drop(columns=["table", "kept"])
+
+    return read
+
+
+@pytest.fixture
+def read_tables(tmp_path: Path) -> Callable[..., Reading]:
+    """Write the texts as the tables of a small specification, and read them."""
+
+    def read(*texts: str, **changes: Any) -> Reading:
         paths = []
         spec = small_spec(**changes)
         for table, text in zip(spec.tables, texts, strict=True):
             paths.append(tmp_path / table.file[0])
             paths[-1].parent.mkdir(parents=True, exist_ok=True)
-            paths[-1].write_text(text)
+            paths[-1].write_text(text, encoding="utf-8")
         return read_rows(spec, paths)
 
     return read

@@ -10,9 +10,10 @@ from slimp_pipeline.datasets import AtomicDataset
 
 LATEST = Version(None, None)
 ARRAYS = "slimp_pipeline.datasets.ArraysDataset"
+TABLE = "slimp_pipeline.datasets.CSVTableDataset"
 CASES = {
     "parquet": ({"type": "pandas.ParquetDataset"}, pd.DataFrame({"a": [1, 2], "b": ["x", None]})),
-    "csv": ({"type": "pandas.CSVDataset", "save_args": {"index": False}}, pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})),
+    "csv": ({"type": TABLE}, pd.DataFrame({"a": [1, 2], "b": ["x", "=y"]})),
     "json": ({"type": "json.JSONDataset", "save_args": {"indent": 2}}, {"a": [1, 2.5], "b": None}),
     "html": ({"type": "text.TextDataset"}, "<p>grün</p>"),
     "plotly": ({"type": "plotly.JSONDataset"}, go.Figure(go.Scatter(x=[1, 2], y=[3, 4]))),
@@ -74,3 +75,37 @@ def test_a_version_isnt_overwritten(tmp_path, save_version):
     with pytest.raises(DatasetError):
         save_version(make, "second", "v1")
     assert make(LATEST).load() == "first"
+
+
+def test_a_run_loads_the_version_that_it_wrote_though_a_newer_one_appears(tmp_path, save_version):
+    make = maker(tmp_path, "json")
+    own = make(Version(None, "2026-01-01T00.00.00.000Z"))
+    own.save("mine")
+    save_version(make, "another run's", "2026-01-02T00.00.00.000Z")
+    assert own.load() == "mine" and make(LATEST).load() == "another run's"
+
+
+def test_a_run_that_writes_beside_a_newer_version_says_nothing_and_reads_its_own(tmp_path, save_version, recwarn):
+    make = maker(tmp_path, "json")
+    save_version(make, "another run's", "2026-01-02T00.00.00.000Z")
+    own = make(Version(None, "2026-01-01T00.00.00.000Z"))
+    own.save("mine")
+    assert own.load() == "mine" and not recwarn
+
+
+def test_a_run_that_only_reads_keeps_to_the_version_that_it_met_first(tmp_path, save_version):
+    make = maker(tmp_path, "json")
+    save_version(make, "first", "2026-01-01T00.00.00.000Z")
+    reader = make(LATEST)
+    assert reader.load() == "first"
+    save_version(make, "second", "2026-01-02T00.00.00.000Z")
+    assert reader.load() == "first"
+
+
+def test_a_pinned_version_is_loaded(tmp_path, save_version):
+    make = maker(tmp_path, "json")
+    for version in ("2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"):
+        save_version(make, version, version)
+    dataset = make(LATEST)
+    dataset.pin("2026-01-01T00.00.00.000Z")
+    assert dataset.load() == "2026-01-01T00.00.00.000Z"

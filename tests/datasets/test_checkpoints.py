@@ -47,10 +47,11 @@ def test_what_was_saved_is_loaded_by_partition(make, version):
     ]
 
 
-def test_an_unversioned_folder_is_replaced_whole(make):
+def test_an_unversioned_folder_is_never_replaced(make):
     make(None).save({"fold_0": checkpoint(1.0), "fold_1": checkpoint(2.0)})
-    make(None).save({"all": checkpoint(3.0)})
-    assert list(make(None).load()) == ["all"]
+    with pytest.raises(DatasetError, match="is there already, and a folder is never replaced"):
+        make(None).save({"all": checkpoint(3.0)})
+    assert list(make(None).load()) == ["fold_0", "fold_1"]
 
 
 def test_a_save_that_dies_leaves_the_previous_version_the_latest_and_no_debris(make, save_version, tmp_path):

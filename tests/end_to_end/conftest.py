@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Project:
     folder: Path
 
-    def kedro(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def kedro(
+        self, *arguments: str, under: Sequence[str] = (), **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         variables = {k: v for k, v in os.environ.items() if not k.startswith("SLIMP_")} | environment
-        command = [sys.executable, "-m", "kedro", *arguments]
+        command = [*under, sys.executable, "-m", "kedro", *arguments]
         return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=280)
 
     def run(self, pipeline: str = "__default__", env: str = "test", *, to_node: str = "", **parameters: Any) -> None:
@@ -81,13 +83,26 @@ def with_own_store(folder: Path) -> Project:
     return Project(folder)
 
 
+def noting_connections(file: Path) -> list[str]:
+    """The program under which every connection that another asks for is noted; none where it can't be."""
+    strace = ["strace", "-f", "--seccomp-bpf", "-e", "trace=connect", "-o", str(file)]
+    works = shutil.which("strace") and subprocess.run([*strace, "true"], capture_output=True).returncode == 0
+    return strace if works else []
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, subprocess.CompletedProcess[str]]:
     """A project in which `kedro run --env=test` has run once; tests read it and leave it as it is."""
     project = make_project(tmp_path_factory.mktemp("finished") / "project")
-    done = project.kedro("run", "--env=test")
+    done = project.kedro("run", "--env=test", under=noting_connections(project.folder.parent / "connections"))
     assert done.returncode == 0, done.stdout + done.stderr
     return project, done
+
+
+@pytest.fixture(scope="session")
+def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Project]:
+    """Make a project for several tests."""
+    return lambda: make_project(tmp_path_factory.mktemp("project") / "project")
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ BROKEN = {
 REFUSED = {
     "truncated": "damaged: ",
     "empty": "the file is empty",
-    "text": "not an image",
-    "animated": "2 frames",
+    "text": "not a picture in a format that is read",
+    "animated": "several frames",
     "sixteen_bit": "16-bit",
 }
 ODD_BUT_GOOD = ("cmyk", "palette", "turned")
@@ -118,13 +118,18 @@ def test_an_own_cohort_is_read_and_what_is_broken_stands_in_the_quarantine_with_
     assert splits.groupby("patient_id")["fold"].nunique().max() == 1
 
 
-def test_images_that_no_row_names_are_told_with_the_likely_cause(project, tmp_path):
+def test_ids_that_bear_their_files_suffix_are_matched_and_every_file_is_accounted_for(project, tmp_path, caplog):
     table = tmp_path / "raw/my_clinic/lesions.csv"
     lines = table.read_text(encoding="utf-8-sig").splitlines()
     named = [line.replace(";", ".jpg;", 1) for line in lines[1:] if line.startswith("good_")]
     table.write_text("\n".join([lines[0], *named]))
-    with pytest.raises(Exception, match=r"none bears the image id .*'good_0\.jpg'.* image_id_is_path: true"):
+    with caplog.at_level("INFO"):
         project.run("ingest", env=None, target_cohort="my_clinic", source_cohort="my_clinic")
+    assert "120 images matched though their ids differ by suffix (the row's 'good_0.jpg', the file's" in caplog.text
+    manifest = json.loads(project.latest("03_primary/my_clinic/manifest.json").read_text())
+    unused = pd.read_csv(project.latest("03_primary/my_clinic/unused_files.csv"))
+    assert (manifest["num_rows_with_image"], manifest["num_files"], len(unused)) == (120, 130, 10)
+    assert set(unused["unused"]) == {"no_row"}
 
 
 def test_a_missing_column_is_named_with_its_file(project, tmp_path):

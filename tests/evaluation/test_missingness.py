@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from slimp_pipeline.cohorts.reader import read_rows
+from slimp_pipeline.cohorts.rows.reader import read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec, FieldSpec
 from slimp_pipeline.evaluation.bootstrap import interval, patient_weights
 from slimp_pipeline.evaluation.metrics import auroc

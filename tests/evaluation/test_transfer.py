@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.evaluation.transfer import FIELDS_READ_COLUMNS, fields_read
 from slimp_pipeline.tables.encoding import (
     CategoricalEncoding,
@@ -10,6 +11,7 @@ from slimp_pipeline.tables.encoding import (
     Encoding,
     LevelEncoding,
     NumericEncoding,
+    fit_encoding,
 )
 
 LESION = LevelEncoding(
@@ -49,3 +51,12 @@ def test_other_units_another_vocabulary_and_text_for_numbers_are_named():
 
 def test_a_field_that_the_target_never_knows_is_as_good_as_absent():
     assert read_and_doubted(pd.DataFrame({"site": [None, None]})) == ([], {})
+
+
+def test_a_vocabulary_that_is_kept_as_digests_is_compared_all_the_same():
+    lesions = pd.DataFrame({"site": ["arm", "leg"], "texture": ["flat", "flat"]})
+    fields = {name: FieldSpec(kind="categorical", level="lesion", column=name) for name in lesions}
+    encoding = fit_encoding(lesions, pd.DataFrame({"patient_id": ["a"]}), fields)
+    assert encoding.lesion.fields["site"].digested
+    doubts = fields_read(encoding, pd.DataFrame({"site": ["leg", None], "texture": ["FLAT", "rough"]}))
+    assert doubts["doubt"].tolist() == ["", "other vocabulary: its values count as not known"]

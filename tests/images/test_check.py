@@ -1,15 +1,25 @@
 """What raw images become before they are stored, and which are refused."""
 
+import contextlib
 import io
+import os
 import struct
+import subprocess
+import tempfile
+import time
+import tracemalloc
+import zlib
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import imagehash
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import EpsImagePlugin, ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from torchvision.io import ImageReadMode, decode_image
 
@@ -242,10 +252,105 @@ def test_an_empty_file_is_refused(ingest: IngestParams) -> None:
         check_image(b"", ingest)
 
 
-@pytest.mark.parametrize("raw", [b"<html>not found</html>", b"\xff\xd8\xff", b"\0" * 100, b"\x89PNG\r\n\x1a\n"])
-def test_bytes_that_are_no_image_are_refused(ingest: IngestParams, raw: bytes) -> None:
-    with pytest.raises(ImageRefused, match=r"not an image|damaged"):
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        *[(b"<html>not found</html>", "HTML page"), (b"\0" * 100, "zero bytes"), (b"text", "not a picture")],
+        *[(b"\xff\xd8\xff", "damaged"), (b"\x89PNG\r\n\x1a\n", "damaged")],
+    ],
+)
+def test_bytes_that_are_no_image_are_refused(ingest: IngestParams, raw: bytes, said: str) -> None:
+    with pytest.raises(ImageRefused, match=said):
         check_image(raw, ingest)
+
+
+OTHER_FORMATS = [
+    "EPS",
+    "PDF",
+    "PPM",
+    "TGA",
+    "ICO",
+    "JPEG2000",
+    "PCX",
+    "SGI",
+    "DDS",
+    "DIB",
+    "QOI",
+    "AVIF",
+    "SPIDER",
+    "IM",
+]
+
+
+@pytest.mark.parametrize("file_format", OTHER_FORMATS)
+def test_other_formats_are_refused_even_those_that_pillow_reads(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, file_format: str
+) -> None:
+    picture = make_picture().convert("F") if file_format == "SPIDER" else make_picture()
+    with pytest.raises(ImageRefused, match=r"not a picture in a format that is read \(JPEG, PNG, TIFF, BMP, WebP, GIF"):
+        check_image(to_bytes(picture, file_format), ingest)
+
+
+def test_ghostscript_is_never_started(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {started}\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    raw = to_bytes(make_picture(), "EPS")
+    with contextlib.suppress(Exception):
+        Image.open(io.BytesIO(raw)).load()
+    assert started.exists(), "Pillow by itself starts it"
+    started.unlink()
+    with pytest.raises(ImageRefused, match=r"it is EPS or PostScript. Convert it"):
+        check_image(raw, ingest)
+    assert not started.exists()
+
+
+@pytest.mark.parametrize("raw_tags", [{254: 1}, {254: 1, 50706: b"\1\4\0\0"}])
+def test_the_preview_of_a_cameras_raw_file_is_no_photograph(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, raw_tags: dict[int, Any]
+) -> None:
+    with pytest.raises(ImageRefused, match=r"a camera's raw file, of which only the preview .* Export it as JPEG"):
+        check_image(to_bytes(make_picture(), "TIFF", tiffinfo=raw_tags), ingest)
+
+
+def test_a_file_larger_than_allowed_is_refused(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes
+) -> None:
+    raw = to_bytes(make_picture(), "JPEG") + bytes(10_000)
+    assert check_image(raw, ingest)
+    with pytest.raises(ImageRefused, match=r"0.0 MB: more than the 0.01 MB that ingest.max_file_mb allows"):
+        check_image(raw, ingest.model_copy(update={"max_file_mb": 0.01}))
+
+
+def slow_jpeg(picture: Image.Image) -> bytes:
+    """A small progressive JPEG whose last scan is repeated: each is decoded over the whole picture."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", progressive=True)
+    raw = buffer.getvalue()
+    scan = raw[raw.rindex(b"\xff\xda") : -2]
+    return raw[:-2] + scan * (2_000_000 // len(scan)) + raw[-2:]
+
+
+def test_a_picture_that_takes_long_is_refused_in_time(ingest: IngestParams) -> None:
+    raw, started = slow_jpeg(Image.new("RGB", (400, 400))), time.monotonic()
+    with pytest.raises(ImageRefused, match=r"takes longer than the 0.1 s that ingest.max_seconds_per_image allows"):
+        check_image(raw, ingest.model_copy(update={"max_seconds_per_image": 0.1}))
+    assert time.monotonic() - started < 10
+
+
+def test_a_picture_that_takes_too_much_memory_is_refused(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*args: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(imagehash, "phash", no_memory)
+    with pytest.raises(ImageRefused, match=r"takes more memory than a picture may"):
+        check_image(to_bytes(make_picture(), "PNG"), ingest)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF"])
@@ -262,8 +367,41 @@ def test_several_frames_or_pages_are_refused(
     ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, file_format: str
 ) -> None:
     raw = to_bytes(make_picture(), file_format, save_all=True, append_images=[make_picture(seed=1)])
-    with pytest.raises(ImageRefused, match=r"2 frames or pages, not one picture"):
+    with pytest.raises(ImageRefused, match=r"several frames or pages, not one picture"):
         check_image(raw, ingest)
+
+
+def many_frames_gif(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.quantize(4).save(buffer, "GIF")
+    raw = buffer.getvalue()
+    frame = raw[raw.index(b",") : -1]
+    return raw[:-1] + frame * (20_000_000 // len(frame)) + b";"
+
+
+def many_pages_tiff(picture: Image.Image) -> bytes:
+    """The page, and a chain of three million empty directories."""
+    num_pages = 3_000_000
+    buffer = io.BytesIO()
+    picture.save(buffer, "TIFF")
+    raw = bytearray(buffer.getvalue())
+    raw += bytes(len(raw) % 2)
+    first = int.from_bytes(raw[4:8], "little")
+    last = first + 2 + 12 * int.from_bytes(raw[first : first + 2], "little")
+    raw[last : last + 4] = len(raw).to_bytes(4, "little")
+    pages = np.zeros(num_pages, [("num_tags", "<u2"), ("next", "<u4")])
+    pages["next"][:-1] = len(raw) + 6 * np.arange(1, num_pages)
+    return bytes(raw) + pages.tobytes()
+
+
+@pytest.mark.parametrize("make_raw", [many_frames_gif, many_pages_tiff])
+def test_frames_without_number_are_not_counted(
+    ingest: IngestParams, make_picture: MakePicture, make_raw: Callable[[Image.Image], bytes]
+) -> None:
+    raw, started = make_raw(make_picture()), time.process_time()
+    with pytest.raises(ImageRefused, match=r"several frames or pages, not one picture"):
+        check_image(raw, ingest)
+    assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize(("width", "height"), [(1001, 1000), (30_000, 30_000), (2**31 - 1, 2**31 - 1)])
@@ -274,20 +412,145 @@ def test_a_small_file_that_declares_a_huge_picture_is_refused(
         check_image(make_png(width, height, 8, 2, b"\0"), ingest)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data(), file_format=st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"]))
-def test_damaged_bytes_are_refused_or_stored_whole_and_never_stop_the_run(
-    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, data: st.DataObject, file_format: str
+def text_bombs(chunk: Callable[[bytes, bytes], bytes]) -> dict[str, bytes]:
+    packed = zlib.compress(bytes(50_000_000), 9)
+    text = zlib.compress(bytes(1_000_000), 9)
+    return {
+        "zTXt": chunk(b"zTXt", b"a\0\0" + packed),
+        "iTXt": chunk(b"iTXt", b"a\0\1\0\0\0" + packed),
+        "iCCP": chunk(b"iCCP", b"a\0\0" + packed),
+        "many zTXt": b"".join(chunk(b"zTXt", b"a%d\0\0" % i + text) for i in range(100)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["zTXt", "iTXt", "iCCP", "many zTXt"])
+def test_metadata_of_a_png_that_unpack_to_much_are_refused(
+    ingest: IngestParams,
+    make_png: Callable[..., bytes],
+    make_png_chunk: Callable[[bytes, bytes], bytes],
+    kind: str,
 ) -> None:
-    options = {"exif": exif(6)} if file_format in ("JPEG", "PNG", "TIFF", "WEBP") else {}
-    raw = bytearray(to_bytes(make_picture(), file_format, **options))
-    for _ in range(data.draw(st.integers(1, 4))):
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    raw = make_png(1, 1, 8, 2, bytes(4), text_bombs(make_png_chunk)[kind])
+    assert len(raw) < 300_000
+    tracemalloc.start()
     try:
-        checked = check_image(bytes(raw), ingest)
-    except ImageRefused:
+        with pytest.raises(ImageRefused, match=r"damaged: .*too (large|much)|MAX_TEXT"):
+            check_image(raw, ingest)
+        assert tracemalloc.get_traced_memory()[1] < 150_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def tiff(*tags: tuple[int, int, int, int], data: bytes = b"") -> bytes:
+    """A TIFF of 8 x 8 grey pixels with further tags: number, type, count, value or offset; data stand at byte 72."""
+    plain = {256: (3, 1, 8), 257: (3, 1, 8), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1)}
+    plain |= {273: (4, 1, 8), 277: (3, 1, 1), 278: (3, 1, 8), 279: (4, 1, 64)}
+    entries = sorted({**plain, **{tag: rest for tag, *rest in tags}}.items())
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHLL", tag, *rest) for tag, rest in entries)
+    return b"II*\0" + struct.pack("<L", 72 + len(data)) + bytes(64) + data + directory + bytes(4)
+
+
+def bmp(width: int, height: int) -> bytes:
+    return b"BM" + struct.pack("<LLLLllHHLLLLLL", 99, 0, 54, 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+
+
+def gif(canvas: int, frame: int) -> bytes:
+    sides = struct.pack("<HH", canvas, canvas), struct.pack("<HHHHB", 0, 0, frame, frame, 0)
+    return b"GIF89a" + sides[0] + bytes(3) + b"," + sides[1] + b"\2\0;"
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (tiff((256, 4, 1, 2**31), (257, 4, 1, 2**31)), "megapixels|too many pixels"),
+        (tiff((322, 4, 1, 2**15), (323, 4, 1, 2**15), (324, 4, 1, 8), (325, 4, 1, 64)), "32768 x 32768 pixels in a t"),
+        (tiff((277, 3, 1, 65535)), "damaged"),
+        (tiff((258, 3, 1, 65535)), "damaged"),
+        (tiff((273, 4, 1, 2**32 - 1)), "damaged"),
+        (tiff((273, 4, 2**31, 8)), "damaged"),
+        (tiff((259, 3, 1, 65535)), "damaged|not a picture"),
+        (bmp(2**31 - 1, 2**31 - 1), "too many"),
+        (bmp(30_000, 100), "megapixels"),
+        (bmp(900, 900), "damaged"),
+        (gif(65535, 9), "too many pixels"),
+        (gif(9, 65535), "too many pixels"),
+        (gif(3000, 9), "megapixels"),
+    ],
+)  # fmt: skip
+def test_absurd_declarations_are_refused_with_little_memory(ingest: IngestParams, raw: bytes, said: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageRefused, match=said):
+            check_image(raw, ingest)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_tag_with_more_values_than_the_file_holds_is_left_aside(ingest: IngestParams) -> None:
+    checked = check_image(tiff((282, 5, 2**28, 72), (306, 2, 2**30, 72)), ingest)
+    assert (checked.width_px, checked.height_px) == (8, 8)
+
+
+@pytest.fixture
+def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in which all files of no stated place would appear; and no program can be started."""
+
+    def started(*args: object, **kwargs: object) -> None:
+        raise AssertionError(f"a program was started: {args}")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for starter in ("system", "posix_spawn", "fork", "execv"):
+        monkeypatch.setattr(os, starter, started)
+    monkeypatch.setattr(subprocess, "Popen", started)
+    return tmp_path
+
+
+def stored_or_refused(raw: bytes, ingest: IngestParams) -> None:
+    try:
+        checked = check_image(raw, ingest)
+    except ImageRefused as refusal:
+        assert str(refusal)
         return
     assert stored(checked.encoded).shape == (checked.height_px, checked.width_px, 3)
+
+
+FUZZED = ["JPEG", "MPO", "PNG", "GIF", "TIFF", "TIFF packed", "WEBP", "BMP"]
+
+
+def valid(make_picture: MakePicture, to_bytes: ToBytes, kind: str) -> bytes:
+    file_format, _, packed = kind.partition(" ")
+    options: dict[str, Any] = {"exif": exif(6)} if file_format in ("JPEG", "PNG", "TIFF", "WEBP") else {}
+    return to_bytes(make_picture(), file_format, **options, **({"compression": "tiff_lzw"} if packed else {}))
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), kind=st.sampled_from(FUZZED))
+def test_damaged_bytes_are_refused_or_stored_whole_and_never_stop_the_run(
+    ingest: IngestParams,
+    make_picture: MakePicture,
+    to_bytes: ToBytes,
+    nowhere_else: Path,
+    data: st.DataObject,
+    kind: str,
+) -> None:
+    raw = bytearray(valid(make_picture, to_bytes, kind))
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, len(raw) - 1) | st.integers(0, min(99, len(raw) - 1)))
+        raw[position] = data.draw(st.integers(0, 255))
+    stored_or_refused(bytes(raw), ingest)
+    assert list(nowhere_else.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", FUZZED)
+def test_a_file_cut_anywhere_is_refused_or_stored_whole(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, nowhere_else: Path, kind: str
+) -> None:
+    raw = valid(make_picture, to_bytes, kind)
+    for end in range(0, len(raw), max(1, len(raw) // 200)):
+        stored_or_refused(raw[:end], ingest)
+    assert list(nowhere_else.iterdir()) == []
 
 
 def test_the_same_look_has_nearly_the_same_perceptual_hash(

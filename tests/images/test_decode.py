@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from slimp_pipeline.images.decode import DecodedImages, fit_canvas, keep_freed_memory
+from slimp_pipeline.images import decode
+from slimp_pipeline.images.decode import DecodedImages, decoded_batches, fit_canvas, keep_freed_memory
 from slimp_pipeline.images.store import SCHEMA, ImageStore
 
 ToBytes = Callable[..., bytes]
@@ -102,3 +103,11 @@ def test_store_rows_are_decoded_by_index_in_the_order_asked(to_bytes: ToBytes, t
 def test_keeping_freed_memory_changes_no_result() -> None:
     keep_freed_memory()
     assert torch.ones(1000, 1000).sum() == 1e6
+
+
+def test_a_batch_that_a_worker_cannot_hand_over_ends_the_reading_instead_of_stopping_it_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decode.DecodedImages, "__getitems__", lambda *_: lambda: "no process can hand this over")
+    with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid.* exited unexpectedly"):
+        list(decoded_batches(None, 16, [[0]], num_workers=1))  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
 """Checkpoint folders."""
 
 import json
+import os
+import re
 from dataclasses import replace
 
 import pytest
@@ -52,8 +54,8 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_whole(checkpoint, folder, 
         raise OSError(28, "No space left on device")
 
     changed = replace(checkpoint, facts={"cohort": "other"})
-    for broken in ("save_file", "_model_card"):
-        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+    for broken in ("save_file", "model_card"):
+        with monkeypatch.context() as patch, pytest.raises(OSError, match=r"disk is full: .*fold_0 wasn't written"):
             patch.setattr(checkpoints, broken, full_disk)
             write_checkpoint(changed, folder)
         assert read_checkpoint(folder).facts == checkpoint.facts
@@ -79,3 +81,137 @@ def test_a_folder_around_one_checkpoint_reads_it_and_around_several_names_them(c
 def test_a_folder_without_a_checkpoint_says_which_command_makes_one(tmp_path):
     with pytest.raises(FileNotFoundError, match="kedro run --pipeline=pretrain"):
         read_checkpoint(tmp_path / "nowhere")
+
+
+def test_a_checkpoint_that_cannot_be_put_in_its_place_leaves_the_old_one_there(checkpoint, folder, monkeypatch):
+    moved = os.replace
+
+    def no_second_move(source, target):
+        if ".unfinished-" in str(source):
+            raise OSError("no")
+        moved(source, target)
+
+    monkeypatch.setattr(os, "replace", no_second_move)
+    with pytest.raises(OSError, match="no"):
+        write_checkpoint(replace(checkpoint, facts={"cohort": "other"}), folder)
+    assert read_checkpoint(folder).facts == checkpoint.facts
+    assert [path.name for path in folder.parent.iterdir()] == ["fold_0"]
+
+
+def test_what_another_process_writes_stays_and_is_not_read(checkpoint, folder):
+    for name in (".unfinished-host-1-1-fold_0", ".previous-host-1-1-fold_0", ".unfinished-fold_0"):
+        write_checkpoint(checkpoint, folder.parent / name)
+    write_checkpoint(checkpoint, folder.parent / ".unfinished-host-1-1-encoders" / "fold_0")
+    before = sorted(path.name for path in folder.parent.iterdir())
+    write_checkpoint(replace(checkpoint, facts={"cohort": "other"}), folder)
+    assert sorted(path.name for path in folder.parent.iterdir()) == before
+    assert read_checkpoint(folder.parent).facts == {"cohort": "other"}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["thesis.docx"],
+        ["config.json", "model.safetensors"],  # as model hubs have them
+        ["config.json", "encoding.json", "model.safetensors", "README.md", "notes.txt"],
+        ["deep/photo.jpg"],
+    ],
+)
+def test_a_folder_that_is_no_checkpoint_is_never_replaced(checkpoint, tmp_path, files):
+    for name in files:
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=r"mine is no checkpoint folder \(.+\), so it isn't replaced"):
+        write_checkpoint(checkpoint, tmp_path / "mine")
+    assert all((tmp_path / "mine" / name).read_text() == "mine" for name in files)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_file_is_not_replaced_and_an_empty_folder_is(checkpoint, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"file is no checkpoint folder"):
+        write_checkpoint(checkpoint, tmp_path / "file")
+    (tmp_path / "empty").mkdir()
+    write_checkpoint(checkpoint, tmp_path / "empty")
+    assert read_checkpoint(tmp_path / "empty").facts == checkpoint.facts
+
+
+def test_a_link_to_a_checkpoint_is_read_and_written_through(checkpoint, folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    assert read_checkpoint(tmp_path / "link").facts == checkpoint.facts
+    write_checkpoint(replace(checkpoint, facts={"cohort": "other"}), tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and read_checkpoint(folder).facts == {"cohort": "other"}
+
+
+def rewritten(change):
+    """Damage: a change of what `config.json` holds."""
+
+    def damage(file):
+        config = json.loads(file.read_text())
+        change(config)
+        file.write_text(json.dumps(config))
+
+    return damage
+
+
+DAMAGES = {
+    "truncated settings": ("config.json", lambda f: f.write_text(f.read_text()[:-9]), r"is no JSON: .*line \d+"),
+    "empty settings": ("config.json", lambda f: f.write_text(""), "is no JSON"),
+    "deep settings": ("config.json", lambda f: f.write_text("[" * 99999), "is no JSON"),
+    "settings in Latin-1": ("config.json", lambda f: f.write_bytes(b'{"format": "\xe4"}'), "is no UTF-8 text"),
+    "a list": ("config.json", lambda f: f.write_text("[1]"), "isn't a checkpoint's: its `format` is None"),
+    "no format": ("config.json", rewritten(lambda c: c.pop("format")), "its `format` is None, no whole number"),
+    "a format in words": ("config.json", rewritten(lambda c: c.update(format="one")), "its `format` is 'one'"),
+    "a true format": ("config.json", rewritten(lambda c: c.update(format=True)), "its `format` is True"),
+    "no loss": ("config.json", rewritten(lambda c: c.pop("loss")), "can't be used: loss: Field required"),
+    "no facts": ("config.json", rewritten(lambda c: c.update(facts=7)), "can't be used: facts: .*dictionary"),
+    "an unknown setting": (
+        "config.json",
+        rewritten(lambda c: c["model"]["image_encoder"].update(magic=1)),
+        r"can't be used: model\.image_encoder\.magic: Extra inputs",
+    ),
+    "a hub's name": (
+        "config.json",
+        rewritten(lambda c: c["model"]["image_encoder"].update(name="hf-hub:timm/resnet18")),
+        r"can't be used: model\.image_encoder\.name: only names of timm's registry",
+    ),
+    "a path for timm": (
+        "config.json",
+        rewritten(lambda c: c["model"]["image_encoder"]["arguments"].update(checkpoint_path="/tmp/weights.bin")),
+        r"model\.image_encoder\.arguments: 'checkpoint_path' is no argument of the architecture",
+    ),
+    "no encoding": ("encoding.json", lambda f: f.unlink(), "is missing"),
+    "half an encoding": ("encoding.json", lambda f: f.write_text(f.read_text()[:40]), "is no encoding .*JSON"),
+    "another's encoding": ("encoding.json", lambda f: f.write_text("{}"), "lesion: Field required; patient: Field"),
+    "no weights": ("model.safetensors", lambda f: f.unlink(), "is missing"),
+    "half the weights": ("model.safetensors", lambda f: f.write_bytes(f.read_bytes()[:-4]), "is truncated, or"),
+    "no header": ("model.safetensors", lambda f: f.write_bytes(b""), "is truncated, or no safetensors file"),
+    "a page": ("model.safetensors", lambda f: f.write_text("<html>not found</html>"), "is truncated, or no"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_says_which_file_has_what_and_what_to_do(folder, damage):
+    name, break_it, reason = DAMAGES[damage]
+    break_it(folder / name)
+    with pytest.raises(ValueError, match=rf"fold_0: {re.escape(name)} .*{reason}.*Copy the folder again"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_cannot_be_computed_with_are_refused_by_the_first_tensors_name(checkpoint, tmp_path, value):
+    name = next(name for name, tensor in checkpoint.state.items() if tensor.is_floating_point() and tensor.ndim > 1)
+    broken = checkpoint.state[name].clone()
+    broken.view(-1)[-1] = value
+    write_checkpoint(replace(checkpoint, state={**checkpoint.state, name: broken}), tmp_path / "broken")
+    with pytest.raises(ValueError, match=rf"model\.safetensors can't be computed with: tensor {re.escape(name)} holds"):
+        read_checkpoint(tmp_path / "broken")
+
+
+def test_a_scalar_may_be_infinite_but_not_nan(checkpoint, tmp_path):
+    for value in ("inf", "nan"):
+        state = {"bound": torch.tensor(float(value)), "empty": torch.zeros(0, 3)}
+        write_checkpoint(replace(checkpoint, state=state), tmp_path / value)
+    assert read_checkpoint(tmp_path / "inf").state["bound"].isinf()
+    with pytest.raises(ValueError, match="tensor bound holds NaN"):
+        read_checkpoint(tmp_path / "nan")

@@ -78,6 +78,19 @@ def test_weights_of_another_size_are_refused_with_both_shapes(weights_file):
         build_image_encoder(settings_of(weights_file[0], image_size=32))
 
 
+def test_weights_that_cannot_be_computed_with_are_refused_by_name(weights_file):
+    path, published = weights_file
+    save_file({**published.state_dict(), "norm.bias": torch.full((32,), float("nan"))}, path)
+    with pytest.raises(ValueError, match=r"weights\.safetensors: tensor norm\.bias holds NaN"):
+        build_image_encoder(settings_of(path))
+
+
+def test_published_weights_of_half_precision_are_loaded(weights_file):
+    path, published = weights_file
+    save_file({name: value.half() for name, value in published.state_dict().items()}, path)
+    assert {value.dtype for value in build_image_encoder(settings_of(path)).state_dict().values()} == {torch.float32}
+
+
 class Trap:
     def __reduce__(self):
         return (exec, ("raise SystemExit('code of the file was run')",))
@@ -88,6 +101,11 @@ def test_a_pickle_or_any_other_file_is_refused_and_none_of_its_code_runs(tmp_pat
     (tmp_path / "weights.bin").write_bytes(content)
     with pytest.raises(ValueError, match=r"weights.bin is no safetensors file: .*pickles aren't read"):
         build_image_encoder(settings_of(tmp_path / "weights.bin"))
+
+
+def test_an_unknown_tag_of_published_weights_is_an_error():
+    with pytest.raises(ValueError, match=r"timm can't build 'vit_tiny_patch16_224\.none'.*Invalid pretrained tag"):
+        build_image_encoder(settings_of(name="vit_tiny_patch16_224.none"))
 
 
 def test_an_unknown_model_name_is_an_error_that_names_near_ones():

@@ -1,18 +1,25 @@
 """The object that encodes with a checkpoint."""
 
 import json
-from typing import get_args
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 import timm
 import torch
+from safetensors.torch import load_file
 
 import slimp_pipeline
 from slimp_pipeline.images.augment import plain_view
 from slimp_pipeline.images.decode import DecodedImages
-from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.models import checkpoint as checkpoints
+from slimp_pipeline.models.checkpoint import Checkpoint, write_checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP, image_weights, load
 from slimp_pipeline.models.slimp import SLIMP, Batch
 from slimp_pipeline.parameters import LossParams, Objective, Pooling
@@ -229,3 +236,97 @@ def test_no_rows_give_no_phenotypes_of_the_right_width(make_checkpoint, image, p
     phenotype = encoder.encode_phenotypes(image[:0], ROWS.iloc[:0])
     assert phenotype.shape == (0, encoder.model.pooling.out_dim)
     assert phenotype.dtype == np.float32
+
+
+def test_weights_that_do_not_fit_their_settings_are_refused_with_the_folder_and_the_tensors(checkpoint, tmp_path):
+    state = dict(checkpoint.state)
+    state["other.weight"] = state.pop("image_encoder.cls_token")
+    state["image_encoder.norm.bias"] = torch.zeros(7)
+    state["image_encoder.norm.weight"] = state["image_encoder.norm.weight"].half()
+    write_checkpoint(replace(checkpoint, state=state), tmp_path / "mixed")
+    with pytest.raises(
+        ValueError,
+        match=r"checkpoint .*mixed: the weights don't fit the network .*: 1 tensors absent "
+        r"\['image_encoder\.cls_token'\], 1 unknown \['other\.weight'\], 1 of another shape "
+        r"\['image_encoder\.norm\.bias \(7,\), needed \(32,\)'\], 1 of another type "
+        r"\['image_encoder\.norm\.weight float16, needed float32'\]\. Were the files of several checkpoints mixed\?",
+    ):
+        load(tmp_path / "mixed")
+
+
+def with_settings(folder: Path, **changes: Any) -> Path:
+    config = json.loads((folder / "config.json").read_text())
+    config["model"]["image_encoder"] |= changes
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_settings_that_timm_cannot_build_are_refused_with_the_folder(folder):
+    with pytest.raises(ValueError, match=r"checkpoint .*fold_0: timm has no model 'no_such_model'"):
+        load(with_settings(folder, name="no_such_model"))
+    for arguments in ({"num_heads": 0}, {"no_such": 1}, {"act_layer": "none_such"}, {"depth": "many"}):
+        with pytest.raises(ValueError, match=r"checkpoint .*fold_0: timm can't build 'vit_tiny_patch16_224' with"):
+            load(with_settings(folder, name="vit_tiny_patch16_224", arguments=arguments))
+
+
+@pytest.fixture
+def events() -> Iterator[list[str]]:
+    """What is opened, and asked of the network, during the test."""
+    seen: list[str] = []
+    watching = True
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if not watching:
+            return
+        if event == "open" and isinstance(arguments[0], str | bytes):
+            seen.append(os.fsdecode(arguments[0]))
+        elif event.startswith(("socket.", "urllib.", "subprocess.", "pickle.")):
+            seen.append(event)
+            raise PermissionError(event)
+
+    sys.addaudithook(watch)  # can't be taken away again
+    yield seen
+    watching = False
+
+
+@pytest.mark.parametrize("weights", ["random", "hub", "/tmp/elsewhere/weights.safetensors"])
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_tiny_patch16_224.augreg_in21k"])
+def test_loading_reads_the_folder_and_nothing_else(folder, monkeypatch, events, weights, name):
+    load(folder)  # so that all modules are imported
+    opened = []
+
+    def recorded(path):
+        opened.append(path)
+        return load_file(path)
+
+    monkeypatch.setattr(checkpoints, "load_file", recorded)  # its files are opened by Rust, unseen
+    with_settings(folder, name=name, weights=weights)
+    events.clear()
+    load(folder)
+    assert {Path(path) for path in [*events, *opened]} == {
+        folder / file for file in ("config.json", "encoding.json", "model.safetensors")
+    }
+
+
+EVIL = [
+    {"name": "hf-hub:timm/resnet18.a1_in1k"},
+    {"name": "hf_hub:timm/resnet18.a1_in1k"},
+    {"name": "local-dir:{other}"},
+    {"arguments": {"checkpoint_path": "{other}/weights.bin"}},
+    {"arguments": {"pretrained": True}},
+    {"arguments": {"pretrained": True, "pretrained_cfg": {"file": "{other}/weights.bin"}}},
+    {"arguments": {"pretrained_cfg_overlay": {"url": "http://127.0.0.1:9/weights.bin"}}},
+    {"arguments": {"pretrained_cfg": {"hf_hub_id": "timm/resnet18.a1_in1k"}}},
+]
+
+
+@pytest.mark.parametrize("changes", EVIL, ids=str)
+def test_settings_that_would_fetch_or_open_something_are_refused_before_they_do(folder, tmp_path, events, changes):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"architecture": "resnet18"}')
+    (tmp_path / "other" / "weights.bin").write_bytes(b"\x80\x04.")
+    with_settings(folder, **json.loads(json.dumps(changes).replace("{other}", str(tmp_path / "other"))))
+    events.clear()
+    with pytest.raises(ValueError, match=r"fold_0: config\.json can't be used: model\.image_encoder"):
+        load(folder)
+    assert [Path(path).name for path in events] == ["config.json"]

@@ -86,7 +86,7 @@ def splits():
 def roles(splits):
     counts = (
         "rows rows_quarantined rows_with_image rows_without_image images_without_row patients patients_with_image "
-        "rows_without_patient_id lesions"
+        "rows_without_patient_id lesions files"
     )
     manifest = {f"num_{name}": 1234 for name in counts.split(" ")} | {
         "cohort": "small",
@@ -96,6 +96,7 @@ def roles(splits):
         "open_licence": True,
         "diagnoses": {HOSTILE: 20, "NEV": 18, "nan": 2},
         "quarantine_reasons": {"age_years: <impossible>": 3},
+        "files_unused": {"suffix": 2, "no_row": 5},
     }
     duplicates = pd.DataFrame({"kind": ["near", "same bytes"], "across_folds": [True, False]})
     conflicts = pd.DataFrame({"patient_id": ["person-1"], "field": ["age_years"]})

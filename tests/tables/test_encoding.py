@@ -1,5 +1,7 @@
 """Encoding of metadata fields."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -188,12 +190,17 @@ def test_there_is_one_encoding_per_partition_and_one_of_all_rows(random_lesions,
         assert encodings[name] == fit_encoding(own, patients[patients["patient_id"].isin(rows["patient_id"])], fields)
 
 
-@given(mean=st.floats(-1e9, 1e9), std=st.floats(1e-9, 1e9), words=st.lists(st.text(max_size=5), max_size=4))
+@given(
+    mean=st.floats(-1e9, 1e9), std=st.floats(1e-9, 1e9), words=st.lists(st.text(max_size=5), max_size=4, unique=True)
+)
 def test_an_encoding_survives_json_exactly(mean, std, words):
     encoding = Encoding(
         lesion=LevelEncoding(fields={"x": NumericEncoding(mean=mean, std=std, minimum=None, maximum=3.5)}),
         patient=LevelEncoding(
-            fields={"y": CategoricalEncoding(categories=words), "z": CheckboxEncoding(options=["a", "b"])}
+            fields={
+                "y": CategoricalEncoding(categories=words, digested=len(words) > 2),
+                "z": CheckboxEncoding(options=["a", "b"]),
+            }
         ),
         num_patients=3,
     )
@@ -246,3 +253,52 @@ def test_categories_may_come_in_their_own_types():
         assert codes[:, 0].tolist() == [3, 2, 0]
     level = LevelEncoding(fields={"skin": CategoricalEncoding(categories=["1.0", "2.0"])})
     assert encode(level, pd.DataFrame({"skin": [2.0, np.nan]}))["categorical"][:, 0].tolist() == [3, 0]
+
+
+def fitted_site(make_lesions, fields, site, **spec) -> CategoricalEncoding:
+    fields = {**fields, "site": fields["site"].model_copy(update=spec)}
+    lesions = make_lesions([f"p{row}" for row in range(len(site))], site=site)
+    return fit_encoding(lesions, build_patients(lesions, fields)[0], fields).lesion.fields["site"]
+
+
+NOTES = ["Frau Huber, links", "arm", "Ähre", "arm", None, "zeh"]
+VALUES = pd.DataFrame({"site": [*NOTES, "never seen", "Frau Huber, Links"]})
+
+
+@pytest.mark.parametrize("published", [{"publish_texts": True}, {"categories": sorted(set(NOTES) - {None})}])
+def test_free_texts_leave_as_digests_and_encode_as_the_texts_do(make_lesions, fields, published):
+    digested, plain = (fitted_site(make_lesions, fields, NOTES, **spec) for spec in ({}, published))
+    assert digested.digested and not plain.digested
+    assert plain.categories == sorted(set(NOTES) - {None})
+    assert all(re.fullmatch("[0-9a-f]{16}", text) for text in digested.categories)
+    codes = [encode(LevelEncoding(fields={"site": field}), VALUES)["categorical"] for field in (digested, plain)]
+    np.testing.assert_array_equal(*codes)
+    assert codes[0][:, 0].tolist() == [2, 3, 5, 3, MISSING, 4, UNSEEN, UNSEEN]  # in the order of the texts
+
+
+def test_a_text_has_another_digest_in_another_field(make_lesions, fields):
+    lesions = make_lesions(["a", "b"], site=["left", "left"], sex=["left", "left"])
+    encoding = fit_encoding(lesions, build_patients(lesions, fields)[0], fields)
+    assert encoding.lesion.fields["site"].categories != encoding.patient.fields["sex"].categories
+
+
+def test_no_free_text_stands_in_an_encodings_json(make_lesions, fields):
+    lesions = make_lesions(["a", "b"], site=["Frau Huber", "links"], sex=["w", "xyzzy"])
+    text = fit_encoding(lesions, build_patients(lesions, fields)[0], fields).model_dump_json()
+    assert not [word for word in ("Huber", "links", "xyzzy") if word in text]
+
+
+def test_an_encoding_that_was_written_before_texts_were_digested_reads_as_ever():
+    old = CategoricalEncoding.model_validate_json('{"kind": "categorical", "categories": ["arm", "leg"]}')
+    assert old.codes("site", pd.Series(["leg", "arm", "toe", None])).tolist() == [3, 2, UNSEEN, MISSING]
+
+
+def test_any_value_has_a_digest():
+    field = CategoricalEncoding(categories=["0" * 16], digested=True)
+    values = pd.Series(["\ud800", "", 7, 1.5, True, None, ("a",)], dtype=object)
+    assert field.codes("note", values).tolist() == [UNSEEN] * 5 + [MISSING, UNSEEN]
+
+
+def test_a_category_that_stands_twice_is_refused():
+    with pytest.raises(ValueError, match="a category stands twice"):
+        CategoricalEncoding(categories=["arm", "leg", "arm"])

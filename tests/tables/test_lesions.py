@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimp_pipeline.cohorts.reader import QUARANTINE_COLUMNS
-from slimp_pipeline.tables.lesions import counted, field_columns, fingerprint, lesions_schema, link_images
+from slimp_pipeline.cohorts.matched_files import UNUSED_COLUMNS, MatchedFiles
+from slimp_pipeline.cohorts.rows.problems import COLUMNS
+from slimp_pipeline.cohorts.rows.reader import Reading
+from slimp_pipeline.tables.lesions import field_columns, fingerprint, lesions_schema, link_images
+from slimp_pipeline.tables.manifest import diagnosis_table, in_words
 
 
 def store_table(image_ids, refused=None) -> pd.DataFrame:
@@ -21,8 +24,28 @@ def store_table(image_ids, refused=None) -> pd.DataFrame:
 
 
 def quarantined(*lines) -> pd.DataFrame:
-    rows = [{"image_id": f"q{line}", "line": line, "column": "age", "value": "x", "reason": "bad"} for line in lines]
-    return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS)
+    rows = [
+        {"table": "t.csv", "line": line, "image_id": f"q{line}", "column": "age", "value": "x", "reason": "bad"}
+        for line in lines
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS[:-1]).assign(kept=False)
+
+
+def link(spec, rows, row_quarantine, stored, unused, share):
+    """Lesions, quarantine, manifest."""
+    files = [{"path": f"/photos/{name}.jpg", "key": "", "image_id": name} for name in stored["image_id"]]
+    unused_files = pd.DataFrame(unused, columns=UNUSED_COLUMNS, dtype="str")
+    reading = Reading(
+        rows,
+        row_quarantine,
+        {"num_rows": len(rows) + row_quarantine["line"].nunique(), "joins": {}, "names_absent": [], "notes": []},
+    )
+    images = pd.DataFrame(files, columns=["path", "key", "image_id"]).assign(size_bytes=1, mtime_ns=1)
+    ingested = link_images(spec, reading, MatchedFiles(images, unused_files, ["a word"]), stored, share)
+    return ingested.lesions, ingested.quarantine, ingested.manifest
+
+
+UNUSED = [[f"/photos/x{n}.jpg", "", f"x{n}", "no_row", "no row"] for n in range(5)]
 
 
 @pytest.fixture
@@ -34,17 +57,17 @@ def rows(make_lesions) -> pd.DataFrame:
 
 def test_rows_are_linked_to_the_store_row_of_their_image(spec, rows):
     images = store_table(["i0003", "extra", "i0000"])
-    lesions, quarantine, _ = link_images(spec, rows, quarantined(), images, 0, 0.5)
+    lesions, quarantine, _ = link(spec, rows, quarantined(), images, [], 0.5)
     assert lesions["image_id"].tolist() == ["i0000", "i0001", "i0002", "i0003"]
     assert lesions["store_index"].fillna(-1).tolist() == [2, -1, -1, 0]
     assert quarantine.empty
-    assert list(quarantine) == QUARANTINE_COLUMNS
+    assert list(quarantine) == COLUMNS
 
 
 def test_the_manifest_counts_everything(spec, rows):
     images = store_table(["i0000", "i0001", "i0003"], [None, "the file is empty", None])
     rows["patient_known"] = [True, True, False, True]
-    lesions, quarantine, manifest = link_images(spec, rows, quarantined(7, 7, 9), images, 5, 0.5)
+    lesions, quarantine, manifest = link(spec, rows, quarantined(7, 7, 9), images, UNUSED, 0.5)
     assert lesions["image_id"].tolist() == ["i0000", "i0002", "i0003"]
     assert len(quarantine) == 4
     counts = {name: value for name, value in manifest.items() if name.startswith("num_")}
@@ -55,6 +78,7 @@ def test_the_manifest_counts_everything(spec, rows):
         "num_rows_without_image": 1,
         "num_images_without_row": 5,
         "num_images_refused": 1,
+        "num_files": 8,
         "num_patients": 3,
         "num_patients_with_image": 2,
         "num_rows_without_patient_id": 1,
@@ -64,36 +88,53 @@ def test_the_manifest_counts_everything(spec, rows):
     assert manifest["quarantine_reasons"] == {"(image): the file is empty": 1, "age: bad": 3}
     assert (manifest["cohort"], manifest["licence"]) == ("clinic", "CC0-1.0")
     assert manifest["fingerprint"] == fingerprint(lesions, images)
-    assert counted(manifest).splitlines() == [
+    assert manifest["files_unused"] == {"no_row": 5, "refused": 1} and manifest["notes"] == ["a word"]
+
+
+def test_what_ingest_found_is_said_line_by_line(spec, rows):
+    images = store_table(["i0000", "i0001", "i0003"], [None, "the file is empty", None])
+    lesions, _, manifest = link(spec, rows, quarantined(7, 7, 9), images, UNUSED, 0.5)
+    unused = pd.DataFrame(UNUSED, columns=UNUSED_COLUMNS)
+    assert in_words(manifest, diagnosis_table(lesions), unused).splitlines() == [
         "clinic: 6 rows, 2 with an image, of 2 patients; 3 quarantined",
         "  3 x age: bad",
         "  1 x (image): the file is empty",
+        "  8 files, 2 used; listed in unused_files.csv:",
+        "    5 x no row (first: /photos/x0.jpg)",
+        "  note: a word",
+        "  diagnosis        rows  malignancy with image   without",
+        "  nevus               2  benign              2         0",
+        "  (not known)         1  benign              0         1",
     ]
     many = manifest | {"quarantine_reasons": {f"age: {n}": 1 for n in range(7)}}
-    assert counted(many).splitlines()[-1] == "  and 2 other reasons: see quarantine.csv"
+    assert "  and 2 other reasons: see quarantine.csv" in in_words(many, diagnosis_table(lesions), unused).splitlines()
 
 
 def test_a_row_whose_image_was_refused_goes_to_quarantine_with_the_reason(spec, rows):
     images = store_table(["i0000", "i0001", "i0002", "i0003"], [None, None, "damaged: truncated", None])
-    lesions, quarantine, _ = link_images(spec, rows, quarantined(), images, 0, 0.5)
+    lesions, quarantine, _ = link(spec, rows, quarantined(), images, [], 0.5)
     assert quarantine.to_dict("records") == [
-        {"image_id": "i0002", "line": -1, "column": "(image)", "value": "", "reason": "damaged: truncated"}
+        {
+            **{"table": "", "line": -1, "image_id": "i0002", "column": "(image)", "value": ""},
+            **{"reason": "damaged: truncated", "kept": False},
+        }
     ]
     assert lesions["store_index"].tolist() == [0, 1, 3]
 
 
 def test_an_image_id_of_several_files_is_set_aside(spec, rows):
-    images = store_table(["i0000", "i0001", "i0001", "i0002"])
-    lesions, quarantine, _ = link_images(spec, rows, quarantined(), images, 0, 0.5)
-    assert quarantine[["image_id", "reason"]].to_numpy().tolist() == [["i0001", "several files have this image id"]]
+    images = store_table(["i0000", "i0002"])
+    both = [[f"/{place}/i0001.jpg", "", "i0001", "conflict", "several files: /a and /b"] for place in "ab"]
+    lesions, quarantine, _ = link(spec, rows, quarantined(), images, both, 0.5)
+    assert quarantine[["image_id", "reason"]].to_numpy().tolist() == [["i0001", "several files: /a and /b"]]
     assert lesions["image_id"].tolist() == ["i0000", "i0002", "i0003"]
 
 
 def test_more_broken_rows_than_the_share_allows_is_an_error_with_reasons_and_an_example(spec, rows):
     images = store_table(["i0000", "i0001"], ["the file is empty", "the file is empty"])
-    link_images(spec, rows, quarantined(), images, 0, 0.5)
+    link(spec, rows, quarantined(), images, [], 0.5)
     with pytest.raises(ValueError, match=r"clinic: 2 of 4 rows are broken.*0\.49.*max_quarantined_share") as caught:
-        link_images(spec, rows, quarantined(), images, 0, 0.49)
+        link(spec, rows, quarantined(), images, [], 0.49)
     assert "2 x (image): the file is empty" in str(caught.value)
     assert "i0000" in str(caught.value)
 
@@ -101,11 +142,11 @@ def test_more_broken_rows_than_the_share_allows_is_an_error_with_reasons_and_an_
 @pytest.mark.parametrize("lines", [(), (1, 2)])
 def test_a_cohort_without_a_good_row_is_refused_whatever_the_share(spec, rows, lines):
     with pytest.raises(ValueError, match="rows are broken"):
-        link_images(spec, rows.iloc[:0], quarantined(*lines), store_table([]), 0, 1.0)
+        link(spec, rows.iloc[:0], quarantined(*lines), store_table([]), [], 1.0)
 
 
 def test_a_cohort_of_tables_alone_has_no_store_rows(spec, rows):
-    lesions, _, manifest = link_images(spec, rows, quarantined(), store_table([]), 0, 0.0)
+    lesions, _, manifest = link(spec, rows, quarantined(), store_table([]), [], 0.0)
     assert lesions["store_index"].isna().all()
     assert (manifest["num_rows_with_image"], manifest["num_rows_without_image"]) == (0, 4)
 
@@ -113,7 +154,7 @@ def test_a_cohort_of_tables_alone_has_no_store_rows(spec, rows):
 def test_a_table_that_breaks_its_schema_is_refused_in_a_few_readable_lines(spec, rows):
     broken = rows.assign(lesion_id=["l0", "", "l2", "l3"], diameter_mm=["4", "5", "6", "7"])
     with pytest.raises(ValueError, match="cohort clinic: the lesions table breaks its schema") as caught:
-        link_images(spec, broken, quarantined(), store_table([]), 0, 0.0)
+        link(spec, broken, quarantined(), store_table([]), [], 0.0)
     message = str(caught.value)
     assert "lesion_id" in message
     assert "diameter_mm" in message
@@ -122,7 +163,7 @@ def test_a_table_that_breaks_its_schema_is_refused_in_a_few_readable_lines(spec,
 
 def test_an_unknown_column_breaks_the_schema(spec, rows):
     with pytest.raises(ValueError, match="surprise"):
-        link_images(spec, rows.assign(surprise=1), quarantined(), store_table([]), 0, 0.0)
+        link(spec, rows.assign(surprise=1), quarantined(), store_table([]), [], 0.0)
 
 
 def test_the_schema_names_one_column_per_field_or_checkbox_option(spec):
@@ -144,9 +185,9 @@ def test_the_schema_names_one_column_per_field_or_checkbox_option(spec):
 def test_the_fingerprint_depends_on_no_order(spec, make_lesions, order, store_order):
     rows = make_lesions(["a", "a", "b", "c"]).drop(columns="store_index")
     images = store_table([f"i{row:04d}" for row in range(4)])
-    _, _, first = link_images(spec, rows, quarantined(), images, 0, 0.0)
+    _, _, first = link(spec, rows, quarantined(), images, [], 0.0)
     shuffled = images.iloc[list(store_order)].reset_index(drop=True)
-    _, _, second = link_images(spec, rows.iloc[list(order)], quarantined(), shuffled, 0, 0.0)
+    _, _, second = link(spec, rows.iloc[list(order)], quarantined(), shuffled, [], 0.0)
     assert first["fingerprint"] == second["fingerprint"]
 
 
@@ -154,7 +195,7 @@ def test_the_fingerprint_changes_with_a_value_a_pixel_or_a_missing_image(spec, r
     images = store_table([f"i{row:04d}" for row in range(4)])
 
     def digest(rows, images):
-        return link_images(spec, rows, quarantined(), images, 0, 0.0)[2]["fingerprint"]
+        return link(spec, rows, quarantined(), images, [], 0.0)[2]["fingerprint"]
 
     other_value = rows.assign(age_years=[50.0, 50.0, 50.0, 51.0])
     other_pixel = images.assign(sha256=["s-i0000", "s-i0001", "s-i0002", "different"])

@@ -143,6 +143,51 @@ def test_an_official_split_that_breaks_is_refused_with_its_path_and_reason(make_
     assert "official.csv" in str(caught.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_an_official_split_is_read_in_any_encoding_and_with_any_separator(make_lesions, tmp_path, encoding, separator):
+    ids = ["größe_1", "größe_2", "größe_3"]
+    lesions = make_lesions(["a", "b", "c"], image_id=ids)
+    path = tmp_path / "official.csv"
+    table = pd.DataFrame({"image_id": ids, "split": ["train", "train", "test"]})
+    table.to_csv(path, index=False, sep=separator, encoding=encoding)
+    splits = split_patients(lesions, FeatureParams(num_folds=2, split_file=path))
+    assert splits["split"].tolist() == ["train", "train", "test"]
+
+
+@pytest.mark.parametrize("suffix", ["csv.gz", "csv.zip", "parquet", "xlsx"])
+def test_an_official_split_with_folds_is_read_in_any_form(make_lesions, tmp_path, suffix):
+    path = tmp_path / f"official.{suffix}"
+    table = pd.DataFrame({"image_id": [f"i{row:04d}" for row in range(5)], "split": ["train"] * 4 + ["test"]})
+    table["fold"] = pd.Series([0, 1, 2, 2, None])  # floats: their text is 0.0
+    write = {"parquet": table.to_parquet, "xlsx": table.to_excel}.get(suffix, table.to_csv)
+    write(path, index=False)
+    splits = split_patients(make_lesions(list("abcde")), FeatureParams(split_file=path))
+    assert splits["fold"].tolist() == [0, 1, 2, 2, -1]
+
+
+def test_image_ids_that_differ_by_blanks_around_them_match(make_lesions, tmp_path):
+    lesions = make_lesions(["a", "b", "c"], image_id=["i0 ", "i1", " i2"])
+    path = write_split(tmp_path, image_id=["i0", " i1 ", "i2 "], split=["train", "train ", "test"], fold=[0, 1, -1])
+    splits = split_patients(lesions, FeatureParams(split_file=path)).set_index("image_id")
+    assert splits["fold"].to_dict() == {"i0 ": 0, "i1": 1, " i2": -1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"image_id,split\n", "official.csv has a header and no rows"),
+        (b"", "official.csv is empty"),
+        (b"image_id,split\ni0000,train\ni0001\n", "official.csv, line 3: 1 cells"),
+        (b"<!doctype html><html>", "official.csv is a web page"),
+    ],
+)
+def test_an_official_split_file_that_is_no_table_is_refused_by_name(make_lesions, tmp_path, content, message):
+    (tmp_path / "official.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        split_patients(make_lesions(["a", "b"]), FeatureParams(split_file=tmp_path / "official.csv"))
+
+
 def test_an_official_split_file_that_is_not_there_is_named(make_lesions, tmp_path):
     with pytest.raises(ValueError, match=r"no file .*absent\.csv"):
         split_patients(make_lesions(["a", "b"]), FeatureParams(split_file=tmp_path / "absent.csv"))

@@ -1,6 +1,9 @@
 """Running checkpoints."""
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from slimp_pipeline.training.checkpoint import (
     unpack_state,
 )
 from slimp_pipeline.training.step import build_optimizer
+from slimp_pipeline.whole import temporary_name
 
 
 def state_of(step: int) -> RunningState:
@@ -38,22 +42,31 @@ def test_the_last_checkpoint_comes_back_exactly_and_alone(tmp_path):
 
 def test_a_torn_write_is_not_read_and_is_cleared_by_the_next(tmp_path):
     save_running(tmp_path, state_of(4))
-    (tmp_path / "step_000000006.tmp").mkdir()
-    (tmp_path / "step_000000006.tmp" / "state.safetensors").write_bytes(b"half")
+    half = temporary_name(tmp_path / "step_000000006")
+    half.mkdir()
+    (half / "state.safetensors").write_bytes(b"half")
+    dead = half.with_name(half.name.replace(f"-{os.getpid()}-", f"-{dead_process()}-"))
+    half.rename(dead)
     assert load_running(tmp_path).step == 4
     save_running(tmp_path, state_of(6))
     assert [path.name for path in tmp_path.iterdir()] == ["step_000000006"]
 
 
-@pytest.mark.parametrize("broken", ["save_file", "os.replace"])
+def dead_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("broken", ["slimp_pipeline.training.checkpoint.save_file", "slimp_pipeline.whole.os.replace"])
 def test_a_write_that_fails_leaves_the_previous_checkpoint(tmp_path, monkeypatch, broken):
     save_running(tmp_path, state_of(4))
 
     def full_disk(*_args):
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr(f"{checkpoint.__name__}.{broken}", full_disk)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="the disk is full"):
+        patch.setattr(broken, full_disk)
         save_running(tmp_path, state_of(6))
     assert load_running(tmp_path).step == 4
 

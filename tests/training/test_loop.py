@@ -68,7 +68,7 @@ def test_a_run_killed_at_any_step_ends_in_the_very_same_weights(
     whole, whole_progress = run(tiny, make_model, settings)
     with pytest.raises(Killed):
         run(tiny, make_model, settings, tmp_path, kill_at=kill_at)
-    torn = tmp_path / "step_000000099.tmp"
+    torn = tmp_path / ".unfinished-elsewhere-1-1-step_000000099"
     torn.mkdir(parents=True)
     (torn / "state.safetensors").write_bytes(b"torn")
     resumed, progress = run(tiny, make_model, settings, tmp_path)

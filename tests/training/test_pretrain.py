@@ -153,10 +153,10 @@ def test_the_same_settings_resume_and_changed_ones_start_anew(cohort, tiny, mode
         steps(kill)
     resumed, fresh = [], []
     steps(lambda _partition, step, _values: resumed.append(step))
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("[!.]*"))) == 1
     steps(lambda _partition, step, _values: fresh.append(step), learning_rate=1e-3)
     assert min(resumed) > min(fresh) == 1
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("[!.]*"))) == 2
 
 
 EMPTY = LevelEncoding(fields={})

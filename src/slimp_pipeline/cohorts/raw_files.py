@@ -1,16 +1,17 @@
-"""Where a cohort's raw files are: its tables, and one entry per image."""
+"""Where a cohort's raw files are: its tables, and one entry per image; and what lies there unused."""
 
-import re
-import shutil
+import logging
 from pathlib import Path
 
-import h5py
 import pandas as pd
 
-from slimp_pipeline.cohorts.fabricated import FABRICATORS
-from slimp_pipeline.cohorts.spec import CohortSpec, FabricatedSpec
+from slimp_pipeline.cohorts.fabricated.folder import provide_fabricated
+from slimp_pipeline.cohorts.image_files import FoundFile, find_image_files
+from slimp_pipeline.cohorts.spec import CohortSpec
 
-COLUMNS = ["role", "image_id", "path", "key", "size_bytes", "mtime_ns"]
+logger = logging.getLogger(__name__)
+COLUMNS = ["role", *FoundFile._fields]
+_NUM_SHOWN = 10
 
 
 def find_raw_files(spec: CohortSpec, raw_root: Path, fabricated_root: Path) -> pd.DataFrame:
@@ -22,36 +23,32 @@ def find_raw_files(spec: CohortSpec, raw_root: Path, fabricated_root: Path) -> p
         fabricated_root: The same for fabricated cohorts (raw data may be read-only).
 
     Returns:
-        One row per table and per image: role (`table`, `image`), image_id (file stem or HDF5 key),
-        path, key (inside an HDF5 file, else empty), size_bytes, mtime_ns.
+        One row per table, per image, and per other file in the folders of its image sources: role (`table`, `image`,
+        `unused`), image_id (file stem or name in an HDF5 file), path, key (inside an HDF5 file, else empty),
+        size_bytes, mtime_ns, unused (kind of reason) and reason.
 
     Raises:
-        FileNotFoundError: If the folder or a required table isn't there; says where it was looked for.
+        FileNotFoundError: If the folder, a required table or every image source isn't there; says what is.
+        FileExistsError: If a fabricated cohort would have to go where other files are.
         ValueError: If an HDF5 file of images can't be opened.
     """
     folder = (fabricated_root if spec.fabricated else raw_root) / spec.folder
     if spec.fabricated:
-        _fabricate_if_absent(spec.fabricated, folder)
+        provide_fabricated(spec.fabricated, folder)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"cohort {spec.name}: no folder {folder}. Put {spec.title} there ({spec.source}), or set "
             "SLIMP_RAW to the folder that holds the cohorts' folders."
         )
-    rows = [_entry("table", path) for path in _tables(spec, folder)] + _images(spec, folder)
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _fabricate_if_absent(spec: FabricatedSpec, folder: Path) -> None:
-    stamp, settings = folder / "fabricated.json", spec.model_dump_json()
-    if stamp.is_file() and stamp.read_text() == settings:
-        return
-    unfinished = folder.with_name(f".unfinished-{folder.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    FABRICATORS[spec.layout](unfinished, num_patients=spec.num_patients, seed=spec.seed)
-    (unfinished / stamp.name).write_text(settings)
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.replace(folder)
+    tables = _tables(spec, folder)
+    images = find_image_files(spec.images, folder) if spec.images else []
+    rows = [("table", *_table(path)) for path in tables]
+    read = {str(path) for path in tables}
+    rows += [("unused" if file.unused else "image", *file) for file in images if file.path not in read]
+    listed = pd.DataFrame(rows, columns=COLUMNS)
+    if spec.images and not listed["role"].eq("image").any():
+        _say_no_images(spec, spec.images.sources, folder, listed)
+    return listed
 
 
 def _tables(spec: CohortSpec, folder: Path) -> list[Path]:
@@ -62,37 +59,37 @@ def _tables(spec: CohortSpec, folder: Path) -> list[Path]:
             paths.append(found)
         elif table.required:
             raise FileNotFoundError(
-                f"cohort {spec.name}: no table {' or '.join(table.file)} in {folder} "
-                f"(there: {', '.join(sorted(p.name for p in folder.iterdir())[:10]) or 'nothing'})."
+                f"cohort {spec.name}: no table {' or '.join(table.file)} in {folder} (there: {_content(folder)})."
             )
+    if not paths:
+        names = ", ".join(name for table in spec.tables for name in table.file)
+        raise FileNotFoundError(f"cohort {spec.name}: none of {names} is in {folder} (there: {_content(folder)}).")
     return paths
 
 
-def _images(spec: CohortSpec, folder: Path) -> list[dict]:
-    if spec.images is None:
-        return []
-    source = next((folder / name for name in spec.images.sources if (folder / name).exists()), None)
-    if source is None:
-        return []
-    if source.is_file():
-        return [_entry("image", source, image_id=key, key=key) for key in _hdf5_keys(source)]
-    pattern = re.compile(spec.images.pattern or "")
-    suffixes = {suffix.lower() for suffix in spec.images.suffixes}
-    return [
-        _entry("image", path, image_id=path.stem)
-        for path in sorted(source.rglob("*"))
-        if path.suffix.lower() in suffixes and pattern.match(path.stem) and path.is_file()
-    ]
+def _say_no_images(spec: CohortSpec, sources: list[str], folder: Path, listed: pd.DataFrame) -> None:
+    """Refuse image sources that hold no image; a copy of a published cohort may be without."""
+    there = [name for name in sources if (folder / name).exists()]
+    if not there:
+        said = f"none of the image sources {', '.join(sources)} is in {folder} (there: {_content(folder)})"
+    else:
+        kinds = listed.loc[listed["role"] == "unused", "reason"].value_counts().head(3)
+        reasons = "; ".join(f"{count:,} x {reason}" for reason, count in kinds.items())
+        said = f"no image in {', '.join(str(folder / name) for name in there)}: {reasons or 'nothing is there'}"
+    if not spec.partial:
+        raise FileNotFoundError(
+            f"cohort {spec.name}: {said}. Correct `images` of the cohort's YAML; leave `images` out where the cohort "
+            "has tables alone."
+        )
+    logger.warning("%s: %s; its tables are read without images", spec.name, said)
 
 
-def _hdf5_keys(path: Path) -> list[str]:
-    try:
-        with h5py.File(path, "r") as file:
-            return sorted(file)
-    except OSError as error:
-        raise ValueError(f"{path} is no whole HDF5 file ({error}). Fetch it again.") from error
-
-
-def _entry(role: str, path: Path, *, image_id: str = "", key: str = "") -> dict:
+def _table(path: Path) -> FoundFile:
     stat = path.stat()
-    return dict(zip(COLUMNS, (role, image_id, str(path), key, stat.st_size, stat.st_mtime_ns), strict=True))
+    return FoundFile("", str(path), "", stat.st_size, stat.st_mtime_ns)
+
+
+def _content(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    more = f" and {len(names) - _NUM_SHOWN} more" if len(names) > _NUM_SHOWN else ""
+    return ", ".join(names[:_NUM_SHOWN]) + more if names else "nothing"

@@ -4,9 +4,9 @@ A cohort is described by YAML alone (`conf/base/parameters/cohorts/<cohort>.yml`
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from slimp_pipeline.parameters import Block
 
@@ -14,7 +14,40 @@ RESERVED = frozenset(
     {"image_id", "lesion_id", "patient_id", "patient_known", "diagnosis", "malignant", "store_index"}
     | {"split", "fold", "partition", "num_images"}
 )  # columns of the tables that hold fields
-MISSING_TOKENS = frozenset({"", "NA", "N/A", "NaN", "nan", "None", "null", "NULL"})
+MISSING_TOKENS = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "none", "null"})  # case aside
+MISSING_ID_TOKENS = MISSING_TOKENS | {"unknown", "-"}
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+
+
+def _text(value: Any) -> str:
+    """YAML reads True and 1 as values; the tables hold them as text."""
+    if value is None or isinstance(value, dict | list):
+        raise ValueError(f"{value!r} is no text. Put what the table holds in quotes.")
+    return str(value)
+
+
+def _texts(values: Any) -> Any:
+    """One text stands for a list of one."""
+    if values is None:
+        return None
+    return [_text(value) for value in values] if isinstance(values, list | tuple) else [_text(values)]
+
+
+def _mapping(values: Any) -> Any:
+    return {_text(key): _text(value) for key, value in values.items()} if isinstance(values, dict) else values
+
+
+def _suffixes(values: Any) -> Any:
+    return [f".{text.lower().removeprefix('.')}" for text in _texts(values)]
+
+
+def _one_or_more(values: Any) -> Any:
+    """A block stands for a list of one."""
+    return [values] if isinstance(values, dict) else values
+
+
+Texts = Annotated[list[str], BeforeValidator(_texts)]
+TextMapping = Annotated[dict[str, str], BeforeValidator(_mapping)]
 
 
 class FieldSpec(Block):
@@ -23,23 +56,15 @@ class FieldSpec(Block):
     kind: Literal["numeric", "categorical", "checkbox"]
     level: Literal["lesion", "patient"]
     column: str | None = None  # numeric and categorical
-    options: dict[str, str] = {}  # checkbox: option name -> column holding true/false
+    options: TextMapping = {}  # checkbox: option name -> column holding true/false
     scale: float = 1.0  # raw number times scale is in the unit that the name states
     minimum: float | None = None  # in the field's unit; a number outside is impossible
     maximum: float | None = None
-    categories: list[str] | None = None  # None: any text
-    rename: dict[str, str] = {}  # raw text -> category
-    missing: list[str] = []  # tokens beside MISSING_TOKENS that mean "not known"
-
-    @field_validator("categories", "missing", mode="before")
-    @classmethod
-    def _as_text(cls, values: Any) -> Any:
-        return None if values is None else [_text(value) for value in values]
-
-    @field_validator("rename", mode="before")
-    @classmethod
-    def _keys_as_text(cls, values: Any) -> Any:
-        return {_text(key): _text(value) for key, value in (values or {}).items()}
+    decimal: Literal[".", ","] | None = None  # None: told by the column
+    categories: Texts | None = None  # None: any text
+    rename: TextMapping = {}  # raw text -> category
+    missing: Texts = []  # tokens beside MISSING_TOKENS that mean "not known", case aside
+    publish_texts: bool = False  # without `categories`: the texts met in training may leave in `encoding.json`
 
     @model_validator(mode="after")
     def _columns_fit_kind(self) -> "FieldSpec":
@@ -60,25 +85,22 @@ class FieldSpec(Block):
 
 
 class TableSpec(Block):
-    """One CSV file; further tables are joined to the first."""
+    """One table file (CSV, plain or compressed, Parquet, Excel); further tables are joined to the first."""
 
-    file: list[str]  # first that exists is read (official names differ between releases)
+    file: Texts  # first that exists is read (official names differ between releases)
     join_on: str | None = None  # column shared with the first table; None for the first
     separator: str | None = None  # None: found from the header line
-    rename: dict[str, str] = {}  # column as some releases name it -> name that this specification uses
+    sheet: str | None = None  # of an Excel file; None: the only one
+    rename: TextMapping = {}  # column as some releases name it -> name that this specification uses
     required: bool = True
-
-    @field_validator("file", mode="before")
-    @classmethod
-    def _one_or_more(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
 
 
 class ImagesSpec(Block):
-    """Where the images are: the first source that exists, a folder or an HDF5 file keyed by image id."""
+    """Where the images are: folders, or HDF5 files keyed by image id."""
 
-    sources: list[str]
-    suffixes: list[str] = [".jpg", ".jpeg", ".png"]
+    sources: Texts
+    all_sources: bool = False  # False: the first source that holds pictures; True: all of them
+    suffixes: Annotated[list[str], BeforeValidator(_suffixes)] = list(PICTURE_SUFFIXES)
     pattern: str | None = None  # regular expression that the file stem must match
 
 
@@ -86,16 +108,11 @@ class LabelSpec(Block):
     """Diagnosis and its grouping into malignant and not."""
 
     column: str | None = None
-    one_hot: list[str] = []  # columns of a one-hot ground truth, instead of `column`
-    classes: dict[str, str] = {}  # raw text -> diagnosis; empty: any text is a diagnosis
-    malignant: list[str] = []
-    indeterminate: list[str] = []  # neither malignant nor benign
-    missing: list[str] = []
-
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _keys_as_text(cls, values: Any) -> Any:
-        return {_text(key): str(value) for key, value in (values or {}).items()}
+    one_hot: Texts = []  # columns of a one-hot ground truth, instead of `column`
+    classes: TextMapping = {}  # raw text -> diagnosis; empty: any text is a diagnosis
+    malignant: Texts = []
+    indeterminate: Texts = []  # neither malignant nor benign
+    missing: Texts = []  # tokens beside MISSING_TOKENS that mean "not known", case aside
 
     @model_validator(mode="after")
     def _groups_name_diagnoses(self) -> "LabelSpec":
@@ -105,6 +122,8 @@ class LabelSpec(Block):
                 f"`malignant` or `indeterminate` names {', '.join(unknown)}; "
                 f"the diagnoses are {', '.join(sorted(known))}"
             )
+        if both := sorted(set(self.malignant) & set(self.indeterminate)):
+            raise ValueError(f"`malignant` and `indeterminate` both name {', '.join(both)}")
         return self
 
     @model_validator(mode="after")
@@ -136,20 +155,32 @@ class CohortSpec(Block):
     open_licence: bool = False  # pictures may be shown on the report page
     source: str  # where the data and its description are published
     folder: str  # under the raw data root, or absolute
-    tables: list[TableSpec]
+    partial: bool = False  # the data may lack some of the names below: a published vocabulary, a copy of a part
+    tables: Annotated[list[TableSpec], BeforeValidator(_one_or_more)] = Field(min_length=1)
     images: ImagesSpec | None = None
     image_id: str
     image_id_is_path: bool = False  # the column holds file names: folder and suffix are dropped
-    lesion_id: list[str] = []  # columns that together identify a lesion; empty: every image its own
-    patient_id: list[str] = []  # likewise for patients; empty: every lesion its own
+    lesion_id: Texts = []  # columns that together identify a lesion; empty: every image its own
+    patient_id: Texts = []  # likewise for patients; empty: every lesion its own
+    missing: Texts = []  # tokens beside MISSING_ID_TOKENS that mean "not known" in columns of ids, case aside
     patient_registry: str | None = None  # cohorts of one registry name the same person by the same patient id
     split_file: Path | None = None  # official split of this cohort; see `features.split_file`
     label: LabelSpec | None = None
     fields: dict[str, FieldSpec]
-    leaks: dict[str, str] = {}  # column -> why it may not be a feature
-    optional: list[str] = []  # columns that some releases lack: where one is absent, its values are missing
-    ignored: list[str] = []  # known columns without use
+    leaks: TextMapping = {}  # column -> why it may not be a feature
+    optional: Texts = []  # columns that some releases lack: where one is absent, its values are missing
+    ignored: Texts = []  # known columns without use
     fabricated: FabricatedSpec | None = None
+
+    @model_validator(mode="after")
+    def _further_tables_are_joined(self) -> "CohortSpec":
+        for number, table in enumerate(self.tables[1:], start=1):
+            if table.join_on is None:
+                raise ValueError(
+                    f"cohort {self.name}: tables[{number}] ({table.file[0]}) needs `join_on`: the column that it "
+                    f"shares with {self.tables[0].file[0]}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _no_field_leaks(self) -> "CohortSpec":
@@ -213,8 +244,3 @@ class CohortSpec(Block):
                 known = ", ".join(self.fields)
                 raise ValueError(f"cohort {self.name} has no field '{name}'. Its fields: {known}")
         return {name: self.fields[name] for name in names}
-
-
-def _text(value: Any) -> str:
-    """YAML reads True and 1 as values; the tables hold them as text."""
-    return str(value)

@@ -4,13 +4,13 @@ import inspect
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
+from kedro.io import AbstractDataset, Version
 from kedro.io.core import parse_dataset_definition
 
-from slimp_pipeline.datasets.whole import appearing_whole
+from slimp_pipeline.datasets.versioned import OwnVersionDataset
 
 
-class AtomicDataset(AbstractVersionedDataset[Any, Any]):
+class AtomicDataset(OwnVersionDataset[Any]):
     """A file dataset whose versions appear whole or not at all.
 
     The wrapped dataset writes beside the target under a temporary name, which is then renamed. A run that
@@ -39,12 +39,14 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
             self.preview = self._make_preview()
 
     def load(self) -> Any:
-        """Load the latest version."""
+        """Load a version."""
         return self._wrapped(Path(self._get_load_path())).load()
 
     def save(self, data: Any) -> None:
         """Write a version under a temporary name, then rename it."""
-        with appearing_whole(Path(self._get_save_path())) as temporary:
+        if self._copied(data):
+            return
+        with self._appearing() as temporary:
             self._wrapped(temporary).save(data)
 
     def _wrapped(self, path: Path) -> AbstractDataset[Any, Any]:
@@ -61,10 +63,7 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         return preview
 
     def _exists(self) -> bool:
-        try:
-            return Path(self._get_load_path()).is_file()
-        except DatasetError:
-            return False
+        return self._is_there()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "dataset": self._dataset, "version": self._version}

@@ -4,14 +4,14 @@ from abc import abstractmethod
 from pathlib import Path, PurePosixPath
 from typing import Any, Generic, TypeVar
 
-from kedro.io import AbstractVersionedDataset, DatasetError, Version
+from kedro.io import Version
 
-from slimp_pipeline.datasets.whole import appearing_whole
+from slimp_pipeline.datasets.versioned import OwnVersionDataset
 
 Content = TypeVar("Content")
 
 
-class FolderDataset(AbstractVersionedDataset[Content, Content], Generic[Content]):
+class FolderDataset(OwnVersionDataset[Content], Generic[Content]):
     """A folder whose versions appear whole or not at all.
 
     Args:
@@ -35,12 +35,14 @@ class FolderDataset(AbstractVersionedDataset[Content, Content], Generic[Content]
         """Write the content into an empty folder."""
 
     def load(self) -> Content:
-        """Load the latest version."""
+        """Load a version."""
         return self.read(self.folder())
 
     def save(self, data: Content) -> None:
         """Write a version under a temporary name, then rename it."""
-        with appearing_whole(Path(self._get_save_path())) as temporary:
+        if self._copied(data):
+            return
+        with self._appearing() as temporary:
             temporary.mkdir()
             self.write(temporary, data)
 
@@ -49,10 +51,7 @@ class FolderDataset(AbstractVersionedDataset[Content, Content], Generic[Content]
         return Path(self._get_load_path())
 
     def _exists(self) -> bool:
-        try:
-            return self.folder().is_dir()
-        except DatasetError:
-            return False
+        return self._is_there()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "version": self._version}

@@ -1,65 +1,87 @@
 """The image store, addressed by what it was packed from."""
 
-import os
-from pathlib import Path
+import json
+import logging
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError, Version
 
+from slimp_pipeline.datasets.versioned import OwnVersionDataset
 from slimp_pipeline.images.store import SCHEMA, ImageStore, Packing
+from slimp_pipeline.whole import appearing_whole, held
+
+logger = logging.getLogger(__name__)
 
 
-class ImageStoreDataset(AbstractDataset[Packing, ImageStore]):
-    """A folder of Arrow files named by their packing key, and a note of which is current.
+class ImageStoreDataset(OwnVersionDataset[Any]):
+    """Versions that each name a packed file; packed files are addressed by content, and shared by all of them.
 
-    Saving a key that is there already packs nothing: unchanged raw data isn't packed again.
+    Saves a `Packing`, loads an `ImageStore`. Saving what is packed already packs nothing: unchanged raw data isn't
+    packed again. Where another process packs the same images, its file is waited for.
+
+    Args:
+        filepath: Local path of the note that names the packed file.
+        path: Folder of the packed files.
+        version: Set by Kedro.
+        metadata: For plugins, such as the Kedro-Viz layer.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._folder, self.metadata = Path(filepath), metadata
+    def __init__(
+        self, *, filepath: str, path: str, version: Version | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(filepath=PurePosixPath(filepath), version=version)
+        self._folder, self.metadata = Path(path), metadata
 
     def load(self) -> ImageStore:
-        """Open the current store."""
-        if not self._exists():
-            raise DatasetError(f"no image store in {self._folder}. `kedro run --pipeline=ingest` packs one.")
-        return ImageStore(self._folder / self._note.read_text().strip())
+        """Open the store of a version."""
+        try:
+            name = json.loads(Path(self._get_load_path()).read_text(encoding="utf-8"))["packed"]
+            return ImageStore(self._folder / name)
+        except OSError as error:
+            raise DatasetError(
+                f"the image store {self._folder} can't be opened ({error.strerror or error}). "
+                "`kedro run --pipeline=ingest` packs it again."
+            ) from error
 
     def save(self, data: Packing) -> None:
-        """Stream the packed images to disk, unless this very packing is there."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Pack the images, unless that was done, and name the packed file."""
         target = self._folder / f"{data.key}.arrow"
-        if not target.is_file():
-            self._write(target, data)
-        temporary = self._note.with_suffix(".tmp")
-        temporary.write_text(target.name)
-        os.replace(temporary, self._note)
+        with held(self._folder / f".{data.key}.lock", f"packing images into {target}"):
+            if not _opens(target):
+                self._pack(target, data)
+        with self._appearing() as temporary:
+            temporary.write_text(json.dumps({"packed": target.name}), encoding="utf-8")
 
-    @property
-    def _note(self) -> Path:
-        return self._folder / "current"
-
-    def _write(self, target: Path, data: Packing) -> None:
-        for unfinished in self._folder.glob("*.tmp"):  # of a run that was killed
-            unfinished.unlink()
-        temporary = target.with_suffix(".tmp")
+    def _pack(self, target: Path, data: Packing) -> None:
         try:
-            with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
+            with (
+                appearing_whole(target) as temporary,
+                pa.OSFile(str(temporary), "wb") as file,
+                pa.ipc.new_file(file, SCHEMA) as writer,
+            ):
                 for batch in data.batches():
                     writer.write_batch(batch)
-            os.replace(temporary, target)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise DatasetError(
                 f"the image store {target} couldn't be written ({error.strerror or error}); nothing else was lost. "
                 "Free disk space and run again."
             ) from error
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
     def _exists(self) -> bool:
-        return self._note.is_file() and (self._folder / self._note.read_text().strip()).is_file()
+        return self._is_there()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._folder}
+        return {"filepath": self._filepath, "path": self._folder, "version": self._version}
+
+
+def _opens(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        ImageStore(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        logger.warning("%s doesn't open (%s): its images are packed again", path, error)
+        return False
+    return True

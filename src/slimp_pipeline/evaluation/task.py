@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.parameters import EvaluationParams
-from slimp_pipeline.tables.splits import partition, partition_names
+from slimp_pipeline.tables.splits import partition, partition_names, usable_rows
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,32 @@ class Split:
 def has_two_classes(lesions: pd.DataFrame, settings: EvaluationParams) -> bool:
     """Whether the rows' labels are of two classes at least: without that there is nothing to classify."""
     return len(_labels(lesions, settings).dropna().unique()) > 1
+
+
+def check_task(cohort: str, lesions: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:
+    """Say what is to be told apart, before anything is trained for it.
+
+    Args:
+        cohort: Name of the target.
+        lesions: All of its rows.
+        settings: Which label.
+
+    Returns:
+        label (of the class), images, patients: of the rows that are evaluated on, one row per class.
+
+    Raises:
+        ValueError: If they aren't of two classes at least.
+    """
+    rows = usable_rows(lesions)
+    label = _labels(rows, settings)
+    counted = rows.assign(label=label).dropna(subset="label").groupby("label")["patient_id"].agg(["size", "nunique"])
+    if len(counted) < 2:
+        found = f"all have '{counted.index[0]}'" if len(counted) else "none has one"
+        raise ValueError(
+            f"cohort {cohort}: evaluation.label is {settings.label}, and its {len(rows):,} rows with an image can't be "
+            f"told apart by it: {found}. Correct `label` of the cohort's YAML, or evaluate on another label."
+        )
+    return counted.set_axis(["images", "patients"], axis=1).reset_index()
 
 
 def _labels(lesions: pd.DataFrame, settings: EvaluationParams) -> pd.Series:

@@ -4,7 +4,7 @@ import logging
 
 import pandas as pd
 
-from slimp_pipeline.tables.encoding import CategoricalEncoding, CheckboxEncoding, Encoding, NumericEncoding
+from slimp_pipeline.tables.encoding import UNSEEN, CategoricalEncoding, CheckboxEncoding, Encoding, NumericEncoding
 
 logger = logging.getLogger(__name__)
 FIELDS_READ_COLUMNS = ["field", "level", "read", "doubt"]
@@ -49,7 +49,7 @@ def _difference(field: NumericEncoding | CategoricalEncoding | CheckboxEncoding,
         if abs(values.median() - field.mean) > _FAR_APART * field.std:
             return f"other units? median {values.median():.4g}, the source's mean {field.mean:.4g}"
     if isinstance(field, CategoricalEncoding):
-        known = own.iloc[:, 0].astype(str).isin(field.categories).mean()
-        if known < _FEW:
+        known = field.codes(str(own.columns[0]), own.iloc[:, 0]) > UNSEEN
+        if known.mean() < _FEW:
             return "other vocabulary: its values count as not known"
     return ""

@@ -10,9 +10,13 @@ import torch
 from PIL import Image, ImageOps
 from torchvision.io import ImageReadMode, decode_image
 
+from slimp_pipeline.cohorts.hdf5_entry import too_large
+from slimp_pipeline.images.formats import FORMATS, why_no_photograph, why_not_read
+from slimp_pipeline.images.limits import time_limit
 from slimp_pipeline.parameters import IngestParams
 
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)  # that ends entropy-coded data
 
 
@@ -36,12 +40,39 @@ def check_image(raw: bytes, settings: IngestParams) -> CheckedImage:
     Official bytes are kept where the image is an upright 8-bit RGB JPEG or PNG that is small enough; EXIF
     and whatever else isn't pixels is cut out without touching them. Everything else is re-encoded:
     lossless as PNG where the raw format is lossless and no resizing is needed, else as JPEG.
+    No other program is started, whatever the bytes say. The limit of time works in the main thread only, see
+    `time_limit`.
 
     Raises:
-        ImageRefused: If the bytes are no whole, single, 8-bit picture within the size limit.
+        ImageRefused: If the bytes are no whole, single, 8-bit picture in one of `formats.FORMATS`, or exceed the
+            limits of size or time.
     """
+    try:
+        with time_limit(settings.max_seconds_per_image), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of what it then refuses or repairs
+            return _checked(raw, settings)
+    except ImageRefused:
+        raise
+    except TimeoutError as error:
+        raise ImageRefused(
+            f"checking it takes longer than the {settings.max_seconds_per_image:g} s that "
+            "ingest.max_seconds_per_image allows"
+        ) from error
+    except MemoryError as error:
+        raise ImageRefused("checking it takes more memory than a picture may") from error
+    except Image.DecompressionBombError as error:
+        raise ImageRefused(f"too many pixels: {error}") from error
+    except Image.UnidentifiedImageError as error:
+        raise ImageRefused(why_not_read(raw)) from error
+    except Exception as error:  # Pillow's decoders raise whatever their parser meets
+        raise ImageRefused(f"damaged: {str(error) or type(error).__name__}") from error
+
+
+def _checked(raw: bytes, settings: IngestParams) -> CheckedImage:
     if not raw:
         raise ImageRefused("the file is empty")
+    if reason := too_large(len(raw), settings.max_file_mb):
+        raise ImageRefused(reason)
     rgb, kept_format, lossless = _open(raw, settings)
     oversize = max(rgb.size) > settings.max_side_px
     if oversize:
@@ -84,33 +115,27 @@ def png_without_metadata(png: bytes) -> bytes:
 
 def _open(raw: bytes, settings: IngestParams) -> tuple[Image.Image, str | None, bool]:
     """Return the upright RGB picture, the format in which its bytes may be kept, whether it was lossless."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of what it then refuses or repairs
-            picture = Image.open(io.BytesIO(raw))
-            _refuse_unsuitable(picture, settings)
-            picture.load()
-            is_jpeg = picture.format in ("JPEG", "MPO")
-            return _upright_rgb(picture), _kept_format(picture, raw), not is_jpeg
-    except ImageRefused:
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageRefused(f"too many pixels: {error}") from error
-    except Image.UnidentifiedImageError as error:
-        raise ImageRefused("not an image, or in a format that Pillow doesn't read") from error
-    except Exception as error:  # Pillow's decoders raise whatever their parser meets
-        raise ImageRefused(f"damaged: {error}") from error
+    picture = Image.open(io.BytesIO(raw), formats=FORMATS)
+    _refuse_unsuitable(picture, raw, settings)
+    picture.load()
+    is_jpeg = picture.format in ("JPEG", "MPO")
+    return _upright_rgb(picture), _kept_format(picture, raw), not is_jpeg
 
 
-def _refuse_unsuitable(picture: Image.Image, settings: IngestParams) -> None:
-    if picture.width * picture.height / 1e6 > settings.max_megapixels:
-        raise ImageRefused(
-            f"{picture.width} x {picture.height} pixels: more than the {settings.max_megapixels:g} "
-            "megapixels that ingest.max_megapixels allows"
-        )
-    num_frames = getattr(picture, "n_frames", 1)
-    if num_frames > 1 and picture.format != "MPO":  # phones append a depth or gain map to the photograph
-        raise ImageRefused(f"{num_frames} frames or pages, not one picture")
+def _refuse_unsuitable(picture: Image.Image, raw: bytes, settings: IngestParams) -> None:
+    tags = getattr(picture, "tag_v2", {})
+    tile = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_LENGTH, 0)  # unpacked whole, however small the picture
+    for what, (width, height) in (("pixels", picture.size), ("pixels in a tile", tile)):
+        if width * height / 1e6 > settings.max_megapixels:
+            raise ImageRefused(
+                f"{width} x {height} {what}: more than the {settings.max_megapixels:g} megapixels that "
+                "ingest.max_megapixels allows"
+            )
+    if reason := why_no_photograph(picture, raw):
+        raise ImageRefused(reason)
+    # Frames aren't counted: a file may hold millions. Phones append a depth or gain map to the photograph.
+    if getattr(picture, "is_animated", False) and picture.format != "MPO":
+        raise ImageRefused("several frames or pages, not one picture")
     if picture.mode.startswith(("I", "F")):
         raise ImageRefused(f"16-bit or floating-point greyscale (mode {picture.mode}), not a photograph")
 

@@ -1,8 +1,11 @@
 """From the store to batches of uint8 pixels: what input workers do, and all that they do."""
 
 import ctypes
+import os
+import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from multiprocessing.queues import Queue
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +50,7 @@ def decoded_batches(
         num_workers=num_workers,
         pin_memory=pin_memory,
         prefetch_factor=4 if num_workers else None,
+        worker_init_fn=_end_where_a_batch_is_lost,
     )
 
 
@@ -87,6 +91,16 @@ def _decode_square(encoded: bytes | memoryview, max_px: int) -> Tensor:
 
 def _as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return batch
+
+
+def _end_where_a_batch_is_lost(_: int) -> None:
+    """A worker that can't hand over a batch (/dev/shm is full) drops it, and its reader would wait for ever."""
+
+    def end(error: Exception, _: object) -> None:
+        print(f"an input worker can't hand over its pictures: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    Queue._on_queue_feeder_error = staticmethod(end)  # type: ignore[attr-defined]
 
 
 def keep_freed_memory() -> None:

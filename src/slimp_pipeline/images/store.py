@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +16,8 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from slimp_pipeline.images.check import ImageRefused, check_image
+from slimp_pipeline.images.limits import memory_limit, ticking
+from slimp_pipeline.images.raw_images import RawImages, memory_per_image
 from slimp_pipeline.parameters import IngestParams
 
 SCHEMA = pa.schema(
@@ -98,9 +101,8 @@ class Packing:
 
 def packing_key(images: pd.DataFrame, settings: IngestParams) -> str:
     """Name what would be packed: a digest of the files' names, sizes and times, and of the settings."""
-    digest = hashlib.sha256(
-        settings.model_dump_json(include={"max_side_px", "max_megapixels", "jpeg_quality"}).encode()
-    )
+    limits = {"max_side_px", "max_megapixels", "max_file_mb", "max_seconds_per_image", "jpeg_quality"}
+    digest = hashlib.sha256(settings.model_dump_json(include=limits).encode())
     columns = images[["image_id", "path", "key", "size_bytes", "mtime_ns"]].astype(str)
     digest.update("\n".join(columns.agg("\t".join, axis=1)).encode())
     return digest.hexdigest()[:20]
@@ -112,30 +114,46 @@ def pack(images: pd.DataFrame, settings: IngestParams) -> Iterator[pa.RecordBatc
     Args:
         images: One row per image: image_id, path, key (inside an HDF5 file, else empty).
         settings: Limits, quality, number of processes.
+
+    Raises:
+        ValueError: If a process is killed, by the system for want of memory above all; names the images at work.
     """
     images = images.assign(path=images["path"].map(os.path.abspath))  # workers outlive a change of folder
     tasks = [images.iloc[i : i + _IMAGES_PER_TASK] for i in range(0, len(images), _IMAGES_PER_TASK)]
     workers = Parallel(n_jobs=min(settings.num_processes, max(1, len(tasks))), return_as="generator")
-    work = (delayed(_pack_batch)(task[["image_id", "path", "key"]].to_dict("list"), settings) for task in tasks)
+    at_work: deque[pd.DataFrame] = deque()
     with tqdm(total=len(images), desc="Packing images", unit="img", leave=False, disable=None) as progress:
-        for batch in workers(work):
-            progress.update(batch.num_rows)
-            yield batch
+        try:
+            for batch in workers(_dispatched(tasks, at_work, settings)):
+                at_work.popleft()
+                progress.update(batch.num_rows)
+                yield batch
+        except BrokenProcessPool as error:
+            ids = pd.concat(at_work)["image_id"]
+            raise ValueError(
+                f"a process that checks images was killed while it worked on one of {len(ids)} images "
+                f"({ids.iloc[0]} to {ids.iloc[-1]} in the list of images), most likely by the system for want of "
+                "memory. Lower ingest.num_processes, or ingest.max_megapixels and ingest.max_file_mb so that the "
+                "largest are refused."
+            ) from error
+
+
+def _dispatched(tasks: list[pd.DataFrame], at_work: deque[pd.DataFrame], settings: IngestParams) -> Iterator[Any]:
+    for task in tasks:
+        at_work.append(task)
+        yield delayed(_pack_batch)(task[["image_id", "path", "key"]].to_dict("list"), settings)
 
 
 def _pack_batch(entries: dict[str, list[str]], settings: IngestParams) -> pa.RecordBatch:
-    rows = [
-        _pack_one(image_id, raw, settings)
-        for image_id, raw in zip(entries["image_id"], _read(entries["path"], entries["key"]), strict=True)
-    ]
+    with ticking(), memory_limit(memory_per_image(settings)), RawImages(settings) as raw_images:
+        columns = (entries["image_id"], entries["path"], entries["key"])
+        rows = [_pack_one(*entry, raw_images, settings) for entry in zip(*columns, strict=True)]
     return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
 
 
-def _pack_one(image_id: str, raw: bytes | OSError, settings: IngestParams) -> dict[str, Any]:
+def _pack_one(image_id: str, path: str, key: str, raw_images: RawImages, settings: IngestParams) -> dict[str, Any]:
     try:
-        if isinstance(raw, OSError):
-            raise ImageRefused(f"can't be read: {raw.strerror or raw}")
-        image = check_image(raw, settings)
+        image = check_image(raw_images.read(path, key), settings)
     except ImageRefused as refusal:
         return {"image_id": image_id, "refused": str(refusal)}
     return {
@@ -146,17 +164,3 @@ def _pack_one(image_id: str, raw: bytes | OSError, settings: IngestParams) -> di
         "sha256": hashlib.sha256(image.encoded).hexdigest(),
         "perceptual_hash": image.perceptual_hash,
     }
-
-
-def _read(paths: list[str], keys: list[str]) -> Iterator[bytes | OSError]:
-    file: h5py.File | None = None
-    for path, key in zip(paths, keys, strict=True):
-        try:
-            if not key:
-                yield Path(path).read_bytes()
-                continue
-            if file is None or file.filename != path:
-                file = h5py.File(path, "r")
-            yield bytes(np.asarray(file[key][()]).tobytes())
-        except OSError as error:
-            yield error

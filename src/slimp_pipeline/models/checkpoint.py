@@ -2,18 +2,24 @@
 
 import json
 import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from slimp_pipeline.parameters import LossParams, ModelParams
+from slimp_pipeline.models.model_card import model_card
+from slimp_pipeline.models.weights import not_finite
+from slimp_pipeline.parameters import Block, LossParams, ModelParams
 from slimp_pipeline.tables.encoding import Encoding
+from slimp_pipeline.whole import appearing_whole, remove, temporary_name
 
 FORMAT = 1
+WEIGHTS, CONFIG, ENCODING, CARD = "model.safetensors", "config.json", "encoding.json", "README.md"
+_NEEDED = {WEIGHTS, CONFIG, ENCODING}
 
 
 @dataclass(frozen=True)
@@ -27,87 +33,141 @@ class Checkpoint:
     facts: dict[str, Any] = field(default_factory=dict)  # cohort, partition, patients, settings
 
 
+class _Config(Block):
+    """What `config.json` holds."""
+
+    format: int
+    model: ModelParams
+    loss: LossParams
+    facts: dict[str, Any]
+
+
 def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write `model.safetensors`, `config.json`, `encoding.json` and the model card `README.md`, atomically."""
-    temporary = folder.with_name(f".unfinished-{folder.name}")
-    previous = folder.with_name(f".previous-{folder.name}")
-    for left_over in (temporary, previous):
-        shutil.rmtree(left_over, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file({k: v.contiguous() for k, v in checkpoint.state.items()}, temporary / "model.safetensors")
-    config = {
-        "format": FORMAT,
-        "model": checkpoint.model.model_dump(mode="json"),
-        "loss": checkpoint.loss.model_dump(mode="json"),
-        "facts": checkpoint.facts,
-    }
-    (temporary / "config.json").write_text(json.dumps(config, indent=2))
-    (temporary / "encoding.json").write_text(checkpoint.encoding.model_dump_json(indent=2))
-    (temporary / "README.md").write_text(_model_card(checkpoint))
-    if folder.exists():
-        os.replace(folder, previous)
-    os.replace(temporary, folder)
-    shutil.rmtree(previous, ignore_errors=True)
+    """Write `model.safetensors`, `config.json`, `encoding.json` and the model card `README.md`, whole or not at all.
+
+    Args:
+        checkpoint: What is written.
+        folder: Absent, empty, or a checkpoint folder, which is replaced.
+
+    Raises:
+        FileExistsError: If something else is there; it stays as it is.
+        OSError: If the disk is full; a checkpoint that was there stays.
+    """
+    folder = folder.resolve()  # of a link, the folder that it points to is replaced
+    _refuse_to_replace_what_is_not_ours(folder)
+    previous = folder.with_name(temporary_name(folder).name.replace(".unfinished-", ".previous-", 1))
+    try:
+        with appearing_whole(folder) as temporary:
+            temporary.mkdir()
+            _write_files(checkpoint, temporary)
+            if folder.is_dir():
+                os.replace(folder, previous)
+    finally:
+        if previous.is_dir() and not folder.exists():
+            os.replace(previous, folder)
+        remove(previous)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Read a checkpoint folder; nothing in it is executed.
+    """Read a checkpoint folder, or the only one below a folder; nothing in it is executed or fetched.
 
     Raises:
         FileNotFoundError: If it is no checkpoint folder; names the checkpoints below it, if any.
-        ValueError: If it was written by a newer version.
+        ValueError: If it was written by a newer version, or a file of it is absent, damaged or not of a checkpoint;
+            names the file and what is wrong with it.
     """
     folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        below = sorted(str(path.parent) for path in folder.glob("**/config.json") if not _is_unfinished(path))
+    if not (folder / CONFIG).is_file():
+        below = sorted(str(path.parent) for path in folder.glob(f"**/{CONFIG}") if not _is_unfinished(path, folder))
         if len(below) == 1:
             return read_checkpoint(Path(below[0]))
         hint = "It holds: " + ", ".join(below) if below else "`kedro run --pipeline=pretrain` makes one."
-        raise FileNotFoundError(f"{folder} is no checkpoint folder (config.json, model.safetensors). {hint}")
-    config = json.loads((folder / "config.json").read_text())
-    if config["format"] > FORMAT:
-        raise ValueError(f"{folder} has format {config['format']}; this version reads up to {FORMAT}. Upgrade.")
-    return Checkpoint(
-        load_file(folder / "model.safetensors"),
-        ModelParams.model_validate(config["model"]),
-        LossParams.model_validate(config["loss"]),
-        Encoding.model_validate_json((folder / "encoding.json").read_text()),
-        config["facts"],
+        raise FileNotFoundError(f"{folder} is no checkpoint folder ({CONFIG}, {WEIGHTS}). {hint}")
+    config = _read_config(folder)
+    try:
+        encoding = Encoding.model_validate_json(_read_text(folder, ENCODING))
+    except ValidationError as error:
+        raise _damaged(folder, ENCODING, f"is no encoding of metadata: {_in_words(error)}") from error
+    return Checkpoint(_read_weights(folder), config.model, config.loss, encoding, config.facts)
+
+
+def _refuse_to_replace_what_is_not_ours(folder: Path) -> None:
+    if not folder.exists():
+        return
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {"no folder"}
+    if names and not (_NEEDED <= names <= _NEEDED | {CARD}):
+        foreign = ", ".join(sorted(names - _NEEDED - {CARD})[:3] or sorted(names))
+        raise FileExistsError(
+            f"{folder} is no checkpoint folder ({foreign}), so it isn't replaced: what it holds may be yours. Move it "
+            "away, or name another place."
+        )
+
+
+def _write_files(checkpoint: Checkpoint, folder: Path) -> None:
+    config = _Config(format=FORMAT, model=checkpoint.model, loss=checkpoint.loss, facts=checkpoint.facts)
+    save_file({k: v.contiguous() for k, v in checkpoint.state.items()}, folder / WEIGHTS)
+    texts = {
+        CONFIG: json.dumps(config.model_dump(mode="json"), indent=2),
+        ENCODING: checkpoint.encoding.model_dump_json(indent=2),
+        CARD: model_card(checkpoint.model.image_encoder, checkpoint.encoding, checkpoint.facts),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _read_config(folder: Path) -> _Config:
+    try:
+        config = json.loads(_read_text(folder, CONFIG))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(folder, CONFIG, f"is no JSON: {error}") from error
+    number = config.get("format") if isinstance(config, dict) else None
+    if type(number) is not int:
+        raise _damaged(folder, CONFIG, f"isn't a checkpoint's: its `format` is {number!r}, no whole number")
+    if number > FORMAT:
+        raise ValueError(f"{folder} has format {number}; this version reads up to {FORMAT}. Upgrade.")
+    try:
+        return _Config.model_validate(config)
+    except ValidationError as error:
+        raise _damaged(folder, CONFIG, f"can't be used: {_in_words(error)}") from error
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    if not (folder / WEIGHTS).is_file():
+        raise _damaged(folder, WEIGHTS, "is missing")
+    try:
+        state: dict[str, Tensor] = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise _damaged(folder, WEIGHTS, f"is truncated, or no safetensors file: {error}") from error
+    if name := not_finite(state):
+        raise _damaged(folder, WEIGHTS, f"can't be computed with: tensor {name} holds NaN or infinite values")
+    return state
+
+
+def _read_text(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise _damaged(folder, name, "is missing") from error
+    except UnicodeDecodeError as error:
+        raise _damaged(folder, name, f"is no UTF-8 text: {error}") from error
+
+
+def _damaged(folder: Path, name: str, what: str) -> ValueError:
+    return ValueError(
+        f"checkpoint {folder}: {name} {what}. Copy the folder again from where it came, or write it anew "
+        "(`kedro run --pipeline=pretrain`)."
     )
 
 
-def _is_unfinished(config: Path) -> bool:
-    return config.parent.name.startswith((".unfinished-", ".previous-"))
+def _in_words(error: ValidationError) -> str:
+    """The first problems of a file, each with the setting that has it."""
+    problems = [
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+        for problem in error.errors(include_url=False)
+    ]
+    return "; ".join(problems[:3])
 
 
-def _model_card(checkpoint: Checkpoint) -> str:
-    facts, encoder = checkpoint.facts, checkpoint.model.image_encoder
-    fields = [*checkpoint.encoding.lesion.fields, *checkpoint.encoding.patient.fields]
-    cohort, partition, fingerprint, images, patients = (
-        facts.get(name, "?")
-        for name in ("cohort", "partition", "cohort_fingerprint", "num_training_images", "num_training_patients")
-    )
-    labels = "malignant lesions were drawn first (positive sampling)" if facts.get("positive_sampling") else "none"
-    return f"""---
-library_name: timm
-license: other
-tags: [dermatology, skin-lesion, contrastive-learning]
----
-# {encoder.name}, pre-trained by nested image-metadata contrast (SLIMP)
-
-- Trained on: {images} images of {patients} patients of `{cohort}`, partition `{partition}`
-  (fingerprint {fingerprint}).
-- Image encoder: `{encoder.name}`, {encoder.image_size} px, arguments {encoder.arguments or "none"}, first weights
-  `{Path(encoder.weights).name}`.
-- Metadata fields: {", ".join(fields)}.
-- Labels used in training: {labels}.
-- Weights follow the licence of the cohort and of the first weights.
-
-```python
-import slimp_pipeline
-encoder = slimp_pipeline.load("path/of/this/folder")
-embedding = encoder.encode_images(["lesion.jpg"])
-```
-
-Research use only; no medical device. Method: SLIMP, arXiv:2505.23709.
-"""
+def _is_unfinished(config: Path, folder: Path) -> bool:
+    parts = config.relative_to(folder).parts
+    return any(part.startswith((".unfinished-", ".previous-")) for part in parts)

@@ -10,6 +10,7 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from slimp_pipeline.models.weights import misfit, not_finite
 from slimp_pipeline.parameters import ImageEncoderParams
 
 _HEADS = ("classifier.", "head.", "fc.", "head_dist.")  # classifiers of other tasks, dropped on loading
@@ -29,22 +30,19 @@ def build_image_encoder(settings: ImageEncoderParams, *, load_weights: bool = Tr
     """
     from_hub = settings.weights == "hub" and load_weights
     arguments: dict[str, Any] = {"num_classes": 0, **(settings.arguments or {})}
-    if _needs_image_size(settings):
-        arguments["img_size"] = settings.image_size
     try:
+        if _needs_image_size(settings):
+            arguments["img_size"] = settings.image_size
         encoder: nn.Module = timm.create_model(settings.name, pretrained=from_hub, **arguments)
-    except (OSError, ConnectionError) as error:
+    except Exception as error:  # whatever timm's models raise where an argument doesn't suit them
+        if not (from_hub and isinstance(error, OSError)):
+            raise _why_not_built(settings, arguments, error) from error
         reason = str(error).partition("\n")[0]
         raise ConnectionError(
             f"the weights of '{settings.name}' can't be fetched from the model hub: {reason}. "
             "Without a network, download the model's safetensors file elsewhere and set "
             "model.image_encoder.weights to its path, or to `random`."
         ) from error
-    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        if not timm.is_model(settings.name):
-            near = ", ".join(timm.list_models(f"*{settings.name.split('_')[0]}*")[:6])
-            raise ValueError(f"timm has no model '{settings.name}'. Near ones: {near or 'none'}") from error
-        raise ValueError(f"timm can't build '{settings.name}' with {arguments}: {error}") from error
     if load_weights and settings.weights not in ("random", "hub"):
         _load_file(encoder, Path(settings.weights))
     freeze_stages(encoder, settings.num_trained_stages)
@@ -102,6 +100,13 @@ def is_convolutional(encoder: nn.Module) -> bool:
     return sum(isinstance(module, nn.Conv2d) for module in encoder.modules()) > 1
 
 
+def _why_not_built(settings: ImageEncoderParams, arguments: dict[str, Any], error: Exception) -> ValueError:
+    if not timm.is_model(settings.name):
+        near = ", ".join(timm.list_models(f"*{settings.name.split('_')[0]}*")[:6])
+        return ValueError(f"timm has no model '{settings.name}'. Near ones: {near or 'none'}")
+    return ValueError(f"timm can't build '{settings.name}' with {arguments}: {str(error) or type(error).__name__}")
+
+
 def _needs_image_size(settings: ImageEncoderParams) -> bool:
     """Whether the backbone must be told the size: it is built for one size, and that is another."""
     config = timm.get_pretrained_cfg(settings.name)
@@ -122,16 +127,10 @@ def _load_file(encoder: nn.Module, path: Path) -> None:
         ) from error
     own = encoder.state_dict()
     state = {name: value for name, value in state.items() if name in own or not name.startswith(_HEADS)}
-    absent, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    differing = [
-        f"{name} {tuple(state[name].shape)}, needed {tuple(own[name].shape)}"
-        for name in sorted(own.keys() & state.keys())
-        if state[name].shape != own[name].shape
-    ]
-    if absent or unknown or differing:
+    if unfit := misfit(encoder, state, same_types=False):
         raise ValueError(
-            f"{path} doesn't fit the model: {len(absent)} tensors absent {absent[:3]}, {len(unknown)} unknown "
-            f"{unknown[:3]}, {len(differing)} of another shape {differing[:3]}. "
-            "Are model.image_encoder.name, image_size and arguments right?"
+            f"{path} doesn't fit the model: {unfit}. Are model.image_encoder.name, image_size and arguments right?"
         )
+    if name := not_finite(state):
+        raise ValueError(f"{path}: tensor {name} holds NaN or infinite values. Fetch the file again.")
     encoder.load_state_dict(state)

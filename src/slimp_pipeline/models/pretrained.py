@@ -13,6 +13,7 @@ from slimp_pipeline.images.check import ImageRefused, check_image
 from slimp_pipeline.images.decode import fit_canvas
 from slimp_pipeline.models.checkpoint import Checkpoint, read_checkpoint
 from slimp_pipeline.models.slimp import SLIMP, Batch
+from slimp_pipeline.models.weights import misfit
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.tables.encoding import LevelEncoding, encode, row_groups
 
@@ -24,11 +25,19 @@ class PretrainedSLIMP:
         checkpoint: Weights and settings.
         device: Where it computes.
         batch_size: Images per forward pass.
+
+    Raises:
+        ValueError: If timm can't build the image encoder, or the weights don't fit the network; says which.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu", batch_size: int = 64) -> None:
         self.checkpoint, self.device, self.batch_size = checkpoint, torch.device(device), batch_size
         self.model = SLIMP(checkpoint.model, checkpoint.loss, checkpoint.encoding, load_weights=False)
+        if unfit := misfit(self.model, checkpoint.state, same_types=True):
+            raise ValueError(
+                f"the weights don't fit the network that config.json and encoding.json describe: {unfit}. Were the "
+                "files of several checkpoints mixed?"
+            )
         self.model.load_state_dict(checkpoint.state)
         self.model.eval().to(self.device)
 
@@ -131,8 +140,17 @@ class PretrainedSLIMP:
 
 
 def load(folder: str | Path, device: str = "cpu") -> PretrainedSLIMP:
-    """Load a pre-trained encoder from its checkpoint folder."""
-    return PretrainedSLIMP(read_checkpoint(Path(folder)), device)
+    """Load a pre-trained encoder from its checkpoint folder; nothing beyond the folder is read, and nothing fetched.
+
+    Raises:
+        FileNotFoundError: If it is no checkpoint folder; names the checkpoints below it, if any.
+        ValueError: If a file of it is absent or damaged, or its weights don't fit its settings; names what is wrong.
+    """
+    checkpoint = read_checkpoint(Path(folder))
+    try:
+        return PretrainedSLIMP(checkpoint, device)
+    except ValueError as error:
+        raise ValueError(f"checkpoint {folder}: {error}") from error
 
 
 def image_weights(folder: str | Path) -> dict[str, Tensor]:

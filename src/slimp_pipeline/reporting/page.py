@@ -1,5 +1,6 @@
 """The report: one HTML page that carries everything it shows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,7 @@ def render_page(
     confidence: float,
     *,
     leaks: bool = False,
+    lineage: Mapping[str, str] | None = None,
 ) -> str:
     """Render the page.
 
@@ -65,6 +67,7 @@ def render_page(
         gallery: Queries with their neighbours; empty where pictures may not be shown.
         confidence: Of the intervals.
         leaks: Whether the split lets patients stand on both sides, to show what that adds.
+        lineage: Versions of the evaluation (`run`) and of the pre-training that it rests on (`pretrain`).
 
     Returns:
         HTML; scripts, styles and pictures inline, so that opening it sends no request.
@@ -93,6 +96,7 @@ def render_page(
         level=f"{100 * confidence:g}",
         figures={name: embedded(figure) for name, figure in figures.items() if figure.data},
         gallery=gallery,
+        lineage=lineage,
     )
 
 

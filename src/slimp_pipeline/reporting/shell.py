@@ -16,7 +16,7 @@ def render_template(name: str, **values: Any) -> str:
     loader = PackageLoader(__package__, "")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template(name).render(
-        plotly=get_plotlyjs(), style=_FOLDER.joinpath("page.css").read_text(), **values
+        plotly=get_plotlyjs(), style=_FOLDER.joinpath("page.css").read_text(encoding="utf-8"), **values
     )
 
 

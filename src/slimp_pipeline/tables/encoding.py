@@ -1,12 +1,13 @@
 """Encoding of metadata fields: fitted on training patients, saved as JSON, total on any later input."""
 
+import hashlib
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from slimp_pipeline.cohorts.reader import FALSE, TRUE
+from slimp_pipeline.cohorts.rows.values import FALSE, TRUE
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.parameters import Block
 from slimp_pipeline.tables.splits import ALL, partition, partition_names
@@ -26,10 +27,32 @@ class NumericEncoding(Block):
 
 
 class CategoricalEncoding(Block):
-    """Categories of one field, in code order after MISSING and UNSEEN."""
+    """Categories of one field, in code order after MISSING and UNSEEN.
+
+    Free texts of patients' records stand as digests: the encoding leaves with the weights, they don't.
+    """
 
     kind: Literal["categorical"] = "categorical"
     categories: list[str]
+    digested: bool = False
+
+    @field_validator("categories")
+    @classmethod
+    def _differ(cls, categories: list[str]) -> list[str]:
+        if len(set(categories)) < len(categories):
+            raise ValueError("a category stands twice")
+        return categories
+
+    def codes(self, name: str, column: pd.Series) -> np.ndarray:
+        """Codes of a column's values: int64 (N,); `name` is the field's, by which its digests differ from others'."""
+        texts = [str(value) for value in column]  # True and 1.0 are categories as much as "True" and "1.0"
+        if self.digested:
+            digests = {text: _digest(name, text) for text in set(texts)}
+            texts = [digests[text] for text in texts]
+        codes = pd.Index(self.categories, dtype=object).get_indexer(pd.Index(texts, dtype=object)).astype(np.int64) + 2
+        codes[codes < 2] = UNSEEN
+        codes[column.isna().to_numpy()] = MISSING
+        return codes
 
 
 class CheckboxEncoding(Block):
@@ -115,7 +138,9 @@ def _fit_field(
     if field.kind == "checkbox":
         return CheckboxEncoding(options=list(field.options))
     if field.kind == "categorical":
-        return CategoricalEncoding(categories=sorted(frame[name].dropna().unique()))
+        texts, published = sorted(frame[name].dropna().unique()), field.categories is not None or field.publish_texts
+        categories = texts if published else [_digest(name, text) for text in texts]
+        return CategoricalEncoding(categories=categories, digested=not published)
     values = frame[name].to_numpy(dtype=np.float64)
     known = values[~np.isnan(values)]
     mean = float(known.mean()) if known.size else 0.0
@@ -186,11 +211,7 @@ def _encode_numbers(field: Any, frame: pd.DataFrame, name: str) -> np.ndarray:
 def _encode_categories(field: Any, frame: pd.DataFrame, name: str) -> np.ndarray:
     if name not in frame:
         return np.full(len(frame), MISSING, dtype=np.int64)
-    column = frame[name]
-    text = column.astype(object).map(str)  # True and 1.0 are categories as much as "True" and "1.0"
-    codes = pd.Index(field.categories, dtype=object).get_indexer(text).astype(np.int64) + 2
-    codes[codes < 2] = UNSEEN
-    codes[column.isna().to_numpy()] = MISSING
+    codes: np.ndarray = field.codes(name, frame[name])
     return codes
 
 
@@ -200,3 +221,8 @@ def _encode_boxes(field: Any, frame: pd.DataFrame, name: str) -> tuple[np.ndarra
     text = text.apply(lambda column: column.str.lower())
     ticked = text.isin(TRUE)
     return ticked.to_numpy(dtype=np.float32), (ticked | text.isin(FALSE)).any(axis=1).to_numpy()
+
+
+def _digest(name: str, text: str) -> str:
+    """The same text of another field has another digest, so that records can't be matched by it."""
+    return hashlib.sha256(f"{name}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:16]

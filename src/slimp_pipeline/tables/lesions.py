@@ -1,15 +1,19 @@
 """The lesions table: one validated row per image, linked to the image store."""
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
 
-from slimp_pipeline.cohorts.reader import QUARANTINE_COLUMNS
+from slimp_pipeline.cohorts.matched_files import CONFLICT, UNUSED_COLUMNS, MatchedFiles
+from slimp_pipeline.cohorts.rows.problems import COLUMNS
+from slimp_pipeline.cohorts.rows.reader import Reading
 from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.tables.manifest import diagnosis_table, make_manifest
 
-_NUM_REASONS_SAID = 5  # all stand in the quarantine table
+_NUM_REASONS_SAID = 5
 ID_COLUMNS = ["image_id", "lesion_id", "patient_id", "patient_known", "diagnosis", "malignant"]
 
 
@@ -42,123 +46,92 @@ def lesions_schema(spec: CohortSpec) -> pa.DataFrameSchema:
     )
 
 
+@dataclass(frozen=True)
+class Ingested:
+    """A cohort as ingest leaves it.
+
+    Attributes:
+        lesions: One validated row per image; `store_index` is missing where a row has no image.
+        quarantine: table, line (-1: of no line, but of its image), image_id, column, value, reason, kept.
+        unused_files: Files that are no row's image: path, key, image_id, unused (kind of reason), reason.
+        diagnoses: Rows per diagnosis, as `diagnosis_table` counts them.
+        manifest: What it is, and counts; plain JSON.
+    """
+
+    lesions: pd.DataFrame
+    quarantine: pd.DataFrame
+    unused_files: pd.DataFrame
+    diagnoses: pd.DataFrame
+    manifest: dict[str, Any]
+
+
 def link_images(
-    spec: CohortSpec,
-    rows: pd.DataFrame,
-    row_quarantine: pd.DataFrame,
-    images: pd.DataFrame,
-    num_unlisted_images: int,
-    max_quarantined_share: float,
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    spec: CohortSpec, reading: Reading, files: MatchedFiles, stored: pd.DataFrame, max_quarantined_share: float
+) -> Ingested:
     """Link rows to packed images, set aside those whose image was refused, and count everything.
 
     Args:
         spec: The cohort.
-        rows: Lesion rows as `read_rows` returns them.
-        row_quarantine: Rows that it set aside.
-        images: The image store's table (image_id, sha256, refused); index = store row.
-        num_unlisted_images: Images on disk that no row names.
+        reading: Its rows, and those set aside.
+        files: Its image files.
+        stored: The image store's table (image_id, sha256, refused); index = store row.
         max_quarantined_share: Of all rows; beyond it the cohort is refused.
-
-    Returns:
-        lesions (validated; `store_index` is missing where a row has no image), quarantine, manifest.
 
     Raises:
         ValueError: If too many rows break, none is left, or the table breaks its schema.
     """
-    repeated = images["image_id"].duplicated(keep=False)
-    refused = images["refused"].where(~repeated, "several files have this image id")
-    reasons = pd.Series(refused.to_numpy(), index=images["image_id"]).groupby(level=0).first()
+    refused = stored.set_index("image_id")["refused"].dropna()
+    conflicts = files.unused[files.unused["unused"] == CONFLICT].drop_duplicates("image_id")
+    reasons = pd.concat([refused, conflicts.set_index("image_id")["reason"]]).astype("str")
+    rows = reading.rows
     reason = rows["image_id"].map(reasons)
-    image_quarantine = pd.DataFrame(
-        {
-            "image_id": rows["image_id"][reason.notna()],
-            "line": -1,
-            "column": "(image)",
-            "value": "",
-            "reason": reason[reason.notna()],
-        }
-    )
-    quarantine = pd.concat([row_quarantine, image_quarantine], ignore_index=True)[QUARANTINE_COLUMNS]
+    quarantine = pd.concat([reading.quarantine, _of_images(rows["image_id"], reason)], ignore_index=True)[COLUMNS]
     lesions = rows[reason.isna()].reset_index(drop=True)
-    good = images[refused.isna()]
+    good = stored[stored["refused"].isna()]
     index = pd.Series(good.index.to_numpy(), index=good["image_id"])
     lesions["store_index"] = lesions["image_id"].map(index).astype("Int64")
-    num_rows = len(rows) + row_quarantine["line"].nunique()
+    num_rows = int(reading.facts["num_rows"])
     _require_few_broken(spec, quarantine, num_rows, num_rows - len(lesions), max_quarantined_share)
-    if num_unlisted_images and lesions["store_index"].isna().all():
-        raise ValueError(
-            f"cohort {spec.name}: {num_unlisted_images} images are there, but none bears the image id of a row (the "
-            f"first row's is '{lesions['image_id'].iloc[0]}'). An image's id is its file's name without suffix; where "
-            f"column '{spec.image_id}' holds whole file names, set image_id_is_path: true in the cohort's YAML."
-        )
     try:
         lesions = lesions_schema(spec).validate(lesions, lazy=True)
     except pa.errors.SchemaErrors as errors:
         cases = errors.failure_cases[["column", "check", "failure_case", "index"]].head(5).to_string(index=False)
         raise ValueError(f"cohort {spec.name}: the lesions table breaks its schema:\n{cases}") from errors
-    return lesions, quarantine, _manifest(spec, lesions, images, quarantine, num_rows, num_unlisted_images)
+    unused = pd.concat([files.unused, _refused_files(files.images, refused)], ignore_index=True)
+    facts = reading.facts | {
+        "notes": [*reading.facts["notes"], *files.notes],
+        "fingerprint": fingerprint(lesions, stored),
+    }
+    return Ingested(
+        lesions, quarantine, unused, diagnosis_table(lesions), make_manifest(spec, lesions, quarantine, unused, facts)
+    )
+
+
+def _of_images(image_ids: pd.Series, reason: pd.Series) -> pd.DataFrame:
+    broken = reason.notna()
+    entries = pd.DataFrame({"image_id": image_ids[broken], "reason": reason[broken]})
+    return entries.assign(table="", line=-1, column="(image)", value="", kept=False)
+
+
+def _refused_files(images: pd.DataFrame, refused: pd.Series) -> pd.DataFrame:
+    reason = images["image_id"].map(refused)
+    files = images[reason.notna()].assign(unused="refused", reason=reason[reason.notna()])
+    return files[UNUSED_COLUMNS]
 
 
 def _require_few_broken(
     spec: CohortSpec, quarantine: pd.DataFrame, num_rows: int, num_broken: int, max_share: float
 ) -> None:
     if num_rows == 0 or num_broken == num_rows or num_broken > max_share * num_rows:
-        reasons = quarantine.groupby(["column", "reason"]).size().sort_values(ascending=False).head(_NUM_REASONS_SAID)
+        broken = quarantine[~quarantine["kept"]]
+        reasons = broken.groupby(["column", "reason"]).size().sort_values(ascending=False).head(_NUM_REASONS_SAID)
         listed = "\n".join(f"  {count} x {column}: {why}" for (column, why), count in reasons.items())
-        example = quarantine.iloc[0].to_dict() if len(quarantine) else {}
+        example = broken.drop(columns="kept").iloc[0].to_dict() if len(broken) else {}
         raise ValueError(
             f"cohort {spec.name}: {num_broken} of {num_rows} rows are broken, more than the share "
             f"{max_share:g} that ingest.max_quarantined_share allows.\n{listed}\n  first: {example}\n"
             "Correct the data or the cohort's YAML, or raise the share."
         )
-
-
-def _manifest(
-    spec: CohortSpec,
-    lesions: pd.DataFrame,
-    images: pd.DataFrame,
-    quarantine: pd.DataFrame,
-    num_rows: int,
-    num_unlisted_images: int,
-) -> dict[str, Any]:
-    with_image = lesions["store_index"].notna()
-    return {
-        "cohort": spec.name,
-        "title": spec.title,
-        "licence": spec.licence,
-        "source": spec.source,
-        "open_licence": spec.open_licence,
-        "fingerprint": fingerprint(lesions, images),
-        "num_rows": num_rows,
-        "num_rows_quarantined": num_rows - len(lesions),
-        "num_rows_with_image": int(with_image.sum()),
-        "num_rows_without_image": int((~with_image).sum()),
-        "num_images_without_row": num_unlisted_images,
-        "num_images_refused": int(images["refused"].notna().sum()),
-        "num_patients": int(lesions["patient_id"].nunique()),
-        "num_patients_with_image": int(lesions.loc[with_image, "patient_id"].nunique()),
-        "num_rows_without_patient_id": int((~lesions["patient_known"]).sum()),
-        "num_lesions": int(lesions["lesion_id"].nunique()),
-        "diagnoses": {str(k): int(v) for k, v in lesions["diagnosis"].value_counts(dropna=False).items()},
-        "quarantine_reasons": {
-            f"{column}: {reason}": int(count)
-            for (column, reason), count in quarantine.groupby(["column", "reason"]).size().items()
-        },
-    }
-
-
-def counted(manifest: dict[str, Any]) -> str:
-    """What a manifest counts, in a line; and in further lines what was set aside, and why."""
-    lines = [
-        f"{manifest['cohort']}: {manifest['num_rows']:,} rows, {manifest['num_rows_with_image']:,} with an image, of "
-        f"{manifest['num_patients_with_image']:,} patients; {manifest['num_rows_quarantined']:,} quarantined"
-    ]
-    reasons = sorted(manifest["quarantine_reasons"].items(), key=lambda item: -item[1])
-    lines += [f"  {count:,} x {reason}" for reason, count in reasons[:_NUM_REASONS_SAID]]
-    if len(reasons) > _NUM_REASONS_SAID:
-        lines.append(f"  and {len(reasons) - _NUM_REASONS_SAID} other reasons: see quarantine.csv")
-    return "\n".join(lines)
 
 
 def fingerprint(lesions: pd.DataFrame, images: pd.DataFrame) -> str:

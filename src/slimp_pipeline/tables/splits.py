@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
+from slimp_pipeline.cohorts.files.table_file import read_table
 from slimp_pipeline.parameters import FeatureParams
 
 HOLDOUT = "holdout"
@@ -36,17 +37,21 @@ def split_patients(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFra
         image_id. Each patient (with `split_level` each lesion or image) has one split and one fold.
 
     Raises:
-        ValueError: If there are fewer patients than folds, or an official split breaks a patient apart.
+        ValueError: If there are fewer patients than folds, or the official split file can't be read, leaves
+            an image out or breaks a patient apart.
     """
     splits = lesions[["image_id", "patient_id"]].copy()
     labels = lesions["diagnosis"].fillna("(no label)").to_numpy()
     groups = lesions[f"{settings.split_level}_id"].to_numpy()
-    in_test = _official_test(lesions, settings.split_file) if settings.split_file else None
-    if in_test is None:
+    folds = None
+    if settings.split_file:
+        official = _read_split_file(settings.split_file)
+        in_test = _official_test(lesions, official, settings.split_file)
+        folds = _published_folds(lesions, in_test, official, settings.split_file)
+    else:
         in_test = _draw_holdout(labels, groups, settings)
     splits["split"] = np.where(in_test, "test", "train")
     splits["fold"] = -1
-    folds = _published_folds(lesions, in_test, settings.split_file) if settings.split_file else None
     if folds is not None:
         splits.loc[~in_test, "fold"] = folds[~in_test]
     else:
@@ -118,17 +123,20 @@ def _draw_holdout(labels: np.ndarray, patients: np.ndarray, settings: FeaturePar
     return _folds(labels, patients, num_parts, settings.seed + 1) < num_taken
 
 
-def _official_test(lesions: pd.DataFrame, path: Path) -> np.ndarray:
+def _read_split_file(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"features.split_file: no file {path}")
-    table = pd.read_csv(path, dtype=str)
+    return read_table(path)
+
+
+def _official_test(lesions: pd.DataFrame, table: pd.DataFrame, path: Path) -> np.ndarray:
     id_column = next((name for name in ("image_id", "isic_id", "image") if name in table), None)
     if id_column is None or "split" not in table:
         raise ValueError(f"{path}: needs the columns image_id and split, has {', '.join(table.columns)}")
-    table = table.assign(split=table["split"].str.strip().str.lower()).drop_duplicates([id_column, "split"])
+    table = table.assign(split=table["split"].str.lower()).drop_duplicates([id_column, "split"])
     if (repeated := table[id_column].duplicated()).any():
         raise ValueError(f"{path}: image {table[id_column][repeated].iloc[0]} stands in several splits")
-    split = lesions["image_id"].map(table.set_index(id_column)["split"])
+    split = lesions["image_id"].str.strip().map(table.set_index(id_column)["split"]).replace("", np.nan)
     if (absent := split.isna()).any():
         raise ValueError(
             f"{path}: {absent.sum()} of {len(lesions)} images have no split, first: "
@@ -143,12 +151,11 @@ def _official_test(lesions: pd.DataFrame, path: Path) -> np.ndarray:
     return in_test.to_numpy()
 
 
-def _published_folds(lesions: pd.DataFrame, in_test: np.ndarray, path: Path) -> np.ndarray | None:
+def _published_folds(lesions: pd.DataFrame, in_test: np.ndarray, table: pd.DataFrame, path: Path) -> np.ndarray | None:
     """Folds of a split file as `splits.csv` has them, -1 on test; None where it has none."""
-    table = pd.read_csv(path, dtype=str)
     if not {"image_id", "fold"} <= set(table):
         return None
-    written = lesions["image_id"].map(table.drop_duplicates("image_id").set_index("image_id")["fold"])
+    written = lesions["image_id"].str.strip().map(table.drop_duplicates("image_id").set_index("image_id")["fold"])
     folds = pd.to_numeric(written, errors="coerce").mask(in_test, -1)
     if (broken := ~in_test & ~(folds.ge(0) & folds.mod(1).eq(0))).any():
         raise ValueError(

@@ -11,6 +11,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 from kedro.io import DataCatalog
+from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
@@ -18,6 +19,8 @@ from mlflow.types import ColSpec, Schema
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.records import summary_draw
 from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.reporting.interactive import render_figures
+from slimp_pipeline.tables.csv_cells import csv_text
 
 METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "pauc_above_80_tpr", "ece")
 
@@ -39,11 +42,15 @@ def git_commit(project: Path) -> str:
         return "unknown"
 
 
-def name_run(source: str, target: str) -> None:
-    """Name the active run by what it does with whom: it stands among many in the MLflow UI."""
-    if run := mlflow.active_run():
-        pipeline = str(run.info.run_name).replace("__default__", "everything")
-        mlflow.set_tag("mlflow.runName", f"{pipeline}: {source} → {target}")
+def tag(run_id: str, tags: dict[str, Any]) -> None:
+    """Tag a run; unlike MLflow's own function, whichever thread this is."""
+    mlflow.MlflowClient().log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
+
+
+def name_run(run_id: str, source: str, target: str) -> None:
+    """Name a run by what it does with whom: it stands among many in the MLflow UI."""
+    pipeline = str(mlflow.get_run(run_id).info.run_name).replace("__default__", "everything")
+    tag(run_id, {"mlflow.runName": f"{pipeline}: {source} → {target}"})
 
 
 def settings_digest(parameters: dict[str, Any]) -> str:
@@ -94,10 +101,10 @@ def encoders_digest(encoders: dict[str, Checkpoint]) -> str:
     return digest.hexdigest()[:20]
 
 
-def tag_pretraining(encoders: dict[str, Checkpoint]) -> None:
-    """Tag the active run with the pre-training run that made these encoders."""
+def tag_pretraining(run_id: str, encoders: dict[str, Checkpoint]) -> None:
+    """Tag a run with the pre-training run that made these encoders."""
     digest = encoders_digest(encoders)
-    mlflow.set_tag("encoders", digest)
+    tag(run_id, {"encoders": digest})
     found = mlflow.search_runs(
         filter_string=f"tags.trained_encoders = '{digest}'",
         output_format="list",
@@ -105,34 +112,35 @@ def tag_pretraining(encoders: dict[str, Checkpoint]) -> None:
         search_all_experiments=True,
     )
     if found:
-        mlflow.set_tag("pretraining_run_id", found[0].info.run_id)
+        tag(run_id, {"pretraining_run_id": found[0].info.run_id})
 
 
-def log_results(results: pd.DataFrame) -> None:
+def log_results(run_id: str, results: pd.DataFrame) -> None:
     """Log the results that stand for all folds (or the hold-out) as metrics."""
     draw = summary_draw(results)
     rows = results[(results["draw"] == draw) & results["metric"].isin(METRICS)].dropna(subset=["value"])
     keys = rows[["method", "features", "protocol", "metric"]].agg("/".join, axis=1).str.replace("+", "_", regex=False)
-    mlflow.log_metrics(dict(zip(keys, rows["value"], strict=True)))
+    mlflow.log_metrics(dict(zip(keys, rows["value"], strict=True)), run_id=run_id)
 
 
-def log_artifacts(catalog: DataCatalog, names: set[str]) -> None:
-    """Log report, results table and figures of this run; no ids of patients or images are in them."""
+def log_artifacts(run_id: str, catalog: DataCatalog, names: set[str]) -> None:
+    """Log report, results table and figures of a run; no ids of patients or images are in them."""
     for name in TABLES:
         if name in names:
-            mlflow.log_text(catalog.load(name).to_csv(index=False), f"{name}.csv")
+            mlflow.log_text(csv_text(catalog.load(name)), f"{name}.csv", run_id=run_id)
     for page in ("report_page", "comparison_page", "extrapolation_page"):
         if page in names:
-            mlflow.log_text(catalog.load(page), f"{page.removesuffix('_page')}.html")
+            mlflow.log_text(catalog.load(page), f"{page.removesuffix('_page')}.html", run_id=run_id)
     if "figure_files" in names:
-        mlflow.log_artifacts(catalog["figure_files"].folder(), "figures")  # type: ignore[attr-defined]
-    for name in sorted(names):
-        if name.endswith(("_figure", "_map")):
-            mlflow.log_figure(catalog.load(name), f"figures/{name}.html")
+        folder = catalog["figure_files"].folder()  # type: ignore[attr-defined]
+        mlflow.log_artifacts(folder, "figures", run_id=run_id)
+    figures = {name: catalog.load(name) for name in sorted(names) if name.endswith(("_figure", "_map"))}
+    if figures:
+        mlflow.log_text(render_figures(figures), "figures/interactive.html", run_id=run_id)
 
 
 def log_encoder(folder: Path) -> None:
-    """Log the checkpoint folders, the first of them as a pyfunc model."""
+    """Log the checkpoint folders in the active run, the first of them as a pyfunc model."""
     first = sorted(path for path in folder.iterdir() if path.is_dir())[0]
     with warnings.catch_warnings(record=True):  # an example would have to be a file of the user's
         mlflow.pyfunc.log_model(
@@ -153,4 +161,4 @@ def plain(value: Any) -> Any:
 
 def _git(project: Path, *arguments: str) -> str:
     command = ["git", "-C", str(project), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout.strip()

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import slimp_pipeline
+from slimp_pipeline.whole import appearing_whole, remove
 
 
 @dataclass(frozen=True)
@@ -48,35 +47,31 @@ def weights_digest(model: nn.Module) -> str:
 
 def save_running(folder: Path, state: RunningState) -> None:
     """Write a checkpoint beside the previous one, make it current, then drop the previous one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for unfinished in folder.glob("*.tmp"):
-        shutil.rmtree(unfinished)
     target = folder / f"step_{state.step:09d}"
-    temporary = target.with_suffix(".tmp")
-    temporary.mkdir()
     try:
-        save_file({name: value.contiguous() for name, value in state.tensors.items()}, temporary / "state.safetensors")
-    except SafetensorError as error:
+        with appearing_whole(target) as temporary:
+            temporary.mkdir()
+            tensors = {name: value.contiguous() for name, value in state.tensors.items()}
+            save_file(tensors, temporary / "state.safetensors")
+            (temporary / "progress.json").write_text(json.dumps(state.progress), encoding="utf-8")
+            remove(target)  # of a run that was stopped after this very step
+    except (SafetensorError, OSError) as error:
         raise OSError(
             f"the running checkpoint {target} couldn't be written ({error}); the previous one is whole. "
             "Free disk space and run again."
         ) from error
-    (temporary / "progress.json").write_text(json.dumps(state.progress))
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(temporary, target)
     for previous in folder.glob("step_*"):
         if previous != target:
-            shutil.rmtree(previous)
+            remove(previous)
 
 
 def load_running(folder: Path) -> RunningState | None:
     """Return the last whole checkpoint of a run, or None where it never ran."""
-    steps = sorted(path for path in folder.glob("step_*") if path.suffix != ".tmp")
+    steps = sorted(folder.glob("step_*"))
     if not steps:
         return None
     latest = steps[-1]
-    progress = json.loads((latest / "progress.json").read_text())
+    progress = json.loads((latest / "progress.json").read_text(encoding="utf-8"))
     return RunningState(int(latest.name.removeprefix("step_")), load_file(latest / "state.safetensors"), progress)
 
 

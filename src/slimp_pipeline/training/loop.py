@@ -1,6 +1,7 @@
 """The pre-training loop."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from slimp_pipeline.training.run import Progress, Report, Run
 from slimp_pipeline.training.sampler import PatientBatches
 from slimp_pipeline.training.step import TrainingStep
 from slimp_pipeline.training.validation import draw_validation, validate
+from slimp_pipeline.whole import held
 
 
 def train(
@@ -51,6 +53,22 @@ def train(
         FloatingPointError: If a gradient isn't finite; names the step.
     """
     keep_freed_memory()
+    # A second run with the same key waits, and then finds this one's last checkpoint.
+    with held(running.with_name(f".{running.name}.lock"), f"training ({label})") if running else nullcontext():
+        return _train(model, store, training, validation, settings, image_size, report, running, label)
+
+
+def _train(
+    model: SLIMP,
+    store: ImageStore,
+    training: PatientLesions,
+    validation: PatientLesions | None,
+    settings: TrainingParams,
+    image_size: int,
+    report: Report,
+    running: Path | None,
+    label: str,
+) -> tuple[dict[str, Tensor], Progress]:
     device = pick_device(settings.device)
     batches = PatientBatches(training.patient_N, training.malignant_N, settings.sampler, settings.seed)
     held_out = draw_validation(store, validation, settings, image_size) if validation else None

@@ -11,6 +11,7 @@ from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation import known_truth, robustness, subgroups
 from slimp_pipeline.evaluation.embed import evaluation_rows, named_encoders
 from slimp_pipeline.evaluation.missingness import missingness_audit
+from slimp_pipeline.evaluation.task import check_task
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams
@@ -37,6 +38,16 @@ def test_robustness(
     named, fields = named_encoders(encoders, adapted), choose_fields(target, lesions, features)
     name = features.result_name(target.name)
     return robustness.measure_robustness(rows, splits, embeddings, named, validated(encodings), fields, name, settings)
+
+
+def state_task(target: CohortSpec, lesions: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:
+    """Classes to be told apart; refused where there aren't two, before any encoder is needed."""
+    return check_task(target.name, lesions, settings)
+
+
+def note_lineage(lineage: dict[str, str]) -> dict[str, str]:
+    """Versions that this evaluation rests on, for whoever reads its results later."""
+    return dict(lineage)
 
 
 def audit(target: CohortSpec, lesions: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:

@@ -16,6 +16,10 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
     return Pipeline(
         [
             Node(
+                audits.state_task, inputs=[_TARGET, "target.lesions", _SETTINGS], outputs="task", name="state_task",
+            ),
+            Node(audits.note_lineage, inputs="lineage", outputs="evaluation_lineage", name="note_lineage"),
+            Node(
                 nodes.select_rows,
                 inputs=[
                     "params:source.cohort", _TARGET, "target.lesions", "target.patients", "target.splits",
@@ -26,11 +30,11 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             ),
             Node(
                 nodes.embed, inputs=["evaluation_rows", "target.image_store", *_ENCODERS, _SETTINGS],
-                outputs="embeddings", name="embed",
+                outputs="embeddings", name="embed", tags="costly",
             ),
             Node(
                 nodes.predict, inputs=[_TARGET, *_ROWS, "embeddings", "target.encodings", _SETTINGS],
-                outputs="frozen_predictions", name="predict",
+                outputs="frozen_predictions", name="predict", tags="costly",
             ),
             Node(
                 nodes.fine_tune,
@@ -38,15 +42,15 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     _TARGET, *_ROWS, "target.image_store", *_ENCODERS, "frozen_predictions", "params:training",
                     _SETTINGS,
                 ],
-                outputs="predictions", name="fine_tune",
+                outputs="predictions", name="fine_tune", tags="costly",
             ),
             Node(
                 nodes.retrieve, inputs=[_TARGET, *_ROWS, "embeddings", *_ENCODERS, _SETTINGS],
-                outputs="retrieved", name="retrieve",
+                outputs="retrieved", name="retrieve", tags="costly",
             ),
             Node(
                 nodes.measure, inputs=[_TARGET, "predictions", "retrieved", "params:features", _SETTINGS],
-                outputs=["results", "differences"], name="measure",
+                outputs=["results", "differences"], name="measure", tags="costly",
             ),
             Node(
                 audits.test_robustness,
@@ -54,11 +58,11 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     _TARGET, "target.lesions", *_ROWS, "embeddings", *_ENCODERS, "target.encodings",
                     "params:features", _SETTINGS,
                 ],
-                outputs="robustness", name="test_robustness",
+                outputs="robustness", name="test_robustness", tags="costly",
             ),
             Node(
                 audits.audit, inputs=[_TARGET, "target.lesions", _SETTINGS],
-                outputs="missingness", name="audit_missingness",
+                outputs="missingness", name="audit_missingness", tags="costly",
             ),
             Node(
                 audits.find_seen_pictures,
@@ -71,11 +75,11 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             Node(
                 audits.group,
                 inputs=["predictions", "target.lesions", "target.patients", "target.splits", _SETTINGS],
-                outputs="subgroups", name="measure_subgroups",
+                outputs="subgroups", name="measure_subgroups", tags="costly",
             ),
             Node(
                 audits.find_known_truth, inputs=[_TARGET, *_ROWS, "embeddings", *_ENCODERS, _SETTINGS],
-                outputs="known_truth", name="find_known_truth",
+                outputs="known_truth", name="find_known_truth", tags="costly",
             ),
             Node(
                 drawing.draw_results,
@@ -84,7 +88,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     "results_figure", "roc_figure", "confusion_figure", "reliability_figure", "low_shot_figure",
                     "robustness_figure", "embedding_map",
                 ],
-                name="draw_results",
+                name="draw_results", tags="costly",
             ),
         ]
     )  # fmt: skip

@@ -50,6 +50,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     "params:extrapolation", "params:evaluation",
                 ],
                 outputs=["borrowed_quality", "borrowed_other_fields", "borrowed_cases"], name="judge_borrowed",
+                tags="costly",
             ),
             Node(
                 nodes.prove,
@@ -57,7 +58,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     _TARGET, _ROWS["target"], "target.splits", "borrowed", "neighbour_embeddings", "encoders",
                     "target.encodings", "params:features", "params:evaluation",
                 ],
-                outputs=["borrowed_results", "borrowed_worth"], name="prove_borrowed",
+                outputs=["borrowed_results", "borrowed_worth"], name="prove_borrowed", tags="costly",
             ),
             Node(
                 nodes.render,

@@ -8,48 +8,64 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from slimp_pipeline.cohorts.reader import read_rows
+from slimp_pipeline.cohorts.matched_files import MatchedFiles, match_files
+from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.contact_sheet import cohort_sheet
 from slimp_pipeline.images.store import ImageStore, Packing, pack, packing_key
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.tables import lesions as lesions_table
+from slimp_pipeline.tables.manifest import in_words
 
 logger = logging.getLogger(__name__)
 
 
-def read_lesions(cohort: CohortSpec, raw_files: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_lesions(cohort: CohortSpec, raw_files: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Read the tables into rows, and set broken rows aside."""
-    return read_rows(cohort, [Path(path) for path in raw_files.loc[raw_files["role"] == "table", "path"]])
+    reading = read_rows(cohort, [Path(path) for path in raw_files.loc[raw_files["role"] == "table", "path"]])
+    return reading.rows, reading.quarantine, reading.facts
 
 
-def pack_images(rows: pd.DataFrame, raw_files: pd.DataFrame, settings: IngestParams) -> Packing:
-    """Check and pack the images that a row names."""
-    images = raw_files[(raw_files["role"] == "image") & raw_files["image_id"].isin(rows["image_id"])]
-    return Packing(packing_key(images, settings), partial(pack, images, settings))
+def match_images(
+    cohort: CohortSpec,
+    rows: pd.DataFrame,
+    row_quarantine: pd.DataFrame,
+    row_facts: dict[str, Any],
+    raw_files: pd.DataFrame,
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Bring image files and rows together; list the files that are no row's image."""
+    files = match_files(cohort, Reading(rows, row_quarantine, row_facts), raw_files)
+    return files.images, files.unused, files.notes
+
+
+def pack_images(image_files: pd.DataFrame, settings: IngestParams) -> Packing:
+    """Check and pack the images."""
+    return Packing(packing_key(image_files, settings), partial(pack, image_files, settings))
 
 
 def link_images(
     cohort: CohortSpec,
     rows: pd.DataFrame,
     row_quarantine: pd.DataFrame,
-    raw_files: pd.DataFrame,
+    row_facts: dict[str, Any],
+    image_files: pd.DataFrame,
+    other_files: pd.DataFrame,
+    file_notes: list[str],
     image_store: ImageStore,
     settings: IngestParams,
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Link rows to packed images, validate, and count everything."""
-    listed = set(rows["image_id"]) | set(row_quarantine["image_id"])
-    images = raw_files[raw_files["role"] == "image"]
-    lesions, quarantine, manifest = lesions_table.link_images(
+    ingested = lesions_table.link_images(
         cohort,
-        rows,
-        row_quarantine,
+        Reading(rows, row_quarantine, row_facts),
+        MatchedFiles(image_files, other_files, file_notes),
         image_store.table(),
-        int((~images["image_id"].isin(listed)).sum()),
         settings.max_quarantined_share,
     )
-    logger.info(lesions_table.counted(manifest))
-    return lesions, quarantine, manifest
+    logger.info(in_words(ingested.manifest, ingested.diagnoses, ingested.unused_files))
+    return (
+        ingested.lesions, ingested.quarantine, ingested.unused_files, ingested.diagnoses, ingested.manifest,
+    )  # fmt: skip
 
 
 def draw_contact_sheet(lesions: pd.DataFrame, image_store: ImageStore) -> Image.Image:

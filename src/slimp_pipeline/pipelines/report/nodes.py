@@ -42,6 +42,7 @@ def render(
     gallery: list[list[dict[str, Any]]],
     training_rows: pd.DataFrame,
     history: pd.DataFrame,
+    evaluation_lineage: dict[str, str],
     evaluation: EvaluationParams,
     features: FeatureParams,
     **parts: Any,
@@ -60,5 +61,13 @@ def render(
     drawn = {name.removesuffix("_figure"): figure for name, figure in parts.items() if name.endswith("_figure")}
     measured = Measured(**{field.name: parts[field.name] for field in fields(Measured)})
     return render_page(
-        roles, training_rows, history, measured, drawn, gallery, evaluation.confidence, leaks=features.leaks
+        roles,
+        training_rows,
+        history,
+        measured,
+        drawn,
+        gallery,
+        evaluation.confidence,
+        leaks=features.leaks,
+        lineage=evaluation_lineage,
     )

@@ -32,12 +32,18 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
     tables = {f"{role}_{key}": f"{role}.{name}" for role in ("source", "target") for key, name in _ROLE_TABLES.items()}
     names = (
         "gallery", "training_rows", "history", "results", "differences", "fields_read", "missingness", "subgroups",
-        "known_truth", "seen_pictures",
+        "known_truth", "seen_pictures", "evaluation_lineage",
     )  # fmt: skip
     return Pipeline(
         [
-            Node(draw_training, inputs="history", outputs=["history_figure", "health_figure"], name="draw_training"),
-            Node(export_figures, inputs=_FIGURES, outputs="figure_files", name="export_figures"),
+            Node(
+                draw_training,
+                inputs="history",
+                outputs=["history_figure", "health_figure"],
+                name="draw_training",
+                tags="costly",
+            ),
+            Node(export_figures, inputs=_FIGURES, outputs="figure_files", name="export_figures", tags="costly"),
             Node(
                 pick_gallery,
                 inputs=[

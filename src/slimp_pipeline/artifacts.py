@@ -1,0 +1,148 @@
+"""Artifacts of a run: it reads one version of what it doesn't write, whole and of one piece; nothing half is left."""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline
+
+from slimp_pipeline.datasets.versioned import OwnVersionDataset
+from slimp_pipeline.whole import remove_left_over
+
+logger = logging.getLogger(__name__)
+STAGES = ("evaluate", "extrapolate", "pretrain")  # what rests on what: the later are read by the earlier
+
+
+class ArtifactHooks:
+    """Pin what a run reads, before anything of it runs."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remove what killed runs were writing."""
+        self._project = Path(context.project_path)
+        for path in _left_over(self._project / "data"):
+            logger.info("Removed %s, which a killed run was writing", os.path.relpath(path))
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog, save_version: str) -> None:
+        """Note this run's version."""
+        self._lineage = {"run": save_version}
+        catalog["lineage"] = MemoryDataset(self._lineage, copy_mode="assign")
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Pin the versions that are read, and tell the pipeline what it rests on."""
+        read = {name: dataset for name in pipeline.inputs() if (dataset := _versioned(catalog, name))}
+        names = {name for name, dataset in read.items() if not dataset.asked_for}
+        asked = {name: dataset.asked_for for name, dataset in read.items() if dataset.asked_for}
+        _require_encoders(names, run_params, catalog)
+        outputs = {stage: {name for node in pipelines[stage].nodes for name in node.outputs} for stage in STAGES}
+        pins = _pins(names, asked, outputs, catalog)
+        for name, version in pins.items():
+            read[name].pin(version)
+        for version in dict.fromkeys(pins.values()):
+            of_it = sorted(name for name in pins if pins[name] == version)
+            logger.info("Reads the run of %s: %s", version, ", ".join(of_it))
+        self._lineage["pretrain"] = pins.get("encoders", self._lineage["run"])
+
+
+def _left_over(data: Path) -> Iterator[Path]:
+    """Remove temporary files of dead processes below `data`; among raw data, beside cohorts' folders alone."""
+    raw = data / "01_raw"
+    for folder, below, _ in os.walk(data):
+        yield from remove_left_over(Path(folder))
+        if Path(folder) == raw:
+            below[:] = [name for name in below if name == "listings"]
+
+
+def _versioned(catalog: DataCatalog, name: str) -> OwnVersionDataset[Any] | None:
+    """A versioned dataset of the catalog; None where it is none."""
+    if name.startswith("params:") or name not in catalog:
+        return None
+    dataset = catalog[name]
+    return dataset if isinstance(dataset, OwnVersionDataset) and dataset.has_versions else None
+
+
+def _versions(catalog: DataCatalog, name: str) -> set[str]:
+    dataset = _versioned(catalog, name)
+    return set(dataset.list_versions(full_path=False)) if dataset else set()
+
+
+def _pins(
+    names: set[str], asked: Mapping[str, str], outputs: Mapping[str, set[str]], catalog: DataCatalog
+) -> dict[str, str]:
+    """Version by dataset: what one stage wrote is read as one run left it, and with what that run rested on.
+
+    Where a version of one of a stage's artifacts is asked for, it holds for the others.
+    """
+    pins: dict[str, str] = {}
+    rest, pretraining = set(names), None
+    for stage in STAGES:
+        own = rest & outputs[stage]
+        rest -= own
+        wanted = {asked[name] for name in outputs[stage] & asked.keys()}
+        version = wanted.pop() if len(wanted) == 1 else pretraining if stage == "pretrain" else None
+        if own:
+            version = version or _newest_whole(own, catalog, stage)
+            _require_there(own, version, catalog)
+            pins |= dict.fromkeys(own, version)
+        if stage == "evaluate" and version:
+            pretraining = _rests_on(version, catalog)
+    return pins | {name: _newest_whole({name}, catalog, name) for name in rest}
+
+
+def _newest_whole(names: Iterable[str], catalog: DataCatalog, stage: str) -> str:
+    """Newest version of which all these artifacts are there.
+
+    Raises:
+        FileNotFoundError: If there is none; says what the newest run lacks.
+    """
+    there = {name: _versions(catalog, name) for name in names}
+    known = set().union(*there.values())
+    whole = set.intersection(*there.values())
+    newest = max(known, default=None)
+    absent = sorted(name for name in there if newest not in there[name])
+    if not whole:
+        found = f"the run of {newest} left no {', '.join(absent)}" if newest else "nothing is there"
+        raise FileNotFoundError(
+            f"no run has left all of {', '.join(sorted(there))}: {found}. Run `kedro run --pipeline={stage}` to its "
+            "end, or name versions by --load-versions."
+        )
+    if newest != max(whole):
+        logger.warning("The run of %s didn't end: it left no %s. An earlier one is read.", newest, ", ".join(absent))
+    return max(whole)
+
+
+def _rests_on(version: str, catalog: DataCatalog) -> str | None:
+    """Version of the pre-training that an evaluation rests on, as it noted; None where it noted nothing."""
+    dataset = _versioned(catalog, "evaluation_lineage")
+    if dataset is None or version not in dataset.list_versions(full_path=False):
+        return None
+    dataset.pin(version)
+    return str(dataset.load()["pretrain"])
+
+
+def _require_there(names: Iterable[str], version: str, catalog: DataCatalog) -> None:
+    if absent := sorted(name for name in names if version not in _versions(catalog, name)):
+        raise FileNotFoundError(
+            f"what is read rests on the run of {version}, of which {', '.join(absent)} isn't there (any more). Name "
+            "another version by --load-versions, or run the stages before this one again."
+        )
+
+
+def _require_encoders(names: set[str], run_params: dict[str, Any], catalog: DataCatalog) -> None:
+    if "encoders" in names and not catalog["encoders"].exists():
+        options = f" --env={run_params['env']}" if run_params.get("env") else ""
+        flat = pd.json_normalize(run_params.get("runtime_params") or {}).to_dict("records")
+        chosen = ",".join(f"{key}={value}" for key, value in flat[0].items()) if flat else ""
+        options += f" --params={chosen}" if chosen else ""
+        raise FileNotFoundError(
+            f"there is no pre-trained encoder yet. Run `kedro run --pipeline=pretrain{options}` first."
+        )

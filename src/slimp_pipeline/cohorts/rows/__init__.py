@@ -1,0 +1,1 @@
+"""Tables to rows: joined, typed, labelled; what breaks is set aside."""

@@ -1,0 +1,126 @@
+"""Further tables joined to the first: every row of either side is accounted for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from slimp_pipeline.cohorts.files.table_file import read_table
+from slimp_pipeline.cohorts.rows.problems import Problems
+from slimp_pipeline.cohorts.rows.values import is_missing
+from slimp_pipeline.cohorts.spec import CohortSpec, TableSpec
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A cohort's tables as one, all text.
+
+    Attributes:
+        raw: One row per row of the first table; index = its line there.
+        columns: Table, as the specification names its file -> columns that it has.
+        joins: Each further table -> number of rows with and without partner, on either side.
+        notes: What is worth saying, in sentences.
+        problems: Rows without partner, on either side.
+    """
+
+    raw: pd.DataFrame
+    columns: dict[str, list[str]]
+    joins: dict[str, dict[str, int]]
+    notes: list[str]
+    problems: Problems
+
+
+def read_joined(spec: CohortSpec, paths: list[Path]) -> Joined:
+    """Read a cohort's tables and join them.
+
+    Args:
+        spec: The cohort.
+        paths: The files of `spec.tables` that exist, in that order.
+
+    Raises:
+        ValueError: If a table can't be read, a column to join on isn't there or not unique, or no row has a partner.
+    """
+    tables = [_Table(name, str(table.join_on), _read(table, path)) for table, name, path in _found(spec, paths)]
+    joined = Joined(
+        tables[0].frame, {table.name: list(table.frame) for table in tables}, {}, [], Problems(tables[0].name)
+    )
+    for table in tables[1:]:
+        joined = replace(joined, raw=_left_join(joined, table))
+    return joined
+
+
+@dataclass(frozen=True)
+class _Table:
+    name: str
+    key: str
+    frame: pd.DataFrame
+
+
+def _found(spec: CohortSpec, paths: list[Path]) -> Iterator[tuple[TableSpec, str, Path]]:
+    for table in spec.tables:
+        place = next(((name, path) for name in table.file for path in paths if _ends_with(path, Path(name))), None)
+        if place is not None:
+            yield table, *place
+
+
+def _ends_with(path: Path, name: Path) -> bool:
+    return path.parts[-len(name.parts) :] == name.parts
+
+
+def _read(table: TableSpec, path: Path) -> pd.DataFrame:
+    frame = read_table(path, separator=table.separator, sheet=table.sheet)
+    for name, meant in table.rename.items():
+        if name in frame and meant in frame:
+            raise ValueError(f"{path}: `rename` makes {name} {meant}, and the file has both. Leave one out.")
+    return frame.rename(columns=table.rename)
+
+
+def _left_join(joined: Joined, table: _Table) -> pd.DataFrame:
+    left, first, key, name = joined.raw, joined.problems.table, table.key, table.name
+    for file, columns in ((name, table.frame.columns), (first, left.columns)):
+        if key not in columns:
+            raise ValueError(f"{file}: no column '{key}' to join on. Its columns: {', '.join(columns)}")
+    right = table.frame[~is_missing(table.frame[key])]
+    if repeated := right.loc[right[key].duplicated(), key].tolist():
+        raise ValueError(f"{name}: {key} {repeated[0]} stands in several rows. Keep one row per {key}.")
+    matched, used = left[key].isin(right[key]), right[key].isin(left[key])
+    if not matched.any():
+        raise ValueError(
+            f"{name}: no row has a {key} of {first} ('{_example(left[key])}' there, '{_example(right[key])}' here). "
+            f"Make both tables name the {key} alike."
+        )
+    _account(joined, table, left.loc[~matched, key], right.loc[~used, key])
+    partner = right.set_index(key).reindex(left[key]).set_axis(left.index)
+    shared = [column for column in partner if column in left]
+    joined.notes.extend(_differing(left[matched], partner[matched], shared, name))
+    return left.join(partner.drop(columns=shared).fillna(""))
+
+
+def _account(joined: Joined, table: _Table, without_partner: pd.Series, without_row: pd.Series) -> None:
+    """Count and list what has no counterpart, on either side."""
+    first, key, name = joined.problems.table, table.key, table.name
+    joined.joins[name] = {
+        "rows": len(joined.raw) - len(without_partner),
+        "rows_without_partner": len(without_partner),
+        "partners_without_row": len(without_row),
+    }
+    joined.problems.mention(first, key, without_partner, f"{name} has no row for it: its columns are not known")
+    joined.problems.mention(name, key, without_row, f"{first} has no row for it")
+    for ids, text in (
+        (without_partner, f"rows have no partner in {name}"),
+        (without_row, f"rows of {name} belong to no row of {first}"),
+    ):
+        if len(ids):
+            joined.notes.append(f"{len(ids):,} {text} (first: {key} '{ids.iloc[0]}')")
+
+
+def _differing(left: pd.DataFrame, partner: pd.DataFrame, shared: list[str], name: str) -> Iterator[str]:
+    """Columns that both tables have are read from the first; say where the other says something else."""
+    for column in shared:
+        if differing := int((left[column] != partner[column]).sum()):
+            yield f"column {column} of {name} isn't read, the first table has it too; they differ in {differing:,} rows"
+
+
+def _example(ids: pd.Series) -> str:
+    return str(ids.iloc[0]) if len(ids) else "nothing"

@@ -1,0 +1,99 @@
+"""Diagnosis and malignancy of every row, and what a cohort's labels leave open."""
+
+import pandas as pd
+
+from slimp_pipeline.cohorts.rows.problems import Problems
+from slimp_pipeline.cohorts.rows.values import is_missing, nearly, unknown_reasons
+from slimp_pipeline.cohorts.spec import LabelSpec
+
+
+def read_labels(label: LabelSpec | None, raw: pd.DataFrame, problems: Problems) -> tuple[pd.Series, pd.Series]:
+    """Diagnosis (text or missing) and malignancy (boolean or missing) of every row; unknown labels are set aside."""
+    if label is None:
+        nothing = pd.Series(pd.NA, index=raw.index)
+        return nothing.astype("str"), nothing.astype("boolean")
+    text = raw_labels(label, raw, problems)
+    missing = is_missing(text, label.missing, listed=_named(label))
+    diagnosis = text
+    if label.classes:
+        column = label.column or label.one_hot[0]
+        unknown = ~missing & ~text.isin(list(label.classes))
+        problems.note(column, text, unknown, unknown_reasons("label", text[unknown], label.classes))
+        diagnosis = text.map(label.classes)
+    diagnosis = diagnosis.where(~missing).astype("str")
+    decided = diagnosis.notna() & ~diagnosis.isin(label.indeterminate)
+    malignant = diagnosis.isin(label.malignant).astype("boolean").where(decided & bool(label.malignant))
+    return diagnosis, malignant
+
+
+def raw_labels(label: LabelSpec, raw: pd.DataFrame, problems: Problems | None = None) -> pd.Series:
+    """The label as the tables have it: its column, or the name of the one-hot column that is set ("" where none is)."""
+    if not label.one_hot:
+        return raw[str(label.column)]
+    marked = pd.DataFrame(index=raw.index)
+    for column in label.one_hot:
+        unknown = is_missing(raw[column])
+        numbers = pd.to_numeric(raw[column].where(~unknown), errors="coerce")
+        if problems:
+            problems.note(column, raw[column], ~unknown & numbers.isna(), "not a number")
+        marked[column] = numbers > 0
+    if problems:
+        several = marked.sum(axis=1) > 1
+        problems.note(
+            label.one_hot[0], raw[label.one_hot[0]], several, f"several of {', '.join(label.one_hot)} are set"
+        )
+    return marked.idxmax(axis=1).where(marked.any(axis=1), "")
+
+
+def check_labels(cohort: str, label: LabelSpec | None, diagnosis: pd.Series, malignant: pd.Series) -> list[str]:
+    """Say what the labels of a cohort leave open.
+
+    Args:
+        cohort: Its name.
+        label: Its specification.
+        diagnosis: Of the rows that are kept.
+        malignant: Of the same rows.
+
+    Raises:
+        ValueError: If diagnoses that differ by spelling alone are malignant and not.
+    """
+    if label is None:
+        return ["no label: the YAML names none"]
+    known = diagnosis.dropna()
+    if known.empty:
+        return [f"no row has a diagnosis: {', '.join(label.columns)} is empty in all {len(diagnosis):,} rows"]
+    notes = _spellings(cohort, label, list(known.unique()))
+    if len(known.unique()) == 1:
+        notes.append(f"every labelled row has the diagnosis '{known.iloc[0]}': nothing can be told apart by it")
+    if not label.malignant:
+        notes.append("which lesions are malignant can't be told: `label.malignant` names no diagnosis")
+    elif malignant.nunique() < 2:
+        only = "malignant" if malignant.eq(True).any() else "benign"
+        notes.append(f"every row whose malignancy can be told is {only}")
+    return notes
+
+
+def _spellings(cohort: str, label: LabelSpec, diagnoses: list[str]) -> list[str]:
+    """Diagnoses that differ by case, blanks or a trailing .0 alone."""
+    notes, told = [], set()
+    for one in sorted(diagnoses):
+        group = [one, *nearly(one, diagnoses)]
+        if len(group) == 1 or one in told:
+            continue
+        told |= set(group)
+        listed = " and ".join(f"'{name}'" for name in group)
+        if len({(name in label.malignant, name in label.indeterminate) for name in group}) > 1:
+            raise ValueError(
+                f"cohort {cohort}: the diagnoses {listed} differ by spelling alone, and not all of them are named in "
+                "`malignant` or `indeterminate`: some of these lesions would count as benign. Correct the table, or "
+                "list each spelling in `label.classes`."
+            )
+        notes.append(
+            f"the diagnoses {listed} differ by spelling alone, and count as {len(group)} classes: correct the table, "
+            "or list each spelling in `label.classes`"
+        )
+    return notes
+
+
+def _named(label: LabelSpec) -> list[str]:
+    return [*label.classes, *label.malignant, *label.indeterminate, *label.one_hot]

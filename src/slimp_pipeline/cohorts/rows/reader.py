@@ -1,0 +1,131 @@
+"""Raw tables to lesion rows: one reader for every cohort, driven by its specification."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from slimp_pipeline.cohorts.rows.joins import Joined, read_joined
+from slimp_pipeline.cohorts.rows.labels import check_labels, read_labels
+from slimp_pipeline.cohorts.rows.occurrence import check_names, improbable_patient, missing_id
+from slimp_pipeline.cohorts.rows.problems import Problems
+from slimp_pipeline.cohorts.rows.values import nearly, read_field
+from slimp_pipeline.cohorts.spec import CohortSpec
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a cohort's tables say.
+
+    Attributes:
+        rows: image_id, lesion_id, patient_id, patient_known (bool), diagnosis (text or missing), malignant
+            (boolean or missing), one column per field (numeric: float; categorical: text; checkbox: one boolean
+            column `field.option` per option).
+        quarantine: table, line, image_id, column, value, reason, kept: a row may stand there more than once. `kept`
+            rows are in `rows` all the same; rows of further tables that belong to no row have no image id.
+        facts: num_rows (of the first table), joins, names_absent (names of the YAML that occur nowhere), notes
+            (sentences); plain JSON.
+    """
+
+    rows: pd.DataFrame
+    quarantine: pd.DataFrame
+    facts: dict[str, Any]
+
+
+def read_rows(spec: CohortSpec, table_paths: list[Path]) -> Reading:
+    """Read a cohort's tables into one row per image, and set aside the rows that break.
+
+    Args:
+        spec: The cohort.
+        table_paths: The files of `spec.tables` that exist, in that order.
+
+    Raises:
+        ValueError: If a column is missing, a table can't be read, or what the specification names occurs nowhere;
+            names the file and the column.
+    """
+    joined = read_joined(spec, table_paths)
+    raw, problems = _with_columns(spec, joined), joined.problems
+    absent = check_names(spec, raw, {name for names in joined.columns.values() for name in names})
+    rows = pd.DataFrame({"image_id": _image_ids(spec, raw, problems)}, index=raw.index)
+    rows["lesion_id"], lesion_known = _joined_ids(spec, raw, spec.lesion_id, "image:" + rows["image_id"])
+    if not spec.lesion_id:
+        rows["lesion_id"] = rows["image_id"]
+    alone = ("lesion:" + rows["lesion_id"]).where(lesion_known, "image:" + rows["image_id"])
+    patients = spec.patient_id or spec.lesion_id
+    rows["patient_id"], rows["patient_known"] = _joined_ids(spec, raw, patients, alone)
+    if not patients:
+        rows["patient_id"] = rows["image_id"]
+    for name, field in spec.fields.items():
+        for column, values in read_field(name, field, raw, problems).items():
+            rows[column] = values
+    rows["diagnosis"], rows["malignant"] = read_labels(spec.label, raw, problems)
+    _find_repeats(raw, rows, problems)
+    _find_shared_lesions(rows, problems)
+    quarantine = problems.entries(rows["image_id"])
+    set_aside = quarantine.loc[quarantine["table"].eq(problems.table) & ~quarantine["kept"], "line"].unique()
+    good = rows.drop(index=set_aside).reset_index(drop=True)
+    notes = [
+        *joined.notes,
+        *check_labels(spec.name, spec.label, good["diagnosis"], good["malignant"]),
+        *improbable_patient(good, spec),
+    ]
+    return Reading(
+        good, quarantine, {"num_rows": len(raw), "joins": joined.joins, "names_absent": absent, "notes": notes}
+    )
+
+
+def _with_columns(spec: CohortSpec, joined: Joined) -> pd.DataFrame:
+    """Require the columns that are read, and fill in the optional ones that aren't there."""
+    raw = joined.raw
+    absent = sorted(set(spec.columns) - set(raw.columns))
+    if needed := [column for column in absent if column not in spec.optional]:
+        near = [f"'{found[0]}'" for column in needed if (found := nearly(column, list(raw.columns)))]
+        files = "; ".join(f"{name} has: {', '.join(columns)}" for name, columns in joined.columns.items())
+        raise ValueError(
+            f"{' or '.join(joined.columns)}: column {', '.join(needed)} not found. The cohort '{spec.name}' needs it; "
+            f"{files}. {f'Is {chr(44).join(near)} meant? ' if near else ''}Correct the file or the cohort's YAML."
+        )
+    if absent:
+        logger.info("%s has no column %s: not known in any row", " or ".join(joined.columns), ", ".join(absent))
+    return raw.assign(**dict.fromkeys(absent, ""))
+
+
+def _image_ids(spec: CohortSpec, raw: pd.DataFrame, problems: Problems) -> pd.Series:
+    ids = raw[spec.image_id]
+    if spec.image_id_is_path:
+        ids = ids.map(lambda text: PurePosixPath(text.replace("\\", "/")).stem)
+    problems.note(spec.image_id, raw[spec.image_id], missing_id(ids, spec), "no image id")
+    unsafe = ids.str.contains(r"[/\\\x00]", regex=True) | ids.isin([".", ".."])
+    problems.note(spec.image_id, raw[spec.image_id], unsafe, "an image id may not contain a path separator")
+    return ids
+
+
+def _joined_ids(
+    spec: CohortSpec, raw: pd.DataFrame, columns: list[str], alone: pd.Series
+) -> tuple[pd.Series, pd.Series]:
+    """Join id columns with `_`, and say where all of them are known; elsewhere the row stands `alone`."""
+    if not columns:
+        return alone, pd.Series(False, index=raw.index)
+    joined = raw[columns[0]].str.cat([raw[column] for column in columns[1:]], sep="_")
+    known = ~raw[columns].apply(missing_id, args=(spec,)).any(axis=1)
+    return joined.where(known, alone), known
+
+
+def _find_repeats(raw: pd.DataFrame, rows: pd.DataFrame, problems: Problems) -> None:
+    ids = rows["image_id"]
+    if not ids.duplicated().any():
+        return
+    repeats_first = raw.duplicated(keep="first")
+    problems.note("image_id", ids, repeats_first, "the row repeats an earlier row")
+    conflicting = ids[~repeats_first].duplicated(keep=False).reindex(ids.index, fill_value=False)
+    problems.note("image_id", ids, conflicting, "several rows with different values have this image id")
+
+
+def _find_shared_lesions(rows: pd.DataFrame, problems: Problems) -> None:
+    """A lesion under two patients would let one lesion cross a patient-disjoint split."""
+    num_patients = rows.groupby("lesion_id")["patient_id"].transform("nunique")
+    problems.note("lesion_id", rows["lesion_id"], num_patients > 1, "this lesion stands under several patients")

@@ -1,0 +1,114 @@
+"""Cells as text to numbers, categories and booleans; what can't be read is set aside."""
+
+import math
+import re
+from collections.abc import Collection
+
+import pandas as pd
+
+from slimp_pipeline.cohorts.rows.problems import Problems
+from slimp_pipeline.cohorts.spec import MISSING_TOKENS, FieldSpec
+
+TRUE, FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
+_DECIMAL_COMMA = r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+"
+_THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?"
+
+
+def read_field(name: str, field: FieldSpec, raw: pd.DataFrame, problems: Problems) -> dict[str, pd.Series]:
+    """Columns of one field: float, text, or one boolean column per option of a checkbox group."""
+    if field.kind == "numeric":
+        return {name: _numbers(field, raw, problems)}
+    if field.kind == "categorical":
+        return {name: _categories(field, raw, problems)}
+    return {
+        f"{name}.{option}": _booleans(raw[column], field.missing, problems) for option, column in field.options.items()
+    }
+
+
+def is_missing(
+    text: pd.Series,
+    tokens: Collection[str] = (),
+    *,
+    listed: Collection[str] = (),
+    common: Collection[str] = MISSING_TOKENS,
+) -> pd.Series:
+    """Where a cell means "not known": a common token or one of `tokens`, case aside, unless it is `listed` as it is."""
+    unknown = {token.lower() for token in common} | {token.lower() for token in tokens}
+    known = {text.lower() for text in listed}  # `none` where the vocabulary lists None: a slip, not a gap
+    return text.str.lower().isin(unknown - known) | (text == "")
+
+
+def folded(text: str) -> str:
+    """A text without what spellings of one thing differ by: case, blanks, a trailing .0."""
+    text = re.sub(r"\s+", " ", text.strip()).casefold()
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
+
+
+def nearly(name: str, texts: Collection[str]) -> list[str]:
+    """Texts that differ from a name by spelling alone."""
+    return sorted(text for text in texts if text != name and folded(text) == folded(name))
+
+
+def _numbers(field: FieldSpec, raw: pd.DataFrame, problems: Problems) -> pd.Series:
+    column = str(field.column)
+    text = raw[column]
+    missing = is_missing(text, field.missing)
+    plain, unclear = _with_decimal_points(text.where(~missing, ""), field.decimal)
+    problems.note(
+        column, text, unclear, "a comma before three digits: decimals or thousands? Set `decimal` of the field"
+    )
+    numbers = pd.to_numeric(plain.where(~missing & ~unclear), errors="coerce").astype(float) * field.scale
+    problems.note(column, text, ~missing & ~unclear & numbers.isna(), "not a number")
+    low = -math.inf if field.minimum is None else field.minimum
+    high = math.inf if field.maximum is None else field.maximum
+    outside = (numbers < low) | (numbers > high) | numbers.abs().eq(math.inf)
+    problems.note(column, text, outside, f"impossible: outside {low:g} to {high:g}")
+    return numbers
+
+
+def _with_decimal_points(text: pd.Series, decimal: str | None) -> tuple[pd.Series, pd.Series]:
+    """Numbers with points, and where a comma can't be read.
+
+    A column's commas are decimal where one of its numbers can't be grouped in thousands (0,5; 12,25), and part
+    thousands where one has a point besides (1,234.5).
+    """
+    with_comma = text.str.contains(",", regex=False)
+    nothing = pd.Series(False, index=text.index)
+    if not with_comma.any():
+        return text, nothing
+    decimals, thousands = text.str.fullmatch(_DECIMAL_COMMA), text.str.fullmatch(_THOUSANDS)
+    if decimal is None and (decimals & ~thousands).any():
+        decimal = ","
+    elif decimal is None and (thousands & text.str.contains(".", regex=False)).any():
+        decimal = "."
+    if decimal == ",":
+        plain = text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+        return text.where(~decimals, plain), nothing
+    if decimal == ".":
+        return text.where(~thousands, text.str.replace(",", "", regex=False)), nothing
+    return text, decimals & thousands
+
+
+def _categories(field: FieldSpec, raw: pd.DataFrame, problems: Problems) -> pd.Series:
+    column = str(field.column)
+    missing = is_missing(raw[column], field.missing, listed=[*(field.categories or []), *field.rename])
+    text = raw[column].replace(field.rename) if field.rename else raw[column]
+    if field.categories is not None:
+        unknown = ~missing & ~text.isin(field.categories)
+        problems.note(column, raw[column], unknown, unknown_reasons("category", text[unknown], field.categories))
+    return text.where(~missing)
+
+
+def unknown_reasons(what: str, texts: pd.Series, known: Collection[str]) -> pd.Series:
+    """Reasons for texts outside a vocabulary, with the one that is nearly alike."""
+    reason = f"unknown {what}: known are {', '.join(known)}"
+    reasons = {
+        text: f"{reason}; is '{near[0]}' meant?" if (near := nearly(text, known)) else reason for text in texts.unique()
+    }
+    return texts.map(reasons)
+
+
+def _booleans(text: pd.Series, missing: list[str], problems: Problems) -> pd.Series:
+    lower, absent = text.str.lower(), is_missing(text, missing)
+    problems.note(str(text.name), text, ~absent & ~lower.isin(TRUE | FALSE), "neither true nor false")
+    return lower.isin(TRUE).astype("boolean").where(~absent)

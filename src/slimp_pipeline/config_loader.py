@@ -1,0 +1,39 @@
+"""How Kedro reads `conf/`: what is wrong in it is said by file and line, before anything is computed."""
+
+import copy
+from pathlib import Path
+from typing import Any, cast
+
+from kedro.config import OmegaConfigLoader
+from omegaconf.errors import OmegaConfBaseException
+
+from slimp_pipeline.configuration.check import CheckedConfiguration
+
+
+class CheckedConfigLoader(OmegaConfigLoader):
+    """Kedro's loader, which refuses slips in files, unknown names and wrong settings, and merges parameters once."""
+
+    def __init__(self, conf_source: str | Path, env: str | None = None, **options: Any) -> None:
+        run_env = env or options.get("default_run_env") or "local"
+        self._checked = CheckedConfiguration(Path(conf_source), run_env, options.get("runtime_params") or {})
+        super().__init__(str(conf_source), env, **options)
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """Return one kind of configuration; parameters are checked when they are first read."""
+        read_before = key in self
+        try:
+            configuration = cast(dict[str, Any], super().__getitem__(key))
+        except OmegaConfBaseException as error:
+            raise ValueError(self._in_words(key, error)) from error
+        if key != "parameters":
+            return configuration
+        if not read_before:
+            self._checked.require_valid(configuration)
+            self[key] = configuration
+        return copy.deepcopy(configuration)
+
+    def _in_words(self, key: str, error: OmegaConfBaseException) -> str:
+        """`${...}` that leads nowhere."""
+        name = str(error.full_key or "")
+        place = self._checked.where(key, name) if name else ""
+        return ": ".join(part for part in (place, name, str(error).splitlines()[0]) if part)

@@ -1,0 +1,1 @@
+"""What is wrong in the YAML files of `conf/`, by file and line."""

@@ -1,0 +1,36 @@
+"""Where a run works: in its project's folder, to which relative paths in settings refer, wherever it was called."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from kedro.framework.project import configure_logging
+
+_called_from: list[Path] = []
+
+
+@contextlib.contextmanager
+def at_home(project: Path) -> Iterator[None]:
+    """Work in the project's folder, to which relative paths in settings refer; then be back where it was called."""
+    _called_from.append(Path.cwd())
+    try:
+        with contextlib.chdir(project):
+            yield
+    finally:
+        _called_from.pop()
+
+
+def shown(path: str | Path) -> str:
+    """A path of the project as it is to be typed where the run was called from."""
+    here = _called_from[0] if _called_from else Path.cwd()
+    path = Path(path).absolute()
+    return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
+
+
+def log_as_at_home(project: Path) -> None:
+    """Log as the project says: Kedro looked for that where it was started, which may be a folder below."""
+    settings = project / "conf" / "logging.yml"
+    if Path.cwd() != project and settings.is_file() and "KEDRO_LOGGING_CONFIG" not in os.environ:
+        configure_logging(yaml.safe_load(settings.read_text(encoding="utf-8")))

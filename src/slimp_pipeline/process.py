@@ -1,0 +1,81 @@
+"""Which process something belongs to, told in a way that outlives it: numbers of processes are used again."""
+
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of some machine.
+
+    Args:
+        host: Name of the machine.
+        machine: Its id, which survives a restart; empty where there is none.
+        boot: Id of its run since the last start.
+        numbering: Which set of process numbers it sees: containers have their own.
+        number: The process's number.
+        started: When it started, in clock ticks since the start of the machine.
+    """
+
+    host: str
+    machine: str
+    boot: str
+    numbering: str
+    number: int
+    started: str
+
+    @classmethod
+    def own(cls) -> "Process":
+        """This very process."""
+        return cls(
+            socket.gethostname(),
+            _read("/etc/machine-id"),
+            _read("/proc/sys/kernel/random/boot_id"),
+            _link("/proc/self/ns/pid"),
+            os.getpid(),
+            _started(os.getpid()),
+        )
+
+    def as_text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> "Process | None":
+        """Read what `as_text` wrote; None where it says something else."""
+        try:
+            return cls(**json.loads(text))
+        except (TypeError, ValueError):
+            return None
+
+    def is_gone(self) -> bool:
+        """Whether it provably runs no more; False where that can't be told, as on another machine."""
+        here = Process.own()
+        if self.host != here.host or not (self.boot and here.boot):
+            return False
+        if self.boot != here.boot:  # restarted since, if it is the same machine
+            return bool(self.machine) and self.machine == here.machine
+        return bool(self.numbering) and self.numbering == here.numbering and _started(self.number) != self.started
+
+
+def _started(number: int) -> str:
+    # The name of a program, in parentheses, may hold blanks and parentheses.
+    fields = _read(f"/proc/{number}/stat").rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else ""
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _link(path: str) -> str:
+    try:
+        return str(Path(path).readlink())
+    except OSError:
+        return ""

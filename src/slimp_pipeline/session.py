@@ -1,0 +1,45 @@
+"""What surrounds `session.run()`, however it is called: the project's folder, and the truth about how it ended.
+
+Kedro's hooks hear of failures in nodes. They don't hear of Ctrl-C, of a signal, or of a failure in a hook.
+"""
+
+import functools
+import io
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+from kedro.framework.session import KedroSession
+
+from slimp_pipeline.console import show_errors_plainly
+from slimp_pipeline.home import at_home, log_as_at_home
+from slimp_pipeline.stopping import stoppable
+from slimp_pipeline.tracking.ends import ending_truly
+
+
+def run_in_project() -> None:
+    """Let every `KedroSession.run` work in its project's folder, and MLflow learn how it ended."""
+    # A notebook loads this module again: what was wrapped earlier is wrapped but once.
+    run: Callable[..., dict[str, Any]] = getattr(KedroSession.run, "__wrapped__", KedroSession.run)
+
+    @functools.wraps(run)
+    def run_there(self: KedroSession, *args: Any, **options: Any) -> dict[str, Any]:
+        if click.get_current_context(silent=True):  # a program of one's own has its own ways
+            log_as_at_home(self._project_path)
+            show_errors_plainly()  # over what Kedro's logging set
+            _print_whatever_the_locale()
+        with (
+            stoppable("the same command goes on from what was finished and, in training, from the last checkpoint"),
+            at_home(self._project_path),
+            ending_truly(),
+        ):
+            return run(self, *args, **options)
+
+    KedroSession.run = run_there  # type: ignore[method-assign]
+
+
+def _print_whatever_the_locale() -> None:
+    """A console that knows no umlauts shows something else; it ends no run."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

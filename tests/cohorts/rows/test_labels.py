@@ -1,0 +1,254 @@
+"""What a YAML names must occur in the data, and labels that leave something open are said or refused."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from slimp_pipeline.cohorts.rows.reader import Reading
+
+HEADER = "image,patient,dx,sex,age,site,biopsied\n"
+ReadTables = Callable[..., Reading]
+OWN: dict[str, Any] = {
+    "partial": False,
+    "lesion_id": [],
+    "label": {"column": "dx", "malignant": ["melanoma"]},
+    "fields": {
+        "sex": {"kind": "categorical", "level": "patient", "column": "sex", "categories": ["f", "m"]},
+        "site": {"kind": "categorical", "level": "lesion", "column": "site"},
+    },
+    "leaks": {"biopsied": "suspicious lesions are biopsied"},
+}
+
+
+def table(*diagnoses: str, sex: str = "fm", site: str = "arm") -> str:
+    rows = [f"i{n},p{n},{dx},{sex[n % len(sex)]},50,{site},no" for n, dx in enumerate(diagnoses)]
+    return HEADER + "\n".join(rows)
+
+
+def own(**changes: Any) -> dict[str, Any]:
+    return OWN | changes
+
+
+def label(**changes: Any) -> dict[str, Any]:
+    return own(label={"column": "dx", **changes})
+
+
+def field(**changes: Any) -> dict[str, Any]:
+    site = {"kind": "categorical", "level": "lesion", "column": "site", **changes}
+    return own(fields={"sex": OWN["fields"]["sex"], "site": site})
+
+
+USUAL = table("nevus", "melanoma")
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        (table("1.0", "0.0"), label(malignant=["1"]), r"no row has the diagnosis '1'; there are .* Is '1.0' meant"),
+        (USUAL, label(malignant=["melanom"]), r"`label.malignant`: no row has the diagnosis 'melanom'; there are"),
+        (USUAL, label(malignant=["melanoma"], indeterminate=["atypical"]), "`label.indeterminate`: .*'atypical'"),
+        (USUAL, label(malignant=["melanoma"], missing=["UNK"]), r"`label.missing`: no row has the label 'UNK'"),
+        (
+            USUAL, label(malignant=["bad"], classes={"nevus": "good", "melanoma": "bad", "bcc": "worse"}),
+            r"`label.classes`: no row has the label 'bcc'",
+        ),
+        (USUAL, own(leaks={"Biopsied": "it leaks"}), r"`leaks`: no column is called 'Biopsied'; .* Is 'biopsied' mea"),
+        (USUAL, own(leaks={"histology": "it leaks"}), r"`leaks`: no column is called 'histology'"),
+        (USUAL, own(missing=["XX"]), r"`missing`: no id is 'XX'"),
+        (table("nevus", "melanoma", sex="f"), OWN, r"`fields.sex.categories`: no row has the category 'm'; there are"),
+        (USUAL, field(missing=["unclear"]), r"`fields.site.missing`: no cell is 'unclear'; there are 'arm'"),
+        (USUAL, field(rename={"ARM": "arm"}), r"`fields.site.rename`: no cell is 'ARM'; there are 'arm'. Is 'arm' me"),
+        (USUAL, field(column="Site") | {"optional": ["Site"]}, "`optional`: .*'Site'.*'site'"),
+    ],
+)  # fmt: skip
+def test_a_name_that_matches_nothing_is_refused_with_what_occurs(
+    read_tables: ReadTables, text: str, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_tables(text, **settings)
+
+
+def test_all_names_that_match_nothing_are_said_at_once(read_tables: ReadTables) -> None:
+    with pytest.raises(ValueError) as refused:
+        read_tables(
+            USUAL,
+            **label(malignant=["mm", "bcc"]),
+        )
+    assert "'mm'" in str(refused.value) and "'bcc'" in str(refused.value) and "partial: true" in str(refused.value)
+
+
+def test_a_partial_cohort_may_lack_names_and_says_so(read_tables: ReadTables) -> None:
+    reading = read_tables(USUAL, **label(malignant=["melanoma", "bcc"]) | {"partial": True})
+    assert reading.facts["names_absent"] == ["label.malignant: bcc"]
+    assert reading.rows["malignant"].tolist() == [False, True]
+
+
+def test_a_slip_of_spelling_is_refused_in_a_partial_cohort_too(read_tables: ReadTables) -> None:
+    with pytest.raises(ValueError, match=r"no row has the diagnosis '1'.*Is '1.0' meant"):
+        read_tables(table("1.0", "0.0"), **label(malignant=["1"]) | {"partial": True})
+
+
+def test_other_spellings_of_one_class_needn_t_occur(read_tables: ReadTables) -> None:
+    classes = {"0": "benign", "1": "malignant", "0.0": "benign", "1.0": "malignant"}
+    reading = read_tables(table("1.0", "0.0"), **label(classes=classes, malignant=["malignant"]))
+    assert reading.rows["malignant"].tolist() == [True, False] and not reading.facts["notes"]
+
+
+def test_diagnoses_that_differ_by_spelling_are_named(read_tables: ReadTables) -> None:
+    reading = read_tables(table("nevus", "Nevus", "melanoma"), **OWN)
+    assert [note for note in reading.facts["notes"] if "'Nevus' and 'nevus' differ by spelling alone" in note]
+
+
+@pytest.mark.parametrize("other", ["MELANOMA", "melanoma  ", "Melanoma"])
+def test_a_spelling_that_would_count_as_benign_is_refused(read_tables: ReadTables, other: str) -> None:
+    text = table("nevus", "melanoma", f'"{other.upper()}"')
+    with pytest.raises(ValueError, match=r"differ by spelling alone.*some of these lesions would count as benign"):
+        read_tables(text, **OWN)
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "note"),
+    [
+        (table("", "", "NA"), OWN, "no row has a diagnosis: dx is empty in all 3 rows"),
+        (table("melanoma", "melanoma"), OWN, "every labelled row has the diagnosis 'melanoma'"),
+        (table("melanoma", "melanoma"), OWN, "every row whose malignancy can be told is malignant"),
+        (USUAL, label(), "which lesions are malignant can't be told"),
+        (USUAL, own(label=None), "no label: the YAML names none"),
+    ],
+)
+def test_what_labels_leave_open_is_said(
+    read_tables: ReadTables, text: str, settings: dict[str, Any], note: str
+) -> None:
+    assert any(said.startswith(note) for said in read_tables(text, **settings).facts["notes"])
+
+
+def test_a_listed_category_is_a_category_and_tokens_are_missing_whatever_their_case(read_tables: ReadTables) -> None:
+    ulcer = {"kind": "categorical", "level": "lesion", "column": "site", "categories": ["None", "Mild"]}
+    text = HEADER + "".join(
+        f"i{n},p{n},nevus,f,5,{site},no\n" for n, site in enumerate(["None", "Mild", "N/a", "NULL"])
+    )
+    reading = read_tables(text, **own(fields={"ulcer": ulcer}, label=label(malignant=["nevus"])["label"]))
+    assert reading.rows["ulcer"].fillna("?").tolist() == ["None", "Mild", "?", "?"]
+
+
+def test_a_spelling_of_a_listed_category_is_no_gap(read_tables: ReadTables) -> None:
+    ulcer = {"kind": "categorical", "level": "lesion", "column": "site", "categories": ["None", "Mild"]}
+    text = HEADER + "".join(f"i{n},p{n},nevus,f,5,{site},no\n" for n, site in enumerate(["None", "Mild", "none"]))
+    reading = read_tables(text, **own(fields={"ulcer": ulcer}, label=label(malignant=["nevus"])["label"]))
+    assert reading.quarantine["reason"].tolist() == ["unknown category: known are None, Mild; is 'None' meant?"]
+
+
+UNKNOWN = ["", "unknown", "Unknown", "UNKNOWN", "-", "n/a", "none", "NaN"]
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN)
+def test_an_id_that_means_not_known_is_nobodys(read_tables: ReadTables, unknown: str) -> None:
+    rows = read_tables(HEADER + f"i1,{unknown},nevus,f,5,arm,no\ni2,{unknown},melanoma,m,5,arm,no\n", **OWN).rows
+    assert rows["patient_known"].tolist() == [False, False] and rows["patient_id"].nunique() == 2
+
+
+def test_a_cohort_names_its_own_tokens_for_unknown_ids(read_tables: ReadTables) -> None:
+    text = HEADER + "i1,999,nevus,f,5,arm,no\ni2,999,melanoma,m,5,arm,no\ni3,p3,nevus,m,5,arm,no\n"
+    rows = read_tables(text, **own(missing=["999"])).rows
+    assert rows["patient_known"].tolist() == [False, False, True]
+
+
+def test_a_patient_who_owns_an_improbable_share_is_named(read_tables: ReadTables) -> None:
+    rows = [
+        f"i{n},{'anonymous' if n % 2 else f'p{n}'},{('nevus', 'melanoma')[n % 3 > 1]},{'fm'[n % 3 > 0]},5,arm,no"
+        for n in range(40)
+    ]
+    notes = read_tables(HEADER + "\n".join(rows), **OWN).facts["notes"]
+    assert any(note.startswith("patient 'anonymous' owns 20 of 40 rows, the next 1") for note in notes)
+    fair = [row.replace("anonymous", f"q{n // 4}") for n, row in enumerate(rows)]
+    assert not read_tables(HEADER + "\n".join(fair), **OWN).facts["notes"]
+
+
+TWO = [{"file": "table.csv"}, {"file": "truth.csv", "join_on": "image"}]
+FIRST = HEADER.replace(",dx", "") + "i1,p1,f,5,arm,no\ni2,p2,m,5,arm,no\n"
+
+
+def test_rows_without_partner_and_partners_without_row_are_counted_and_listed(read_tables: ReadTables) -> None:
+    reading = read_tables(FIRST, "image,dx\ni1,melanoma\ni9,nevus\n,nevus\n", **own(tables=TWO, partial=True))
+    assert reading.facts["joins"] == {"truth.csv": {"rows": 1, "rows_without_partner": 1, "partners_without_row": 1}}
+    assert reading.facts["notes"][:2] == [
+        "1 rows have no partner in truth.csv (first: image 'i2')",
+        "1 rows of truth.csv belong to no row of table.csv (first: image 'i9')",
+    ]
+    assert reading.quarantine[["table", "line", "image_id", "kept"]].to_numpy().tolist() == [
+        ["table.csv", 3, "i2", True], ["truth.csv", 3, "", False],
+    ]  # fmt: skip
+    assert reading.rows["diagnosis"].fillna("?").tolist() == ["melanoma", "?"]
+
+
+def test_tables_that_have_no_id_in_common_are_refused_with_an_example_of_both(read_tables: ReadTables) -> None:
+    with pytest.raises(ValueError, match=r"truth.csv: no row has a image of table.csv \('i1' there, 'i1.jpg' here\)"):
+        read_tables(FIRST, "image,dx\ni1.jpg,melanoma\ni2.jpg,nevus\n", **own(tables=TWO))
+
+
+def test_a_column_that_two_tables_have_and_that_differs_is_said(read_tables: ReadTables) -> None:
+    truth = "image,dx,site\ni1,melanoma,leg\ni2,nevus,arm\n"
+    reading = read_tables(FIRST, truth, **own(tables=TWO))
+    assert reading.facts["notes"] == [
+        "column site of truth.csv isn't read, the first table has it too; they differ in 1 rows"
+    ]
+    assert reading.rows["site"].tolist() == ["arm", "arm"]
+
+
+def test_a_column_that_no_table_has_is_blamed_on_all_of_them(read_tables: ReadTables) -> None:
+    one_hot = {"one_hot": ["MEL", "NV"], "malignant": ["MEL"]}
+    with pytest.raises(
+        ValueError, match=r"table.csv or truth.csv: column MEL, NV not found.*truth.csv has: image, 0, 1"
+    ):
+        read_tables(FIRST, "image,0,1\ni1,1,0\ni2,0,1\n", **own(tables=TWO, label=one_hot))
+
+
+def test_a_further_table_needs_a_column_to_join_on(make_spec: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"tables\[1\] \(truth.csv\) needs `join_on`.* shares with table.csv"):
+        make_spec(tables=[{"file": "table.csv"}, {"file": "truth.csv"}])
+
+
+def cells(*texts: str) -> str:
+    return HEADER + "".join(
+        f'i{n},p{n},{("nevus", "melanoma")[n % 2]},f,"{text}",arm,no\n' for n, text in enumerate(texts)
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "decimal", "numbers"),
+    [
+        (["5,5", "12"], None, [5.5, 12.0]),
+        (["0,125", "1,5"], None, [0.125, 1.5]),
+        (["0,125", "2"], None, [0.125, 2.0]),  # no thousands start with a nought
+        (["1.234,5", "7"], None, [1234.5, 7.0]),
+        (["1,234.5", "2,345"], None, [1234.5, 2345.0]),
+        (["1,234", "2,345"], ",", [1.234, 2.345]),
+        (["1,234", "2,345"], ".", [1234.0, 2345.0]),
+        (["-3,25", "+1,5"], None, [-3.25, 1.5]),
+        (["1.5", "1,5"], None, [1.5, 1.5]),
+    ],
+)
+def test_decimal_commas_are_read_whatever_parts_the_cells(
+    read_tables: ReadTables, texts: list[str], decimal: str | None, numbers: list[float]
+) -> None:
+    age = {"kind": "numeric", "level": "patient", "column": "age", "decimal": decimal}
+    reading = read_tables(cells(*texts), **own(fields={"age_years": age}))
+    assert reading.rows["age_years"].tolist() == numbers and reading.quarantine.empty
+
+
+def test_a_comma_that_may_part_thousands_or_decimals_is_set_aside(read_tables: ReadTables) -> None:
+    age = {"kind": "numeric", "level": "patient", "column": "age"}
+    reading = read_tables(cells("1,234", "2"), **own(fields={"age_years": age}, partial=True))
+    assert reading.quarantine["reason"].tolist() == [
+        "a comma before three digits: decimals or thousands? Set `decimal` of the field"
+    ]
+    assert reading.rows["age_years"].tolist() == [2.0]
+
+
+def test_commas_of_texts_and_ids_stay_as_they_are(read_tables: ReadTables) -> None:
+    text = 'image;patient;dx;sex;age;site;biopsied\n"1,5";p1;nevus;f;5;"0,5 cm";no\ni2;p2;melanoma;m;5;arm;no\n'
+    rows = read_tables(text, **OWN).rows
+    assert rows["image_id"].tolist() == ["1,5", "i2"] and rows["site"].tolist() == ["0,5 cm", "arm"]
+    pd.testing.assert_series_equal(rows["malignant"], pd.Series([False, True], dtype="boolean", name="malignant"))

@@ -1,0 +1,114 @@
+"""A run reads artifacts that belong together: each stage's as one run left them, and with what that run rested on."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kedro.io import DataCatalog, Version
+
+from slimp_pipeline import artifacts
+from slimp_pipeline.datasets import AtomicDataset
+from slimp_pipeline.whole import temporary_name
+
+OUTPUTS = {
+    "evaluate": {"results", "predictions", "evaluation_lineage"},
+    "extrapolate": {"borrowed"},
+    "pretrain": {"encoders", "history"},
+}
+EVALUATED = ("results", "predictions", "evaluation_lineage")
+
+
+def dataset(folder: Path, name: str, version: str | None = None) -> AtomicDataset:
+    kind = {"type": "json.JSONDataset"}
+    return AtomicDataset(filepath=str(folder / f"{name}.json"), dataset=kind, version=Version(None, version))
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> DataCatalog:
+    return DataCatalog({name: dataset(tmp_path, name) for names in OUTPUTS.values() for name in names})
+
+
+@pytest.fixture
+def leave(tmp_path: Path):
+    """Write artifacts of a version, as another run would."""
+
+    def write(version: str, *names: str, pretrain: str = "") -> None:
+        for name in names:
+            content = {"run": version, "pretrain": pretrain} if name == "evaluation_lineage" else f"{name} of {version}"
+            dataset(tmp_path, name, version).save(content)
+
+    return write
+
+
+def pins(catalog: DataCatalog, *names: str, **asked: str) -> dict[str, str]:
+    return artifacts._pins(set(names), asked, OUTPUTS, catalog)
+
+
+def test_the_newest_run_that_left_everything_is_read(catalog, leave):
+    leave("v1", "encoders", "history")
+    leave("v2", "encoders", "history")
+    assert pins(catalog, "encoders", "history") == {"encoders": "v2", "history": "v2"}
+
+
+def test_a_run_that_was_killed_half_way_is_passed_over_and_named(catalog, leave, caplog):
+    leave("v1", *EVALUATED, pretrain="v0")
+    leave("v2", "predictions")
+    with caplog.at_level(logging.WARNING):
+        assert set(pins(catalog, "results", "predictions").values()) == {"v1"}
+    assert "The run of v2 didn't end: it left no results" in caplog.text
+
+
+def test_what_an_evaluation_rests_on_is_read_with_it_though_a_newer_training_is_there(catalog, leave):
+    leave("v1", "encoders", "history")
+    leave("v2", *EVALUATED, pretrain="v1")
+    leave("v3", "encoders", "history")
+    assert pins(catalog, "results", "history") == {"results": "v2", "history": "v1"}
+    assert pins(catalog, "encoders") == {"encoders": "v3"}
+
+
+def test_a_run_that_did_both_is_read_as_one(catalog, leave):
+    leave("v1", *EVALUATED, "encoders", "history", pretrain="v1")
+    assert set(pins(catalog, "results", "history").values()) == {"v1"}
+
+
+def test_a_training_that_is_gone_is_named(catalog, leave):
+    leave("v1", *EVALUATED, pretrain="v0")
+    leave("v3", "history")
+    with pytest.raises(FileNotFoundError, match="rests on the run of v0, of which history isn't there"):
+        pins(catalog, "results", "history")
+
+
+def test_artifacts_that_no_run_left_together_are_refused(catalog, leave):
+    leave("v1", "encoders")
+    leave("v2", "history")
+    with pytest.raises(FileNotFoundError, match="no run has left all of encoders, history: the run of v2 left no"):
+        pins(catalog, "encoders", "history")
+    with pytest.raises(FileNotFoundError, match="no run has left all of borrowed: nothing is there"):
+        pins(catalog, "borrowed")
+
+
+def test_a_version_that_is_asked_for_holds_for_the_whole_stage(catalog, leave):
+    for version in ("v1", "v2"):
+        leave(version, "encoders", "history")
+        leave(version, *EVALUATED, pretrain="v2")
+    assert pins(catalog, "history", encoders="v1") == {"history": "v1"}
+    assert pins(catalog, "predictions", "history", results="v1") == {"predictions": "v1", "history": "v2"}
+    with pytest.raises(FileNotFoundError, match="rests on the run of v9"):
+        pins(catalog, "history", encoders="v9")
+
+
+def test_temporary_files_of_dead_processes_are_removed_and_raw_data_is_left_alone(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    name = temporary_name(tmp_path / "x").name.replace(f"-{os.getpid()}-", f"-{process.pid}-")
+    places = ["06_models/c/encoders/v1", "01_raw", "01_raw/listings/c"]
+    mine = ["01_raw/my_clinic", "01_raw/my_clinic/photos"]
+    for place in (*places, *mine):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / name).write_text("half")
+    removed = list(artifacts._left_over(tmp_path))
+    assert sorted(path.parent.relative_to(tmp_path).as_posix() for path in removed) == sorted(places)
+    assert all((tmp_path / place / name).exists() for place in mine)

@@ -1,0 +1,63 @@
+"""What happens when a run is asked to stop."""
+
+import os
+import signal
+
+import click
+import pytest
+
+from slimp_pipeline.stopping import Stopped, stoppable, unstoppable
+
+
+def test_sigterm_unwinds_with_the_shells_exit_code_and_says_one_line(capsys):
+    unwound = []
+    with pytest.raises(Stopped) as stopped, stoppable("outer"), stoppable("inner"):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            unwound.append(True)
+    assert stopped.value.code == 143 and unwound
+    assert capsys.readouterr().err == "\nstopped: inner\n"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_ctrl_c_ends_a_command_with_130_and_stays_what_it_is_in_a_program_of_ones_own(capsys):
+    with pytest.raises(KeyboardInterrupt), stoppable("go on"):
+        os.kill(os.getpid(), signal.SIGINT)
+    with click.Context(click.Command("run")), pytest.raises(Stopped) as stopped, stoppable("go on"):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err.count("stopped: go on") == 2
+
+
+def test_what_fails_because_its_workers_heard_the_signal_first_is_stopped_too():
+    with pytest.raises(Stopped) as stopped, stoppable():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            raise RuntimeError("DataLoader worker is killed by signal")
+    assert stopped.value.code == 143
+    with pytest.raises(RuntimeError), stoppable():
+        raise RuntimeError("a failure that nobody asked for")
+
+
+def test_a_signal_that_is_ignored_or_handled_stays_so(monkeypatch):
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("own"))
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        with stoppable():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGHUP, hangup)
+    assert heard == ["own"]
+
+
+def test_nobody_interrupts_what_must_be_said_at_the_end():
+    with unstoppable():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
