@@ -47,7 +47,7 @@ NOT_PLAIN = [
 ]
 
 
-@pytest.mark.parametrize("value", NOT_PLAIN, ids=repr)
+@pytest.mark.parametrize("value", NOT_PLAIN)
 def test_an_argument_that_is_not_plain_is_refused(value):
     with pytest.raises(
         ValidationError, match="'act_layer' must be a number, true, false, null, a short word, or a list"

@@ -200,7 +200,7 @@ def slow_picture() -> bytes:
     Image.new("RGB", (400, 400)).save(buffer, "JPEG", progressive=True)
     raw = buffer.getvalue()
     scan = raw[raw.rindex(b"\xff\xda") : -2]
-    return raw[:-2] + scan * (2_000_000 // len(scan)) + raw[-2:]
+    return raw[:-2] + scan * (20_000_000 // len(scan)) + raw[-2:]
 
 
 @pytest.mark.parametrize("num_processes", [1, 2])
@@ -211,7 +211,7 @@ def test_limits_hold_in_every_process(folder: Path, tmp_path: Path, num_processe
     (tmp_path / "i100.png").write_bytes(slow_picture())
     with (tmp_path / "i129.png").open("wb") as file:
         file.truncate(2**40)
-    settings = IngestParams(num_processes=num_processes, max_seconds_per_image=0.2)
+    settings = IngestParams(num_processes=num_processes, max_seconds_per_image=2)
     refused = {row["image_id"]: row["refused"] for row in packed_rows(listing(sorted(tmp_path.iterdir())), settings)}
     assert {image_id for image_id, reason in refused.items() if reason} == {"i005", "i100", "i129"}
     assert "max_seconds_per_image" in refused["i005"] and "max_seconds_per_image" in refused["i100"]

@@ -55,7 +55,7 @@ def test_no_images_and_no_rows_give_empty_embeddings_of_the_right_width(checkpoi
 
 def test_an_image_that_cannot_be_read_is_named_with_the_reason(checkpoint, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"broken\.jpg: not an image"):
+    with pytest.raises(ValueError, match=r"broken\.jpg: not a picture in a format that is read"):
         PretrainedSLIMP(checkpoint).encode_images([tmp_path / "broken.jpg"])
     with pytest.raises(FileNotFoundError, match=r"absent\.jpg"):
         PretrainedSLIMP(checkpoint).encode_images([tmp_path / "absent.jpg"])

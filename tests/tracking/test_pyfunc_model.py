@@ -136,7 +136,7 @@ def test_the_folder_that_counts_is_that_of_the_time_of_serving(encoder, served, 
         (pd.DataFrame({"path": []}), "The table has no rows: give at least one path."),
         (pd.DataFrame({"path": ["absent.png"]}), "There is no file 'absent.png' in the served folder"),
         (pd.DataFrame({"path": ["deep"]}), "There is no file 'deep' in the served folder"),
-        (pd.DataFrame({"path": ["text.jpg"]}), "text.jpg: not an image"),
+        (pd.DataFrame({"path": ["text.jpg"]}), "text.jpg: not a picture in a format that is read"),
     ],
 )
 def test_what_cannot_be_embedded_is_said_in_a_sentence(encoder, served, table, reason):

@@ -11,6 +11,8 @@ from torch import Tensor
 from slimp_pipeline.images.augment import plain_view
 from slimp_pipeline.images.check import ImageRefused, check_image
 from slimp_pipeline.images.decode import fit_canvas
+from slimp_pipeline.images.limits import memory_limit
+from slimp_pipeline.images.raw_images import RawImages, memory_per_image
 from slimp_pipeline.models.checkpoint import Checkpoint, read_checkpoint
 from slimp_pipeline.models.slimp import SLIMP, Batch
 from slimp_pipeline.models.weights import misfit
@@ -164,7 +166,11 @@ def image_weights(folder: str | Path) -> dict[str, Tensor]:
 
 
 def _decode_file(path: Path) -> bytes:
+    settings = IngestParams()
+    if not path.exists():
+        raise FileNotFoundError(f"no file {path}")
     try:
-        return check_image(path.read_bytes(), IngestParams()).encoded
+        with memory_limit(memory_per_image(settings)), RawImages(settings) as raw_images:
+            return check_image(raw_images.read(str(path), ""), settings).encoded
     except ImageRefused as refusal:
         raise ValueError(f"{path}: {refusal}") from refusal
