@@ -12,7 +12,7 @@ from torchvision import transforms
 
 from comparison import compare
 from slimp_pipeline.cohorts.fabricated import fabricate_tbp
-from slimp_pipeline.cohorts.raw_files import COLUMNS
+from slimp_pipeline.cohorts.files.raw_files import COLUMNS
 from slimp_pipeline.images.augment import augment
 from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import SCHEMA, ImageStore, pack

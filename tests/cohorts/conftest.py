@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from kedro.config import OmegaConfigLoader
 
-from slimp_pipeline.cohorts.raw_files import find_raw_files
+from slimp_pipeline.cohorts.files.raw_files import find_raw_files
 from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.settings import CONFIG_LOADER_ARGS

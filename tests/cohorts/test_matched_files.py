@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from slimp_pipeline.cohorts.files.raw_files import find_raw_files
 from slimp_pipeline.cohorts.matched_files import MatchedFiles, match_files
-from slimp_pipeline.cohorts.raw_files import find_raw_files
 from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.store import pack

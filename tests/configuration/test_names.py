@@ -34,7 +34,8 @@ def test_a_misspelt_block_of_an_environment_is_named_with_file_and_line(conf: Pa
 
 
 def test_a_block_that_resembles_none_is_ones_own(conf: Path, cohort: Cohort) -> None:
-    (conf / "local/parameters.yml").write_text("my_notes: {a: 1}\n" + cohort("name: trainin").replace("mine", "trainin", 1))
+    own = cohort("name: trainin").replace("mine", "trainin", 1)
+    (conf / "local/parameters.yml").write_text("my_notes: {a: 1}\n" + own)
     CheckedConfiguration(conf, "local", {"my_notes": {"a": 2}})
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageOps
 from torchvision.io import ImageReadMode, decode_image
 
-from slimp_pipeline.cohorts.hdf5_entry import too_large
+from slimp_pipeline.cohorts.files.hdf5_entry import too_large
 from slimp_pipeline.images.formats import FORMATS, why_no_photograph, why_not_read
 from slimp_pipeline.images.limits import time_limit
 from slimp_pipeline.parameters import IngestParams

@@ -6,7 +6,7 @@ from types import TracebackType
 
 import h5py
 
-from slimp_pipeline.cohorts.hdf5_entry import NoPicture, read_entry, too_large
+from slimp_pipeline.cohorts.files.hdf5_entry import NoPicture, read_entry, too_large
 from slimp_pipeline.images.check import ImageRefused
 from slimp_pipeline.parameters import IngestParams
 

@@ -118,7 +118,7 @@ def _unused(files: pd.DataFrame) -> list[str]:
     for _, group in sorted(files.groupby("unused"), key=lambda item: -len(item[1])):
         first = group.iloc[0]
         place = f"{first['path']}:{first['key']}" if first["key"] else first["path"]
-        others = "" if group["reason"].nunique() == 1 else ", or the like"
+        others = "" if len(group["reason"].unique()) == 1 else ", or the like"
         lines.append(f"    {len(group):,} x {first['reason']}{others} (first: {place})")
     return lines
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from slimp_pipeline.cohorts.raw_files import find_raw_files
+from slimp_pipeline.cohorts.files.raw_files import find_raw_files
 from slimp_pipeline.cohorts.spec import CohortSpec
 
 

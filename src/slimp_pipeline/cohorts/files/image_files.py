@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from slimp_pipeline.cohorts.hdf5 import list_pictures
+from slimp_pipeline.cohorts.files.hdf5 import list_pictures
 from slimp_pipeline.cohorts.spec import ImagesSpec
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from slimp_pipeline.cohorts.raw_files import find_raw_files
+from slimp_pipeline.cohorts.files.raw_files import find_raw_files
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.store import pack
 from slimp_pipeline.parameters import IngestParams

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slimp_pipeline.cohorts.image_files import FoundFile, find_image_files
+from slimp_pipeline.cohorts.files.image_files import FoundFile, find_image_files
 from slimp_pipeline.cohorts.spec import PICTURE_SUFFIXES, ImagesSpec
 
 

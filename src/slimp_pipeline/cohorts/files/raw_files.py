@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from slimp_pipeline.cohorts.fabricated.folder import provide_fabricated
-from slimp_pipeline.cohorts.image_files import FoundFile, find_image_files
+from slimp_pipeline.cohorts.files.image_files import FoundFile, find_image_files
 from slimp_pipeline.cohorts.spec import CohortSpec
 
 logger = logging.getLogger(__name__)

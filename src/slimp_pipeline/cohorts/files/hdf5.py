@@ -6,7 +6,7 @@ from typing import NamedTuple
 import h5py
 from h5py import h5d, h5g, h5l
 
-from slimp_pipeline.cohorts.hdf5_entry import NoPicture, open_entry, why_no_picture
+from slimp_pipeline.cohorts.files.hdf5_entry import NoPicture, open_entry, why_no_picture
 from slimp_pipeline.cohorts.spec import PICTURE_SUFFIXES
 
 _EXPECTED = "one entry per picture, named by its image id, that holds the bytes of a picture's file (JPEG, PNG ...)"

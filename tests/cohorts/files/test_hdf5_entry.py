@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slimp_pipeline.cohorts.hdf5_entry import NoPicture, read_entry
+from slimp_pipeline.cohorts.files.hdf5_entry import NoPicture, read_entry
 
 
 def png() -> bytes:

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from slimp_pipeline.cohorts import hdf5
-from slimp_pipeline.cohorts.hdf5 import list_pictures
+from slimp_pipeline.cohorts.files import hdf5
+from slimp_pipeline.cohorts.files.hdf5 import list_pictures
 
 Write = Callable[[h5py.File], object]
 PIXELS = np.zeros((4, 6, 3), np.uint8)
