@@ -22,6 +22,7 @@ with warnings.catch_warnings(record=True):  # MLflow insists on one of them, at 
 for name in ("kedro_mlflow", "mlflow", "alembic"):
     logging.getLogger(name).setLevel(logging.WARNING)
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # the summary says it
 run_in_project()
 
 # kedro-mlflow's hook is registered through its subclass, which flattens typed parameters.

@@ -111,7 +111,7 @@ def test_a_command_in_a_folder_below_works_plainly_and_in_a_language_without_uml
     pages = sorted((folder / "data/08_reporting/demo_clinic/report.html").glob("*/report.html"))
     assert not pages[-1].read_text(encoding="utf-8").isascii() and len(pages) == 2
     lines = done.stdout.splitlines()
-    assert any(line.startswith("report.render_report ") for line in lines) and "INFO" not in done.stdout
+    assert any(line.startswith("report.render_report ") for line in lines) and "Running node" not in done.stdout
     assert f"Report:   {pages[-1]}" in lines
     assert f"Runs:     mlflow ui --backend-store-uri sqlite:///{folder}/mlflow.db" in lines
     assert not list(below.iterdir()) and set(folder.iterdir()) == before

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimp_pipeline.parameters import FeatureParams
+from slimp_pipeline.tables.csv_cells import csv_text
 from slimp_pipeline.tables.splits import (
     HOLDOUT,
     check_patient_disjoint,
@@ -249,3 +250,12 @@ def test_published_folds_that_leave_a_training_image_out_are_refused(folds, mess
     table.to_csv(tmp_path / "splits.csv", index=False)
     with pytest.raises(ValueError, match=message):
         split_patients(lesions, FeatureParams(split_file=tmp_path / "splits.csv"))
+
+
+def test_a_published_split_is_read_back_though_ids_would_be_formulas(tmp_path, make_lesions):
+    ids = ["=1", "-2", "+3", "@4", "'=5", "6"]
+    lesions = make_lesions(list("abcdef"), image_id=ids)
+    published = split_patients(lesions, FeatureParams(num_folds=2))
+    (tmp_path / "splits.csv").write_text(csv_text(published, index=False), encoding="utf-8")
+    again = split_patients(lesions, FeatureParams(split_file=tmp_path / "splits.csv"))
+    pd.testing.assert_frame_equal(again, published)

@@ -15,6 +15,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from slimp_pipeline.cohorts.files.table_file import read_table
 from slimp_pipeline.parameters import FeatureParams
+from slimp_pipeline.tables.csv_cells import unguard_formulas
 
 HOLDOUT = "holdout"
 ALL = "all"  # the partition of a cohort that isn't tested on: every row trains
@@ -126,7 +127,7 @@ def _draw_holdout(labels: np.ndarray, patients: np.ndarray, settings: FeaturePar
 def _read_split_file(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"features.split_file: no file {path}")
-    return read_table(path)
+    return unguard_formulas(read_table(path))  # it may be one that a run published
 
 
 def _official_test(lesions: pd.DataFrame, table: pd.DataFrame, path: Path) -> np.ndarray:

@@ -34,7 +34,7 @@ def find_raw_files(spec: CohortSpec, raw_root: Path, fabricated_root: Path) -> p
     """
     folder = (fabricated_root if spec.fabricated else raw_root) / spec.folder
     if spec.fabricated:
-        provide_fabricated(spec.fabricated, folder)
+        folder = provide_fabricated(spec.fabricated, folder)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"cohort {spec.name}: no folder {folder}. Put {spec.title} there ({spec.source}), or set "
