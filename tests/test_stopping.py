@@ -6,7 +6,7 @@ import signal
 import click
 import pytest
 
-from slimp_pipeline.stopping import Stopped, stoppable, unstoppable
+from slimp_pipeline.stopping import Stopped, stoppable, unbroken, unstoppable
 
 
 def test_sigterm_unwinds_with_the_shells_exit_code_and_says_one_line(capsys):
@@ -61,3 +61,19 @@ def test_nobody_interrupts_what_must_be_said_at_the_end():
         os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_signal_waits_until_what_must_not_break_is_done(capsys):
+    done = []
+    with pytest.raises(Stopped) as stopped, stoppable("go on"), unbroken():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append("written")
+    assert done and stopped.value.code == 143 and capsys.readouterr().err.count("stopped") == 1
+    with pytest.raises(KeyboardInterrupt), unbroken():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("written")
+    with pytest.raises(Stopped), stoppable(), unbroken():  # also where it fails
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise ValueError("full disk")
+    assert len(done) == 2 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -99,7 +99,7 @@ def _finish(project: Path, env: str | None, params: dict[str, Any], data: dict[s
 
 def _end(cell: Any) -> None:
     """End a cell that runs still: its study was stopped. After Ctrl-C, which it heard too, it is ending itself."""
-    if isinstance(sys.exc_info()[1], KeyboardInterrupt):
+    if getattr(sys.exc_info()[1], "code", None) == 128 + signal.SIGINT:
         cell.join(_PATIENCE_S)
     if cell.is_alive():
         cell.terminate()

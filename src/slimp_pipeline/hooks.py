@@ -19,9 +19,9 @@ from mlflow.exceptions import MlflowException
 from slimp_pipeline.home import at_home, shown
 from slimp_pipeline.reporting.browser import remove_left_profiles
 from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lines, summary_lines
-from slimp_pipeline.stopping import was_asked_to_stop
+from slimp_pipeline.stopping import Stopped, was_asked_to_stop
 from slimp_pipeline.tracking import run as tracking
-from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs
+from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs, writing_unbroken
 from slimp_pipeline.tracking.set_up import set_up
 from slimp_pipeline.tracking.store import Store
 
@@ -51,50 +51,55 @@ class TrackingHooks(MlflowHook):
         """Refuse what can't run before anything runs, clear up after killed runs, then start the MLflow run."""
         _require_one_process(run_params)
         _require_writable(self._project / "data")
-        end_killed_runs()
         remove_left_profiles()
         self.run_id = None  # of an earlier run of this process
-        with bearing_their_process():
+        tags = {"git_commit": tracking.git_commit(self._project), "env": run_params.get("env") or "base"}
+        with writing_unbroken(), bearing_their_process():
+            end_killed_runs()
             super().before_pipeline_run(run_params, pipeline, catalog)
-        if self.run_id:
-            tracking.name_run(self.run_id, *(_cohort_name(catalog, role) for role in ("source", "target")))
-            commit = tracking.git_commit(self._project)
-            env = run_params.get("env") or "base"
-            tracking.tag(self.run_id, {"git_commit": commit, "env": env, "settings": self._settings})
+            if self.run_id:
+                tracking.name_run(self.run_id, *(_cohort_name(catalog, role) for role in ("source", "target")))
+                tracking.tag(self.run_id, {**tags, "settings": self._settings})
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool) -> None:
         """Log the node's parameters, flattened."""
         parameters = {name: tracking.plain(value) for name, value in inputs.items() if name.startswith("params:")}
-        super().before_node_run(node, catalog, parameters, is_async)
+        with writing_unbroken():
+            super().before_node_run(node, catalog, parameters, is_async)
 
     @hook_impl
     def after_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
         """Tag the run with what it rests on."""
         if not self.run_id:
             return
+        tags = {}
         for name, value in outputs.items():
             if name.endswith("manifest"):
                 role = name.split(".")[0]
-                tracking.tag(self.run_id, {f"{role}_{key}": value[key] for key in ("cohort", "fingerprint")})
+                tags |= {f"{role}_{key}": value[key] for key in ("cohort", "fingerprint")}
             elif name == "encoders":
-                tracking.tag(self.run_id, {"trained_encoders": tracking.encoders_digest(value)})
-        if "encoders" in inputs:
-            tracking.tag_pretraining(self.run_id, inputs["encoders"])
+                tags["trained_encoders"] = tracking.encoders_digest(value)
+        with writing_unbroken():
+            if tags:
+                tracking.tag(self.run_id, tags)
+            if "encoders" in inputs:
+                tracking.tag_pretraining(self.run_id, inputs["encoders"])
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Log results, artifacts and the encoder, then close the MLflow run."""
         written = _written(pipeline)
-        if self.run_id:
-            if "results" in written:
-                tracking.log_results(self.run_id, catalog.load("results"))
-            tracking.log_artifacts(self.run_id, catalog, pipeline.outputs() | written)
-            if "predictions" in written:
-                tracking.tag(self.run_id, {"version": Path(_path(catalog, "predictions")).parent.name})
-            if "encoders" in written:
-                tracking.log_encoder(catalog["encoders"].folder())
-        super().after_pipeline_run(run_params, pipeline, catalog)
+        with writing_unbroken():
+            if self.run_id:
+                if "results" in written:
+                    tracking.log_results(self.run_id, catalog.load("results"))
+                tracking.log_artifacts(self.run_id, catalog, pipeline.outputs() | written)
+                if "predictions" in written:
+                    tracking.tag(self.run_id, {"version": Path(_path(catalog, "predictions")).parent.name})
+                if "encoders" in written:
+                    tracking.log_encoder(catalog["encoders"].folder())
+            super().after_pipeline_run(run_params, pipeline, catalog)
 
     @hook_impl
     def on_pipeline_error(
@@ -109,9 +114,12 @@ class TrackingHooks(MlflowHook):
             logger.warning("MLflow couldn't note that the run failed: %s", another)
 
     def _report(self, partition: str, step: int, values: dict[str, float]) -> None:
+        if was_asked_to_stop():  # ThreadRunner trains in a thread, of which signals know nothing
+            raise Stopped
         if self.run_id:
             metrics = {f"pretrain/{partition}/{name}": value for name, value in values.items()}
-            mlflow.log_metrics(metrics, step=step, run_id=self.run_id)
+            with writing_unbroken():
+                mlflow.log_metrics(metrics, step=step, run_id=self.run_id)
         if "validation_loss" in values and not sys.stderr.isatty():  # a terminal has the progress bar
             logger.info("training of %s, step %d: validation loss %.3f", partition, step, values["validation_loss"])
 

@@ -37,9 +37,9 @@ def stoppable(how_to_go_on: str = "") -> Iterator[None]:
             yield
     except Stopped as stopped:
         raise _said(stopped, how_to_go_on) from None
-    except KeyboardInterrupt as interrupted:
-        told = _said(Stopped(128 + signal.SIGINT), how_to_go_on)
-        raise (told if click.get_current_context(silent=True) else interrupted) from None
+    except KeyboardInterrupt:
+        _said(Stopped(), how_to_go_on)
+        raise
     except Exception:
         if not was_asked_to_stop():
             raise
@@ -52,6 +52,20 @@ def was_asked_to_stop() -> bool:
 
 
 @contextlib.contextmanager
+def unbroken() -> Iterator[None]:
+    """Let a signal wait until what is done here is done."""
+    signals = (signal.SIGINT, *_ASKS_TO_STOP)
+    waiting: list[int] = []
+    stopping = [number for number in signals if signal.getsignal(number) in (_stop, signal.default_int_handler)]
+    try:
+        with _handled(stopping, lambda number, _: waiting.append(number)):
+            yield
+    finally:
+        for number in waiting[:1]:
+            signal.raise_signal(number)
+
+
+@contextlib.contextmanager
 def unstoppable() -> Iterator[None]:
     """Let nobody interrupt what must be said at the end: an impatient second Ctrl-C comes soon."""
     with _handled((signal.SIGINT, *_ASKS_TO_STOP), signal.SIG_IGN):
@@ -61,8 +75,9 @@ def unstoppable() -> Iterator[None]:
 def _heeded() -> contextlib.AbstractContextManager[None]:
     """Where a program has its own way to end, or ignores a signal, as under nohup, that stays."""
     _asked.clear()
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    unset = [number for number in _ASKS_TO_STOP if in_main_thread and signal.getsignal(number) is signal.SIG_DFL]
+    unset = [number for number in _ASKS_TO_STOP if signal.getsignal(number) is signal.SIG_DFL]
+    if click.get_current_context(silent=True) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        unset.append(signal.SIGINT)
     return _handled(unset, _stop)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from kedro.config import OmegaConfigLoader
 
-from slimp_pipeline.cohorts.files.raw_files import find_raw_files
+from slimp_pipeline.cohorts.files.raw_files import find_raw_files, table_paths
 from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.settings import CONFIG_LOADER_ARGS
@@ -36,7 +36,7 @@ def read_raw(shipped_spec: Callable[[str], CohortSpec]) -> Callable[[str, Path],
     def read(name: str, raw_root: Path) -> Rows:
         spec = shipped_spec(name)
         files = find_raw_files(spec, raw_root, raw_root / "fabricated")
-        reading = read_rows(spec, [Path(path) for path in files.loc[files["role"] == "table", "path"]])
+        reading = read_rows(spec, table_paths(files))
         return reading.rows, reading.quarantine, files[files["role"] == "image"]
 
     return read
@@ -94,12 +94,12 @@ def read_tables(tmp_path: Path) -> Callable[..., Reading]:
     """Write the texts as the tables of a small specification, and read them."""
 
     def read(*texts: str, **changes: Any) -> Reading:
-        paths = []
+        paths = {}
         spec = small_spec(**changes)
-        for table, text in zip(spec.tables, texts, strict=True):
-            paths.append(tmp_path / table.file[0])
-            paths[-1].parent.mkdir(parents=True, exist_ok=True)
-            paths[-1].write_text(text, encoding="utf-8")
+        for number, (table, text) in enumerate(zip(spec.tables, texts, strict=True)):
+            paths[number] = tmp_path / table.file[0]
+            paths[number].parent.mkdir(parents=True, exist_ok=True)
+            paths[number].write_text(text, encoding="utf-8")
         return read_rows(spec, paths)
 
     return read

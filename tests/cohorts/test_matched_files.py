@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from slimp_pipeline.cohorts.files.raw_files import find_raw_files
+from slimp_pipeline.cohorts.files.raw_files import find_raw_files, table_paths
 from slimp_pipeline.cohorts.matched_files import MatchedFiles, match_files
 from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
@@ -46,7 +46,7 @@ def ingest(tmp_path: Path, make_spec: Callable[..., CohortSpec]) -> Callable[...
                 (folder / name).write_bytes(content)
             else:
                 picture(folder / name, content)
-        spec = make_spec(images={"sources": ["photos"]}, **changes)
+        spec = make_spec(**{"images": {"sources": ["photos"]}} | changes)
         return ingest_folder(spec, tmp_path)
 
     return run
@@ -54,7 +54,7 @@ def ingest(tmp_path: Path, make_spec: Callable[..., CohortSpec]) -> Callable[...
 
 def ingest_folder(spec: CohortSpec, root: Path) -> tuple[MatchedFiles, Ingested]:
     raw = find_raw_files(spec, root, root)
-    reading: Reading = read_rows(spec, [Path(path) for path in raw.loc[raw["role"] == "table", "path"]])
+    reading: Reading = read_rows(spec, table_paths(raw))
     matched = match_files(spec, reading, raw)
     packed = [entry for batch in pack(matched.images, IngestParams(num_processes=1)) for entry in batch.to_pylist()]
     stored = pd.DataFrame(packed, columns=["image_id", "sha256", "refused"]).astype("str")
@@ -100,6 +100,26 @@ def test_ids_that_differ_from_file_names_are_matched_and_said(ingest) -> None:
     _, ingested = ingest(row("IMG_1.jpg") + row("two"), {"photos/img_001.png": 1, "photos/two.png": 2})
     assert ingested.lesions["store_index"].notna().all() and ingested.unused_files.empty
     assert [note for note in ingested.manifest["notes"] if "'IMG_1.jpg'" in note and "'img_001'" in note]
+
+
+def test_a_picture_of_another_folder_than_its_row_names_is_not_taken(ingest) -> None:
+    files = {"photos/2023/a.png": 1, "photos/2024/b.png": 2, "photos/2023/c.png": 3}
+    rows = "".join(row(f"{name}.png").replace(name, f"2023/{name}", 1) for name in "abc")
+    _, ingested = ingest(rows, files, image_id_is_path=True, lesion_id=[])
+    assert ingested.lesions["store_index"].notna().tolist() == [True, False, True]
+    assert kinds(ingested) == {"b.png": "other_folder"}
+
+
+def test_folders_of_another_machine_say_nothing(ingest) -> None:
+    rows = "".join(row(f"{name}.png").replace(name, f"C:\\\\scans\\\\{name}", 1) for name in "ab")
+    _, ingested = ingest(rows, {"photos/a.png": 1, "photos/b.png": 2}, image_id_is_path=True, lesion_id=[])
+    assert ingested.lesions["image_id"].tolist() == ["a", "b"] and ingested.lesions["store_index"].notna().all()
+
+
+def test_every_source_is_there_where_all_are_asked_for(ingest) -> None:
+    changes = {"partial": False, "label": None, "fields": {}, "leaks": {}}
+    with pytest.raises(FileNotFoundError, match=r"the image source phots isn't in .* all_sources asks for every one"):
+        ingest(row("a"), {"photos/a.png": 1}, images={"sources": ["photos", "phots"], "all_sources": True}, **changes)
 
 
 def test_images_without_any_row_are_refused_with_an_example_of_both(ingest) -> None:

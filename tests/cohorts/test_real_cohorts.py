@@ -86,8 +86,8 @@ def test_the_variant_of_isic2020_equals_the_main_file_once_parsed(
     spec, folder = shipped_spec("isic2020"), real_root / "isic2020"
     variant_name = "ISIC_2020_Training_GroundTruth.variant_lf.csv.gz"
     variant_spec = spec.model_copy(update={"tables": [spec.tables[0].model_copy(update={"file": [variant_name]})]})
-    main = read_rows(spec, [folder / "ISIC_2020_Training_GroundTruth.csv"]).rows
-    variant = read_rows(variant_spec, [folder / variant_name]).rows
+    main = read_rows(spec, {0: folder / "ISIC_2020_Training_GroundTruth.csv"}).rows
+    variant = read_rows(variant_spec, {0: folder / variant_name}).rows
     pd.testing.assert_frame_equal(main, variant)
     assert main[["sex", "age_years", "site"]].isna().sum().tolist() == [65, 68, 527]
 

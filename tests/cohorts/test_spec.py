@@ -180,3 +180,41 @@ def test_a_field_may_not_take_the_name_of_a_column_of_the_tables(
 def test_a_misspelt_malignant_diagnosis_is_refused() -> None:
     with pytest.raises(ValueError, match="names Melanoma; the diagnoses are melanoma, nevus"):
         LabelSpec(column="dx", classes={"nv": "nevus", "mel": "melanoma"}, malignant=["Melanoma"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": {"sources": ["photos"], "pattern": "*.jpg"}}, "is no regular expression"),
+        ({"tables": [{"file": "t.csv", "separator": ", "}]}, "one character parts the cells"),
+        (
+            {"fields": {"a": {"kind": "numeric", "level": "lesion", "column": "a", "scale": 0}}},
+            "makes all numbers alike",
+        ),
+        (
+            {"fields": {"a": {"kind": "numeric", "level": "lesion", "column": "a", "minimum": 5, "maximum": 1}}},
+            "no number is between",
+        ),
+        (
+            {"fields": {"a": {"kind": "categorical", "level": "patient", "column": "patient"}}},
+            "says who or which image",
+        ),
+        (
+            {
+                "fields": {
+                    "s.itch": {"kind": "categorical", "level": "lesion", "column": "a"},
+                    "s": {"kind": "checkbox", "level": "lesion", "options": {"itch": "b"}},
+                }
+            },
+            r"two fields make the column s\.itch",
+        ),
+    ],
+)
+def test_what_can_mean_nothing_is_refused(make_spec, changes, message):
+    with pytest.raises(ValueError, match=message):
+        make_spec(**changes)
+
+
+@pytest.mark.parametrize(("written", "read"), [("\\t", "\t"), ("tab", "\t"), (";", ";"), ("||", "||"), (None, None)])
+def test_a_separator_is_written_as_people_do(make_spec, written, read):
+    assert make_spec(tables=[{"file": "t.csv", "separator": written}]).tables[0].separator == read

@@ -194,7 +194,7 @@ def test_in_pad_ufes_20_unbiopsied_lesions_are_known_by_their_empty_fields():
         pytest.skip("SLIMP_RAW is not set: real cohorts are read only where it names their folder")
     conf = OmegaConfigLoader(str(Path(__file__).parents[2] / "conf"), **CONFIG_LOADER_ARGS)
     spec = CohortSpec(**conf["parameters"]["pad_ufes_20"])
-    rows, _ = read_rows(spec, [Path(os.environ["SLIMP_RAW"]) / "pad_ufes_20" / "metadata.csv"])
+    rows = read_rows(spec, {0: Path(os.environ["SLIMP_RAW"]) / "pad_ufes_20" / "metadata.csv"}).rows
     table = audit(rows, spec.fields, EvaluationParams())
     vanishing = table[table["missing_share"].sub(804 / 2298).abs() < 1e-9]
     assert len(vanishing) == 11  # the other two of the thirteen are empty in further rows

@@ -35,11 +35,9 @@ def link(spec, rows, row_quarantine, stored, unused, share):
     """Lesions, quarantine, manifest."""
     files = [{"path": f"/photos/{name}.jpg", "key": "", "image_id": name} for name in stored["image_id"]]
     unused_files = pd.DataFrame(unused, columns=UNUSED_COLUMNS, dtype="str")
-    reading = Reading(
-        rows,
-        row_quarantine,
-        {"num_rows": len(rows) + row_quarantine["line"].nunique(), "joins": {}, "names_absent": [], "notes": []},
-    )
+    num_rows = len(rows) + row_quarantine["line"].nunique()
+    facts = {"table": "t.csv", "num_rows": num_rows, "joins": {}, "names_absent": [], "notes": []}
+    reading = Reading(rows.assign(image_folder=""), row_quarantine, facts)
     images = pd.DataFrame(files, columns=["path", "key", "image_id"]).assign(size_bytes=1, mtime_ns=1)
     ingested = link_images(spec, reading, MatchedFiles(images, unused_files, ["a word"]), stored, share)
     return ingested.lesions, ingested.quarantine, ingested.manifest

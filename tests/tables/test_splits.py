@@ -259,3 +259,20 @@ def test_a_published_split_is_read_back_though_ids_would_be_formulas(tmp_path, m
     (tmp_path / "splits.csv").write_text(csv_text(published, index=False), encoding="utf-8")
     again = split_patients(lesions, FeatureParams(split_file=tmp_path / "splits.csv"))
     pd.testing.assert_frame_equal(again, published)
+
+
+@pytest.mark.parametrize("header", ["image_id,split,fold", "isic_id,split,Fold", "Image,Split,FOLD"])
+def test_published_folds_are_taken_whatever_the_columns_spelling(tmp_path, make_lesions, header):
+    lesions = make_lesions(list("abcd"))
+    rows = [f"{name},train,{n % 2}" for n, name in enumerate(lesions["image_id"])]
+    (tmp_path / "splits.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    splits = split_patients(lesions, FeatureParams(split_file=tmp_path / "splits.csv"))
+    assert splits["fold"].tolist() == [0, 1, 0, 1]
+
+
+def test_an_image_in_two_folds_is_refused(tmp_path, make_lesions):
+    lesions = make_lesions(list("ab"))
+    text = "image_id,split,fold\ni0000,train,0\ni0001,train,1\ni0000,train,1\n"
+    (tmp_path / "splits.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="image i0000 stands in several splits or folds"):
+        split_patients(lesions, FeatureParams(split_file=tmp_path / "splits.csv"))

@@ -95,7 +95,8 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip()
 
 
-def _without_zeros(name: str) -> str:
+def without_zeros(name: str) -> str:
+    """A name without the zeros that its numbers start with."""
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", name)
 
 
@@ -107,5 +108,5 @@ _FOLDS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("Unicode form", _composed),
     ("suffix", _without_suffix),
     ("case", str.casefold),
-    ("leading zeros", _without_zeros),
+    ("leading zeros", without_zeros),
 )

@@ -2,6 +2,7 @@
 
 import filecmp
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -50,12 +51,15 @@ def match_files(spec: CohortSpec, reading: Reading, raw_files: pd.DataFrame) -> 
             f"image's id is its file's name without suffix; where column '{spec.image_id}' holds paths, set "
             "image_id_is_path: true in the cohort's YAML."
         )
+    elsewhere = _in_another_folder(found, row_id, reading.rows)
+    row_id = row_id.mask(elsewhere)
     without_row, set_aside = row_id.isna(), ~row_id.isin(reading.rows["image_id"])
     matched = found.assign(image_id=row_id)[~set_aside]
     chosen, doubled = _one_each(matched)
     unused = [
         raw_files[raw_files["role"] == "unused"],
-        _as_unused(found[without_row], "no_row", "no row has its image id"),
+        _as_unused(found[elsewhere], "other_folder", "the row with its image id names another folder, which is there"),
+        _as_unused(found[without_row & ~elsewhere], "no_row", "no row has its image id"),
         _as_unused(found.assign(image_id=row_id)[set_aside & ~without_row], "row_set_aside", "its row is quarantined"),
         doubled,
     ]
@@ -63,6 +67,16 @@ def match_files(spec: CohortSpec, reading: Reading, raw_files: pd.DataFrame) -> 
     return MatchedFiles(
         chosen[columns].reset_index(drop=True), pd.concat(unused)[UNUSED_COLUMNS].reset_index(drop=True), matching.notes
     )
+
+
+def _in_another_folder(found: pd.DataFrame, row_id: pd.Series, rows: pd.DataFrame) -> pd.Series:
+    """Files whose row gives the name of another folder, where there is such a folder among them."""
+    folders = rows.set_index("image_id")["image_folder"]
+    if not folders.ne("").any():
+        return pd.Series(False, index=found.index)
+    own = found["path"].map(lambda path: Path(path).parent.name)
+    given = row_id.map(folders).fillna("")
+    return given.isin(set(own)) & (given != own)
 
 
 def _one_each(matched: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -3,11 +3,14 @@
 A cohort is described by YAML alone (`conf/base/parameters/cohorts/<cohort>.yml`); no cohort has code.
 """
 
+import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from slimp_pipeline.cohorts.text import as_meant
 from slimp_pipeline.parameters import Block
 
 RESERVED = frozenset(
@@ -23,7 +26,7 @@ def _text(value: Any) -> str:
     """YAML reads True and 1 as values; the tables hold them as text."""
     if value is None or isinstance(value, dict | list):
         raise ValueError(f"{value!r} is no text. Put what the table holds in quotes.")
-    return str(value)
+    return as_meant(str(value))
 
 
 def _texts(values: Any) -> Any:
@@ -46,6 +49,27 @@ def _one_or_more(values: Any) -> Any:
     return [values] if isinstance(values, dict) else values
 
 
+def _separator(value: Any) -> Any:
+    """A tab as people write it; PH2 doubles a character, no other file has more than one."""
+    if value is None:
+        return None
+    separator = {"\\t": "\t", "tab": "\t"}.get(str(value).lower(), str(value))
+    if len(set(separator)) != 1:
+        raise ValueError(
+            f"{value!r}: one character parts the cells, such as ',' or ';' or tab. Leave it out to find it"
+        )
+    return separator
+
+
+def _pattern(value: Any) -> Any:
+    try:
+        re.compile(value or "")
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression ({error}). For all files, leave it out") from error
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
 Texts = Annotated[list[str], BeforeValidator(_texts)]
 TextMapping = Annotated[dict[str, str], BeforeValidator(_mapping)]
 
@@ -55,14 +79,14 @@ class FieldSpec(Block):
 
     kind: Literal["numeric", "categorical", "checkbox"]
     level: Literal["lesion", "patient"]
-    column: str | None = None  # numeric and categorical
+    column: Text | None = None  # numeric and categorical
     options: TextMapping = {}  # checkbox: option name -> column holding true/false
     scale: float = 1.0  # raw number times scale is in the unit that the name states
     minimum: float | None = None  # in the field's unit; a number outside is impossible
     maximum: float | None = None
     decimal: Literal[".", ","] | None = None  # None: told by the column
     categories: Texts | None = None  # None: any text
-    rename: TextMapping = {}  # raw text -> category
+    rename: TextMapping = {}  # raw text -> text that is read instead
     missing: Texts = []  # tokens beside MISSING_TOKENS that mean "not known", case aside
     publish_texts: bool = False  # without `categories`: the texts met in training may leave in `encoding.json`
 
@@ -72,6 +96,15 @@ class FieldSpec(Block):
             raise ValueError("a checkbox field needs `options` (option: column) and no `column`")
         if self.kind != "checkbox" and (not self.column or self.options):
             raise ValueError(f"a {self.kind} field needs `column` and no `options`")
+        return self
+
+    @model_validator(mode="after")
+    def _numbers_are_possible(self) -> "FieldSpec":
+        bounds = [bound for bound in (self.minimum, self.maximum) if bound is not None]
+        if any(math.isnan(bound) for bound in bounds) or bounds != sorted(bounds):
+            raise ValueError(f"no number is between `minimum` {self.minimum} and `maximum` {self.maximum}")
+        if self.scale == 0 or not math.isfinite(self.scale):
+            raise ValueError(f"`scale` {self.scale:g} makes all numbers alike")
         return self
 
     @property
@@ -88,8 +121,8 @@ class TableSpec(Block):
     """One table file (CSV, plain or compressed, Parquet, Excel); further tables are joined to the first."""
 
     file: Texts  # first that exists is read (official names differ between releases)
-    join_on: str | None = None  # column shared with the first table; None for the first
-    separator: str | None = None  # None: found from the header line
+    join_on: Text | None = None  # column shared with the first table; None for the first
+    separator: Annotated[str | None, BeforeValidator(_separator)] = None  # None: found from the header line
     sheet: str | None = None  # of an Excel file; None: the only one
     rename: TextMapping = {}  # column as some releases name it -> name that this specification uses
     required: bool = True
@@ -101,13 +134,13 @@ class ImagesSpec(Block):
     sources: Texts
     all_sources: bool = False  # False: the first source that holds pictures; True: all of them
     suffixes: Annotated[list[str], BeforeValidator(_suffixes)] = list(PICTURE_SUFFIXES)
-    pattern: str | None = None  # regular expression that the file stem must match
+    pattern: Annotated[str | None, BeforeValidator(_pattern)] = None  # regular expression that the file stem must match
 
 
 class LabelSpec(Block):
     """Diagnosis and its grouping into malignant and not."""
 
-    column: str | None = None
+    column: Text | None = None
     one_hot: Texts = []  # columns of a one-hot ground truth, instead of `column`
     classes: TextMapping = {}  # raw text -> diagnosis; empty: any text is a diagnosis
     malignant: Texts = []
@@ -158,7 +191,7 @@ class CohortSpec(Block):
     partial: bool = False  # the data may lack some of the names below: a published vocabulary, a copy of a part
     tables: Annotated[list[TableSpec], BeforeValidator(_one_or_more)] = Field(min_length=1)
     images: ImagesSpec | None = None
-    image_id: str
+    image_id: Text
     image_id_is_path: bool = False  # the column holds file names: folder and suffix are dropped
     lesion_id: Texts = []  # columns that together identify a lesion; empty: every image its own
     patient_id: Texts = []  # likewise for patients; empty: every lesion its own
@@ -192,6 +225,24 @@ class CohortSpec(Block):
                         f"cohort {self.name}: field '{name}' reads column '{column}', which leaks the "
                         f"label: {leaking[column]}. Remove the field."
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _no_field_identifies(self) -> "CohortSpec":
+        ids = {self.image_id, *self.lesion_id, *self.patient_id}
+        for name, field in self.fields.items():
+            if found := ids & set(field.columns):
+                raise ValueError(
+                    f"cohort {self.name}: field '{name}' reads column '{min(found)}', which says who or which image it "
+                    "is: nothing can be learnt from that. Remove the field."
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _field_columns_differ(self) -> "CohortSpec":
+        made = [column for name, field in self.fields.items() for column in field.table_columns(name)]
+        if twice := sorted({column for column in made if made.count(column) > 1}):
+            raise ValueError(f"cohort {self.name}: two fields make the column {', '.join(twice)}. Rename one.")
         return self
 
     @model_validator(mode="after")

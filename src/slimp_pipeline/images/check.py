@@ -172,4 +172,4 @@ def _decodes(encoded: bytes) -> None:
     try:
         decode_image(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), ImageReadMode.RGB)
     except RuntimeError as error:
-        raise ImageRefused(f"damaged: {str(error).splitlines()[0]}") from error
+        raise ImageRefused("damaged: no whole picture can be decoded from it") from error

@@ -86,7 +86,7 @@ def link_images(
     rows = reading.rows
     reason = rows["image_id"].map(reasons)
     quarantine = pd.concat([reading.quarantine, _of_images(rows["image_id"], reason)], ignore_index=True)[COLUMNS]
-    lesions = rows[reason.isna()].reset_index(drop=True)
+    lesions = rows[reason.isna()].drop(columns="image_folder").reset_index(drop=True)
     good = stored[stored["refused"].isna()]
     index = pd.Series(good.index.to_numpy(), index=good["image_id"])
     lesions["store_index"] = lesions["image_id"].map(index).astype("Int64")

@@ -47,10 +47,10 @@ def make_manifest(
         lesions: Its rows.
         quarantine: What was set aside, and rows without partner.
         unused_files: Files that are no row's image.
-        facts: fingerprint, num_rows, joins, names_absent, notes.
+        facts: fingerprint, table (the first one's name), num_rows, joins, names_absent, notes.
     """
     with_image = lesions["store_index"].notna()
-    broken = quarantine[~quarantine["kept"] & quarantine["image_id"].ne("")]
+    broken = quarantine[~quarantine["kept"] & quarantine["table"].isin([facts["table"], ""])]
     unused = {str(kind): int(count) for kind, count in unused_files["unused"].value_counts().items()}
     return {
         "cohort": spec.name,

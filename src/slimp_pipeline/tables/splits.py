@@ -14,6 +14,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from slimp_pipeline.cohorts.files.table_file import read_table
+from slimp_pipeline.cohorts.text import table_as_meant
 from slimp_pipeline.parameters import FeatureParams
 from slimp_pipeline.tables.csv_cells import unguard_formulas
 
@@ -127,17 +128,21 @@ def _draw_holdout(labels: np.ndarray, patients: np.ndarray, settings: FeaturePar
 def _read_split_file(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"features.split_file: no file {path}")
-    return unguard_formulas(read_table(path))  # it may be one that a run published
+    table = unguard_formulas(table_as_meant(read_table(path))[0])  # it may be one that a run published
+    columns = {name.lower(): name for name in table}
+    id_column = next((columns[name] for name in ("image_id", "isic_id", "image") if name in columns), None)
+    if id_column is None or "split" not in columns:
+        raise ValueError(f"{path}: needs the columns image_id and split, has {', '.join(table.columns)}")
+    names = {id_column: "image_id"} | {columns[name]: name for name in ("split", "fold") if name in columns}
+    table = table[list(names)].rename(columns=names)
+    table = table.assign(split=table["split"].str.lower()).drop_duplicates()
+    if (repeated := table["image_id"].duplicated()).any():
+        raise ValueError(f"{path}: image {table['image_id'][repeated].iloc[0]} stands in several splits or folds")
+    return table
 
 
 def _official_test(lesions: pd.DataFrame, table: pd.DataFrame, path: Path) -> np.ndarray:
-    id_column = next((name for name in ("image_id", "isic_id", "image") if name in table), None)
-    if id_column is None or "split" not in table:
-        raise ValueError(f"{path}: needs the columns image_id and split, has {', '.join(table.columns)}")
-    table = table.assign(split=table["split"].str.lower()).drop_duplicates([id_column, "split"])
-    if (repeated := table[id_column].duplicated()).any():
-        raise ValueError(f"{path}: image {table[id_column][repeated].iloc[0]} stands in several splits")
-    split = lesions["image_id"].str.strip().map(table.set_index(id_column)["split"]).replace("", np.nan)
+    split = lesions["image_id"].str.strip().map(table.set_index("image_id")["split"]).replace("", np.nan)
     if (absent := split.isna()).any():
         raise ValueError(
             f"{path}: {absent.sum()} of {len(lesions)} images have no split, first: "
@@ -154,9 +159,9 @@ def _official_test(lesions: pd.DataFrame, table: pd.DataFrame, path: Path) -> np
 
 def _published_folds(lesions: pd.DataFrame, in_test: np.ndarray, table: pd.DataFrame, path: Path) -> np.ndarray | None:
     """Folds of a split file as `splits.csv` has them, -1 on test; None where it has none."""
-    if not {"image_id", "fold"} <= set(table):
+    if "fold" not in table:
         return None
-    written = lesions["image_id"].str.strip().map(table.drop_duplicates("image_id").set_index("image_id")["fold"])
+    written = lesions["image_id"].str.strip().map(table.set_index("image_id")["fold"])
     folds = pd.to_numeric(written, errors="coerce").mask(in_test, -1)
     if (broken := ~in_test & ~(folds.ge(0) & folds.mod(1).eq(0))).any():
         raise ValueError(

@@ -11,7 +11,7 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 
 from slimp_pipeline.process import Process
-from slimp_pipeline.stopping import Stopped, unstoppable, was_asked_to_stop
+from slimp_pipeline.stopping import Stopped, unbroken, unstoppable, was_asked_to_stop
 
 logger = logging.getLogger(__name__)
 _TAG = "process"
@@ -50,6 +50,14 @@ def ending_truly() -> Iterator[None]:
         raise
     finally:
         _end(status)
+
+
+def writing_unbroken() -> contextlib.AbstractContextManager[None]:
+    """Let signals wait while MLflow writes: stopped amidst a transaction, it would keep its database from itself.
+
+    With a server there is nothing to keep, and one that is away may be asked for minutes.
+    """
+    return unbroken() if mlflow.get_tracking_uri().startswith("sqlite") else contextlib.nullcontext()
 
 
 def end_killed_runs() -> None:

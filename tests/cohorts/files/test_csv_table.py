@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimp_pipeline.cohorts.files.csv_table import read_csv_text
+from slimp_pipeline.cohorts.files.table_file import read_table
 
 PH2 = """\
 ||   Name || Histological Diagnosis || Clinical Diagnosis || Asymmetry | Pigment Network | Streaks ||    Colors ||
@@ -248,3 +249,21 @@ def test_what_a_csv_writer_wrote_is_read_back(
     writer = csv.writer(buffer, delimiter=separator, quoting=quoting, lineterminator=ends)
     writer.writerows([("a", "b", "c"), *rows])
     assert cells(read(buffer.getvalue())) == [list(row) for row in rows]
+
+
+ROWS = [f"i{n},p{n},note {n}" for n in range(6)]
+
+
+@pytest.mark.parametrize("last", [2, 3, 5])
+def test_stray_quotes_that_would_swallow_rows_are_refused(tmp_path, last):
+    rows = list(ROWS)
+    rows[1], rows[last] = 'i1,p1,"note 1', f'i{last},p{last},note {last}"'
+    (tmp_path / "t.csv").write_text("\n".join(["image,patient,note", *rows]), encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"line 3: a quote opens here and closes in line {last + 2}"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_note_of_several_lines_is_one_cell(tmp_path):
+    text = 'image,patient,note\ni1,p1,"red, itchy\nsince May\nworse, bleeds, hurts"\ni2,p2,none\n'
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    assert read_table(tmp_path / "t.csv")["note"].tolist() == ["red, itchy\nsince May\nworse, bleeds, hurts", "none"]

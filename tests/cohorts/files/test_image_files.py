@@ -41,13 +41,15 @@ def test_a_suffix_is_read_with_and_without_its_dot(tmp_path: Path, suffixes: obj
 def test_what_is_no_image_is_listed_with_its_reason(tmp_path: Path) -> None:
     put(tmp_path, "photos/a.jpg", "photos/notes.txt", "photos/.DS_Store", "photos/.thumbs/a.jpg", "photos/sub/b.jpg")
     put(tmp_path, "photos/a_mask.jpg")
+    (tmp_path / "photos/self.jpg").symlink_to(tmp_path / "photos/self.jpg")
     (tmp_path / "photos/gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     os.mkfifo(tmp_path / "photos/pipe.jpg")
     ids, unused = find(tmp_path, pattern=r"[^_]+$")
     assert ids == ["a", "b"]
     assert unused == {
         "photos/notes.txt": "suffix", "photos/.DS_Store": "hidden", "photos/.thumbs": "hidden",
-        "photos/a_mask.jpg": "pattern", "photos/gone.jpg": "link", "photos/pipe.jpg": "special",
+        "photos/a_mask.jpg": "pattern", "photos/gone.jpg": "link", "photos/self.jpg": "link",
+        "photos/pipe.jpg": "special",
     }  # fmt: skip
 
 
@@ -78,11 +80,13 @@ def test_a_folder_that_may_not_be_read_is_listed(tmp_path: Path, monkeypatch: py
 def test_a_name_that_is_no_utf_8_is_listed(tmp_path: Path) -> None:
     put(tmp_path, "photos/a.jpg")
     try:
-        (tmp_path / "photos" / os.fsdecode(b"l\xe4sion.jpg")).write_bytes(b"x")
+        for name in (b"l\xe4sion.jpg", b"._l\xe4sion.jpg"):
+            (tmp_path / "photos" / os.fsdecode(name)).write_bytes(b"x")
     except OSError:
         pytest.skip("this file system takes UTF-8 names alone")
     found = find_image_files(ImagesSpec(sources=["photos"]), tmp_path)
-    assert [(file.unused, file.path.endswith("l\\xe4sion.jpg")) for file in found if file.unused] == [("name", True)]
+    unused = [(file.unused, file.path.endswith("l\\xe4sion.jpg")) for file in found if file.unused]
+    assert unused == [("hidden", True), ("name", True)]
     pd.DataFrame(found).to_parquet(tmp_path / "listing.parquet")
 
 
@@ -127,3 +131,15 @@ def test_no_file_is_unaccounted_for(
 
 def test_the_listing_has_the_columns_that_packing_reads() -> None:
     assert FoundFile._fields[:5] == ("image_id", "path", "key", "size_bytes", "mtime_ns")
+
+
+def test_a_source_in_another_unicode_form_is_found(tmp_path: Path) -> None:
+    put(tmp_path, "Fotos_a\u0308/a.jpg")
+    assert find(tmp_path, sources=["Fotos_\u00e4"])[0] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["photos.zip", "lesions.csv"])
+def test_a_source_that_is_no_folder_and_no_hdf5_file_is_refused(tmp_path: Path, name: str) -> None:
+    put(tmp_path, name)
+    with pytest.raises(ValueError, match="neither a folder nor an HDF5 file"):
+        find(tmp_path, sources=[name])

@@ -172,13 +172,13 @@ FIRST = HEADER.replace(",dx", "") + "i1,p1,f,5,arm,no\ni2,p2,m,5,arm,no\n"
 
 def test_rows_without_partner_and_partners_without_row_are_counted_and_listed(read_tables: ReadTables) -> None:
     reading = read_tables(FIRST, "image,dx\ni1,melanoma\ni9,nevus\n,nevus\n", **own(tables=TWO, partial=True))
-    assert reading.facts["joins"] == {"truth.csv": {"rows": 1, "rows_without_partner": 1, "partners_without_row": 1}}
+    assert reading.facts["joins"] == {"truth.csv": {"rows": 1, "rows_without_partner": 1, "partners_without_row": 2}}
     assert reading.facts["notes"][:2] == [
         "1 rows have no partner in truth.csv (first: image 'i2')",
-        "1 rows of truth.csv belong to no row of table.csv (first: image 'i9')",
+        "2 rows of truth.csv belong to no row of table.csv (first: image 'i9')",
     ]
     assert reading.quarantine[["table", "line", "image_id", "kept"]].to_numpy().tolist() == [
-        ["table.csv", 3, "i2", True], ["truth.csv", 3, "", False],
+        ["table.csv", 3, "i2", True], ["truth.csv", 3, "", False], ["truth.csv", 4, "", False],
     ]  # fmt: skip
     assert reading.rows["diagnosis"].fillna("?").tolist() == ["melanoma", "?"]
 
@@ -228,6 +228,9 @@ def cells(*texts: str) -> str:
         (["1,234", "2,345"], ".", [1234.0, 2345.0]),
         (["-3,25", "+1,5"], None, [-3.25, 1.5]),
         (["1.5", "1,5"], None, [1.5, 1.5]),
+        (["1.234,5", "1.500", "7"], None, [1234.5, 1500.0, 7.0]),
+        (["1.500", "2"], ",", [1500.0, 2.0]),
+        (["1.500", "2"], None, [1.5, 2.0]),
     ],
 )
 def test_decimal_commas_are_read_whatever_parts_the_cells(
@@ -242,9 +245,15 @@ def test_a_comma_that_may_part_thousands_or_decimals_is_set_aside(read_tables: R
     age = {"kind": "numeric", "level": "patient", "column": "age"}
     reading = read_tables(cells("1,234", "2"), **own(fields={"age_years": age}, partial=True))
     assert reading.quarantine["reason"].tolist() == [
-        "a comma before three digits: decimals or thousands? Set `decimal` of the field"
+        "a comma or point before three digits: decimals or thousands? Set `decimal` of the field"
     ]
     assert reading.rows["age_years"].tolist() == [2.0]
+
+
+def test_a_point_that_may_part_thousands_where_commas_are_decimal_is_set_aside(read_tables: ReadTables) -> None:
+    age = {"kind": "numeric", "level": "patient", "column": "age"}
+    reading = read_tables(cells("1,5", "1.500"), **own(fields={"age_years": age}, partial=True))
+    assert reading.quarantine["value"].tolist() == ["1.500"] and reading.rows["age_years"].tolist() == [1.5]
 
 
 def test_commas_of_texts_and_ids_stay_as_they_are(read_tables: ReadTables) -> None:
@@ -252,3 +261,87 @@ def test_commas_of_texts_and_ids_stay_as_they_are(read_tables: ReadTables) -> No
     rows = read_tables(text, **OWN).rows
     assert rows["image_id"].tolist() == ["1,5", "i2"] and rows["site"].tolist() == ["0,5 cm", "arm"]
     pd.testing.assert_series_equal(rows["malignant"], pd.Series([False, True], dtype="boolean", name="malignant"))
+
+
+@pytest.mark.parametrize("odd", ["melanoma\u200b", "mela\u00adnoma", "\ufeffmelanoma"])
+def test_characters_that_nobody_sees_are_read_without_and_said(read_tables: ReadTables, odd: str) -> None:
+    reading = read_tables(table("nevus", "melanoma", odd), **OWN)
+    assert reading.rows["malignant"].tolist() == [False, True, True]
+    assert reading.facts["notes"][0].endswith("are read without: 1 of dx")
+
+
+def test_the_yaml_and_the_table_may_hold_different_unicode_forms(read_tables: ReadTables) -> None:
+    composed, parted = "b\u00f6sartig", "bo\u0308sartig"
+    reading = read_tables(table("nevus", parted, composed), **label(malignant=[parted]))
+    assert reading.rows["malignant"].tolist() == [False, True, True]
+
+
+def test_ids_of_one_patient_in_two_spellings_are_named(read_tables: ReadTables) -> None:
+    ids = ["100", "100.0", "p7", "P07", "other"]
+    rows = [f"i{n},{name},{('nevus', 'melanoma')[n % 2]},{'fm'[n % 2]},5,arm,no" for n, name in enumerate(ids)]
+    (note,) = read_tables(HEADER + "\n".join(rows), **OWN).facts["notes"]
+    assert note.startswith("2 patients have ids that differ by spelling alone (first: '100' and '100.0')")
+
+
+@pytest.mark.parametrize("undecided", ["?", "unknown", "-", "Pending"])
+def test_a_diagnosis_that_sounds_like_none_is_said_to_count_as_benign(read_tables: ReadTables, undecided: str) -> None:
+    notes = read_tables(table("nevus", "melanoma", undecided), **OWN).facts["notes"]
+    assert any(f"the diagnosis '{undecided}' of 1 rows counts as a class, and as benign" in note for note in notes)
+
+
+def test_a_lesion_with_two_diagnoses_is_named(read_tables: ReadTables) -> None:
+    text = HEADER + "i1,p1,nevus,f,5,arm,no\ni2,p1,melanoma,m,5,arm,no\n"
+    notes = read_tables(text, **own(lesion_id=["patient"])).facts["notes"]
+    assert notes == ["1 lesions have several diagnoses (first: p1, melanoma, nevus)"]
+
+
+def test_a_row_whose_lesion_has_a_patient_is_that_patients(read_tables: ReadTables) -> None:
+    text = "image,lesion,patient,dx\ni1,L0,p0,nevus\ni2,L0,,melanoma\ni3,L1,,nevus\n"
+    reading = read_tables(text, label=OWN["label"], fields={}, leaks={}, lesion_id=["lesion"])
+    assert reading.rows["patient_id"].tolist() == ["p0", "p0", "lesion:L1"]
+    assert reading.rows["patient_known"].tolist() == [True, True, False] and reading.quarantine.empty
+    assert reading.facts["notes"][0].startswith("1 rows without patient id belong to the patient of their lesion's")
+
+
+def test_ids_that_become_one_when_joined_are_refused(read_tables: ReadTables) -> None:
+    text = "image,site,nr,dx\ni1,A,1_2,nevus\ni2,A_1,2,melanoma\n"
+    with pytest.raises(ValueError, match="makes A and 1_2 the same as A_1 and 2"):
+        read_tables(text, label=OWN["label"], fields={}, leaks={}, lesion_id=[], patient_id=["site", "nr"])
+
+
+@pytest.mark.parametrize(
+    ("value", "diagnosis"), [("1", "MEL"), ("1.0", "MEL"), ("9", None), ("0.8", None), ("-1", None)]
+)
+def test_a_one_hot_cell_is_0_or_1(read_tables: ReadTables, value: str, diagnosis: str | None) -> None:
+    text = f"image,patient,MEL,NV\ni1,p1,{value},0\ni2,p2,0,1\ni3,p3,1,0\n"
+    one_hot = {"one_hot": ["MEL", "NV"], "malignant": ["MEL"]}
+    reading = read_tables(text, label=one_hot, fields={}, leaks={}, lesion_id=[])
+    assert reading.rows["diagnosis"].tolist() == ([diagnosis] if diagnosis else []) + ["NV", "MEL"]
+    assert reading.quarantine["reason"].tolist() == ([] if diagnosis else ["neither 0 nor 1"])
+
+
+def test_two_tables_whose_paths_end_alike_are_both_read(read_tables: ReadTables) -> None:
+    tables = [{"file": "clinic/data.csv"}, {"file": "data.csv", "join_on": "image", "rename": {"dx": "histology"}}]
+    first = HEADER + "i1,p1,nevus,f,5,arm,no\ni2,p2,nevus,m,5,arm,no\n"
+    truth = "image,dx\ni1,nevus\ni2,melanoma\n"
+    settings = own(tables=tables, label={"column": "histology", "malignant": ["melanoma"]})
+    assert read_tables(first, truth, **settings).rows["diagnosis"].tolist() == ["nevus", "melanoma"]
+
+
+def test_two_columns_that_rename_makes_one_are_refused(read_tables: ReadTables) -> None:
+    tables = [{"file": "table.csv", "rename": {"biopsied": "dx"}}]
+    with pytest.raises(ValueError, match=r"with `rename`, several columns are called dx"):
+        read_tables(USUAL, **own(tables=tables))
+
+
+def test_cells_of_a_checkbox_and_of_a_number_may_be_renamed(read_tables: ReadTables) -> None:
+    text = "image,patient,dx,itches,age\ni1,p1,nevus,ja,<1\ni2,p2,melanoma,nein,7\n"
+    fields = {
+        "symptom": {
+            **{"kind": "checkbox", "level": "lesion", "options": {"itch": "itches"}},
+            **{"rename": {"ja": "yes", "nein": "no"}},
+        },
+        "age_years": {"kind": "numeric", "level": "patient", "column": "age", "rename": {"<1": "0.5"}},
+    }
+    rows = read_tables(text, label=OWN["label"], fields=fields, leaks={}, lesion_id=[], partial=False).rows
+    assert rows["symptom.itch"].tolist() == [True, False] and rows["age_years"].tolist() == [0.5, 7.0]

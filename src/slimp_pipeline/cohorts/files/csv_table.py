@@ -94,10 +94,26 @@ def _delimited_rows(
     line = first_line
     try:
         for cells in reader:
+            after = reader.line_num + first_line
+            if after > line + 1 and (cell := _swallowed(cells, separator)):
+                raise ValueError(
+                    f"{path}, line {line}: a quote opens here and closes in line {after - 1}, so that rows would be "
+                    f"one cell (it starts with {cell[:20]!r}). Is a quote not closed or not doubled?"
+                )
             yield line, cells
-            line = reader.line_num + first_line
+            line = after
     except csv.Error as error:
         raise ValueError(f"{path}, line {line}: {error}. Is a quote not closed or not doubled?") from error
+
+
+def _swallowed(cells: list[str], separator: str) -> str:
+    """A cell that holds whole rows: each further line of it parts as many cells as the row has."""
+    for cell in cells if len(cells) > 2 else ():
+        *whole, last = cell.split("\n")[1:] or [""]
+        counts = [line.count(separator) for line in whole] or [last.count(separator)]
+        if "\n" in cell and set(counts) == {len(cells) - 1}:
+            return cell
+    return ""
 
 
 def _framed_rows(lines: Iterator[str], first_line: int, separator: str) -> Iterator[tuple[int, list[str]]]:

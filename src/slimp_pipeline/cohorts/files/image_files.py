@@ -2,13 +2,18 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import h5py
+
 from slimp_pipeline.cohorts.files.hdf5 import list_pictures
 from slimp_pipeline.cohorts.spec import ImagesSpec
+
+_HDF5_SUFFIXES = (".hdf5", ".h5", ".hdf", ".he5")
 
 
 class FoundFile(NamedTuple):
@@ -44,6 +49,11 @@ class _Walk:
         return list(self._folder(str(path)))
 
     def _hdf5(self, path: Path) -> list[FoundFile]:
+        if path.suffix.lower() not in _HDF5_SUFFIXES and not h5py.is_hdf5(path):
+            raise ValueError(
+                f"{path} is an image source, and neither a folder nor an HDF5 file. Name the folder that holds the "
+                "images; unpack an archive first."
+            )
         stat = path.stat()
         pictures, others = list_pictures(path)
         found = [FoundFile(image_id, str(path), key, stat.st_size, stat.st_mtime_ns) for image_id, key in pictures]
@@ -65,7 +75,7 @@ class _Walk:
         for entry in entries:
             if entry.name.startswith("."):
                 yield _unused(entry.path, "hidden", "hidden")
-            elif entry.is_dir():
+            elif _is_folder(entry):
                 yield from self._folder(entry.path)
             else:
                 yield self._file(entry)
@@ -75,7 +85,7 @@ class _Walk:
             entry.path.encode()
             stat = entry.stat()
         except UnicodeEncodeError:
-            return _unused(os.fsencode(entry.path).decode(errors="backslashreplace"), "name", "its name isn't UTF-8")
+            return _unused(entry.path, "name", "its name isn't UTF-8")
         except OSError as error:
             return _unused(entry.path, "link", f"a link that leads nowhere: {error.strerror}")
         stem, suffix = os.path.splitext(entry.name)
@@ -106,15 +116,29 @@ def find_image_files(images: ImagesSpec, folder: Path) -> list[FoundFile]:
     walk, chosen = _Walk(images), None
     listed: list[FoundFile] = []
     for name in images.sources:
-        if not (folder / name).exists():
+        source = named_in(folder, name)
+        if not source.exists():
             continue
         if chosen is not None and not images.all_sources:
-            listed += _of_another_source(_listing(walk, folder / name), name, chosen)
+            listed += _of_another_source(_listing(walk, source), name, chosen)
             continue
-        found = walk.source(folder / name)
+        found = walk.source(source)
         listed += found
         chosen = name if chosen is None and any(not file.unused for file in found) else chosen
     return _once(listed)
+
+
+def named_in(folder: Path, name: str) -> Path:
+    """A file or folder by its name, or by the same name in another Unicode form."""
+    place = folder / name
+    if place.exists() or name.isascii() or not folder.is_dir():
+        return place
+    alike = [
+        path
+        for path in folder.iterdir()
+        if unicodedata.normalize("NFC", path.name) == unicodedata.normalize("NFC", name)
+    ]
+    return alike[0] if alike else place
 
 
 def _listing(walk: _Walk, source: Path) -> list[FoundFile]:
@@ -139,5 +163,12 @@ def _once(found: list[FoundFile]) -> list[FoundFile]:
     return list(listed.values())
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into a folder that may not be read
+        return False
+
+
 def _unused(path: str, kind: str, reason: str) -> FoundFile:
-    return FoundFile("", path, "", 0, 0, kind, reason)
+    return FoundFile("", os.fsencode(path).decode(errors="backslashreplace"), "", 0, 0, kind, reason)

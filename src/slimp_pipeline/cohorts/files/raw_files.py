@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from slimp_pipeline.cohorts.fabricated.folder import provide_fabricated
-from slimp_pipeline.cohorts.files.image_files import FoundFile, find_image_files
+from slimp_pipeline.cohorts.files.image_files import FoundFile, find_image_files, named_in
 from slimp_pipeline.cohorts.spec import CohortSpec
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def find_raw_files(spec: CohortSpec, raw_root: Path, fabricated_root: Path) -> p
 
     Returns:
         One row per table, per image, and per other file in the folders of its image sources: role (`table`, `image`,
-        `unused`), image_id (file stem or name in an HDF5 file), path, key (inside an HDF5 file, else empty),
+        `unused`), image_id (file stem or name in an HDF5 file), path, key (inside an HDF5 file; of a table its number),
         size_bytes, mtime_ns, unused (kind of reason) and reason.
 
     Raises:
@@ -41,9 +41,10 @@ def find_raw_files(spec: CohortSpec, raw_root: Path, fabricated_root: Path) -> p
             "SLIMP_RAW to the folder that holds the cohorts' folders."
         )
     tables = _tables(spec, folder)
+    _require_all_sources(spec, folder)
     images = find_image_files(spec.images, folder) if spec.images else []
-    rows = [("table", *_table(path)) for path in tables]
-    read = {str(path) for path in tables}
+    rows = [("table", *_table(number, path)) for number, path in tables.items()]
+    read = {str(path) for path in tables.values()}
     rows += [("unused" if file.unused else "image", *file) for file in images if file.path not in read]
     listed = pd.DataFrame(rows, columns=COLUMNS)
     if spec.images and not listed["role"].eq("image").any():
@@ -51,12 +52,18 @@ def find_raw_files(spec: CohortSpec, raw_root: Path, fabricated_root: Path) -> p
     return listed
 
 
-def _tables(spec: CohortSpec, folder: Path) -> list[Path]:
-    paths = []
-    for table in spec.tables:
-        found = next((folder / name for name in table.file if (folder / name).is_file()), None)
+def table_paths(raw_files: pd.DataFrame) -> dict[int, Path]:
+    """Files of a cohort's tables by their number in the specification, out of the listing."""
+    tables = raw_files[raw_files["role"] == "table"]
+    return {int(number): Path(path) for number, path in zip(tables["key"], tables["path"], strict=True)}
+
+
+def _tables(spec: CohortSpec, folder: Path) -> dict[int, Path]:
+    paths = {}
+    for number, table in enumerate(spec.tables):
+        found = next((place for name in table.file if (place := named_in(folder, name)).is_file()), None)
         if found is not None:
-            paths.append(found)
+            paths[number] = found
         elif table.required:
             raise FileNotFoundError(
                 f"cohort {spec.name}: no table {' or '.join(table.file)} in {folder} (there: {_content(folder)})."
@@ -67,9 +74,19 @@ def _tables(spec: CohortSpec, folder: Path) -> list[Path]:
     return paths
 
 
+def _require_all_sources(spec: CohortSpec, folder: Path) -> None:
+    if spec.images is None or not spec.images.all_sources or spec.partial:
+        return
+    if absent := [name for name in spec.images.sources if not named_in(folder, name).exists()]:
+        raise FileNotFoundError(
+            f"cohort {spec.name}: the image source {', '.join(absent)} isn't in {folder} (there: {_content(folder)}), "
+            "and all_sources asks for every one. Correct `images.sources`."
+        )
+
+
 def _say_no_images(spec: CohortSpec, sources: list[str], folder: Path, listed: pd.DataFrame) -> None:
     """Refuse image sources that hold no image; a copy of a published cohort may be without."""
-    there = [name for name in sources if (folder / name).exists()]
+    there = [name for name in sources if named_in(folder, name).exists()]
     if not there:
         said = f"none of the image sources {', '.join(sources)} is in {folder} (there: {_content(folder)})"
     else:
@@ -84,9 +101,9 @@ def _say_no_images(spec: CohortSpec, sources: list[str], folder: Path, listed: p
     logger.warning("%s: %s; its tables are read without images", spec.name, said)
 
 
-def _table(path: Path) -> FoundFile:
+def _table(number: int, path: Path) -> FoundFile:
     stat = path.stat()
-    return FoundFile("", str(path), "", stat.st_size, stat.st_mtime_ns)
+    return FoundFile("", str(path), str(number), stat.st_size, stat.st_mtime_ns)
 
 
 def _content(folder: Path) -> str:

@@ -39,7 +39,8 @@ def table_from_rows(name: str, rows: Iterator[tuple[int, list[str]]]) -> pd.Data
             if len(cells) != len(names):
                 raise ValueError(
                     f"{name}, line {line}: {len(cells)} cells where the header names {len(names)} columns. Is a "
-                    "separator inside a field not quoted, or the file cut short?"
+                    "separator inside a field not quoted, or the file cut short? If the header doesn't show what parts "
+                    "the cells, set `separator` of the table."
                 )
             lines.append(line)
         columns = list(zip(*(cells for _, cells in chunk), strict=True))

@@ -1,6 +1,6 @@
 """Further tables joined to the first: every row of either side is accounted for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from slimp_pipeline.cohorts.files.table_file import read_table
 from slimp_pipeline.cohorts.rows.problems import Problems
 from slimp_pipeline.cohorts.rows.values import is_missing
 from slimp_pipeline.cohorts.spec import CohortSpec, TableSpec
+from slimp_pipeline.cohorts.text import table_as_meant
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,23 @@ class Joined:
     problems: Problems
 
 
-def read_joined(spec: CohortSpec, paths: list[Path]) -> Joined:
+def read_joined(spec: CohortSpec, paths: Mapping[int, Path]) -> Joined:
     """Read a cohort's tables and join them.
 
     Args:
         spec: The cohort.
-        paths: The files of `spec.tables` that exist, in that order.
+        paths: Number of a table in `spec.tables` -> its file, for all that exist.
 
     Raises:
         ValueError: If a table can't be read, a column to join on isn't there or not unique, or no row has a partner.
     """
-    tables = [_Table(name, str(table.join_on), _read(table, path)) for table, name, path in _found(spec, paths)]
+    notes: list[str] = []
+    tables = [
+        _Table(name, str(spec.tables[number].join_on), _read(spec.tables[number], paths[number], name, notes))
+        for number, name in _names(spec, paths).items()
+    ]
     joined = Joined(
-        tables[0].frame, {table.name: list(table.frame) for table in tables}, {}, [], Problems(tables[0].name)
+        tables[0].frame, {table.name: list(table.frame) for table in tables}, {}, notes, Problems(tables[0].name)
     )
     for table in tables[1:]:
         joined = replace(joined, raw=_left_join(joined, table))
@@ -57,23 +62,32 @@ class _Table:
     frame: pd.DataFrame
 
 
-def _found(spec: CohortSpec, paths: list[Path]) -> Iterator[tuple[TableSpec, str, Path]]:
-    for table in spec.tables:
-        place = next(((name, path) for name in table.file for path in paths if _ends_with(path, Path(name))), None)
-        if place is not None:
-            yield table, *place
+def _names(spec: CohortSpec, paths: Mapping[int, Path]) -> dict[int, str]:
+    """What each table is called: its file as the specification has it, and its sheet; no two alike."""
+    names: dict[int, str] = {}
+    for number, path in sorted(paths.items()):
+        table = spec.tables[number]
+        name = next(
+            (name for name in table.file if path.parts[-len(Path(name).parts) :] == Path(name).parts), path.name
+        )
+        name += f" [{table.sheet}]" if table.sheet else ""
+        names[number] = f"{name} ({number + 1})" if name in names.values() else name
+    return names
 
 
-def _ends_with(path: Path, name: Path) -> bool:
-    return path.parts[-len(name.parts) :] == name.parts
-
-
-def _read(table: TableSpec, path: Path) -> pd.DataFrame:
-    frame = read_table(path, separator=table.separator, sheet=table.sheet)
-    for name, meant in table.rename.items():
-        if name in frame and meant in frame:
-            raise ValueError(f"{path}: `rename` makes {name} {meant}, and the file has both. Leave one out.")
-    return frame.rename(columns=table.rename)
+def _read(table: TableSpec, path: Path, name: str, notes: list[str]) -> pd.DataFrame:
+    frame, changed = table_as_meant(read_table(path, separator=table.separator, sheet=table.sheet))
+    if changed:
+        cells = ", ".join(f"{count:,} of {column}" for column, count in changed.items())
+        notes.append(
+            f"cells of {name} held invisible characters or another Unicode form, and are read without: {cells}"
+        )
+    frame = frame.rename(columns=table.rename)
+    if twice := sorted(set(frame.columns[frame.columns.duplicated()])):
+        raise ValueError(
+            f"{path}: with `rename`, several columns are called {', '.join(twice)}. Leave all but one out."
+        )
+    return frame
 
 
 def _left_join(joined: Joined, table: _Table) -> pd.DataFrame:
@@ -81,7 +95,8 @@ def _left_join(joined: Joined, table: _Table) -> pd.DataFrame:
     for file, columns in ((name, table.frame.columns), (first, left.columns)):
         if key not in columns:
             raise ValueError(f"{file}: no column '{key}' to join on. Its columns: {', '.join(columns)}")
-    right = table.frame[~is_missing(table.frame[key])]
+    unknown = is_missing(table.frame[key])
+    right = table.frame[~unknown]
     if repeated := right.loc[right[key].duplicated(), key].tolist():
         raise ValueError(f"{name}: {key} {repeated[0]} stands in several rows. Keep one row per {key}.")
     matched, used = left[key].isin(right[key]), right[key].isin(left[key])
@@ -90,7 +105,12 @@ def _left_join(joined: Joined, table: _Table) -> pd.DataFrame:
             f"{name}: no row has a {key} of {first} ('{_example(left[key])}' there, '{_example(right[key])}' here). "
             f"Make both tables name the {key} alike."
         )
-    _account(joined, table, left.loc[~matched, key], right.loc[~used, key])
+    _account(
+        joined,
+        table,
+        left.loc[~matched, key],
+        table.frame.loc[unknown | ~used.reindex(unknown.index, fill_value=True), key],
+    )
     partner = right.set_index(key).reindex(left[key]).set_axis(left.index)
     shared = [column for column in partner if column in left]
     joined.notes.extend(_differing(left[matched], partner[matched], shared, name))

@@ -4,7 +4,11 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.rows.problems import Problems
 from slimp_pipeline.cohorts.rows.values import is_missing, nearly, unknown_reasons
-from slimp_pipeline.cohorts.spec import LabelSpec
+from slimp_pipeline.cohorts.spec import MISSING_ID_TOKENS, MISSING_TOKENS, LabelSpec
+
+_SOUND_UNDECIDED = (MISSING_ID_TOKENS - MISSING_TOKENS) | {
+    "?", "??", "unk", "not known", "pending", "unclear", "undetermined", "indeterminate", "not available", "unspecified"
+}  # fmt: skip
 
 
 def read_labels(label: LabelSpec | None, raw: pd.DataFrame, problems: Problems) -> tuple[pd.Series, pd.Series]:
@@ -36,7 +40,9 @@ def raw_labels(label: LabelSpec, raw: pd.DataFrame, problems: Problems | None = 
         numbers = pd.to_numeric(raw[column].where(~unknown), errors="coerce")
         if problems:
             problems.note(column, raw[column], ~unknown & numbers.isna(), "not a number")
-        marked[column] = numbers > 0
+        if problems:
+            problems.note(column, raw[column], numbers.notna() & ~numbers.isin([0, 1]), "neither 0 nor 1")
+        marked[column] = numbers == 1
     if problems:
         several = marked.sum(axis=1) > 1
         problems.note(
@@ -45,24 +51,23 @@ def raw_labels(label: LabelSpec, raw: pd.DataFrame, problems: Problems | None = 
     return marked.idxmax(axis=1).where(marked.any(axis=1), "")
 
 
-def check_labels(cohort: str, label: LabelSpec | None, diagnosis: pd.Series, malignant: pd.Series) -> list[str]:
+def check_labels(cohort: str, label: LabelSpec | None, rows: pd.DataFrame) -> list[str]:
     """Say what the labels of a cohort leave open.
 
     Args:
         cohort: Its name.
         label: Its specification.
-        diagnosis: Of the rows that are kept.
-        malignant: Of the same rows.
+        rows: Those that are kept: diagnosis, malignant, lesion_id.
 
     Raises:
         ValueError: If diagnoses that differ by spelling alone are malignant and not.
     """
     if label is None:
         return ["no label: the YAML names none"]
-    known = diagnosis.dropna()
+    known, malignant = rows["diagnosis"].dropna(), rows["malignant"]
     if known.empty:
-        return [f"no row has a diagnosis: {', '.join(label.columns)} is empty in all {len(diagnosis):,} rows"]
-    notes = _spellings(cohort, label, list(known.unique()))
+        return [f"no row has a diagnosis: {', '.join(label.columns)} is empty in all {len(rows):,} rows"]
+    notes = [*_spellings(cohort, label, list(known.unique())), *_undecided(label, known), *_lesions_with_two(rows)]
     if len(known.unique()) == 1:
         notes.append(f"every labelled row has the diagnosis '{known.iloc[0]}': nothing can be told apart by it")
     if not label.malignant:
@@ -71,6 +76,26 @@ def check_labels(cohort: str, label: LabelSpec | None, diagnosis: pd.Series, mal
         only = "malignant" if malignant.eq(True).any() else "benign"
         notes.append(f"every row whose malignancy can be told is {only}")
     return notes
+
+
+def _undecided(label: LabelSpec, known: pd.Series) -> list[str]:
+    """Diagnoses that sound like none, and count as benign."""
+    named = {*label.classes, *label.malignant, *label.indeterminate}
+    met = known[known.str.lower().isin(_SOUND_UNDECIDED) & ~known.isin(named)].value_counts()
+    return [
+        f"the diagnosis '{text}' of {count:,} rows counts as a class, and as benign: list it under `label.missing` or "
+        "`label.indeterminate` if it means that nothing is known"
+        for text, count in met.items()
+    ]
+
+
+def _lesions_with_two(rows: pd.DataFrame) -> list[str]:
+    num_diagnoses = rows.groupby("lesion_id")["diagnosis"].nunique()
+    several = num_diagnoses[num_diagnoses > 1]
+    if several.empty:
+        return []
+    first = ", ".join(sorted(rows.loc[rows["lesion_id"] == several.index[0], "diagnosis"].dropna().unique()))
+    return [f"{len(several):,} lesions have several diagnoses (first: {several.index[0]}, {first})"]
 
 
 def _spellings(cohort: str, label: LabelSpec, diagnoses: list[str]) -> list[str]:

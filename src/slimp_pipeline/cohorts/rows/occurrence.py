@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from slimp_pipeline.cohorts.ids import without_zeros
 from slimp_pipeline.cohorts.rows.labels import raw_labels
-from slimp_pipeline.cohorts.rows.values import is_missing, nearly
+from slimp_pipeline.cohorts.rows.values import folded, is_missing, nearly
 from slimp_pipeline.cohorts.spec import MISSING_ID_TOKENS, CohortSpec, FieldSpec, LabelSpec
 
 _NUM_SHOWN = 10
@@ -87,6 +88,7 @@ def _all_names(spec: CohortSpec, raw: pd.DataFrame, present: Collection[str]) ->
         elif field.kind == "checkbox":
             cells = raw[[column for column in field.columns if column in present]].melt()["value"]
             yield _Named(f"fields.{name}.missing", "cell is", field.missing, _texts(cells), case_aside=True)
+            yield _Named(f"fields.{name}.rename", "cell is", field.rename, _texts(cells), closed=True)
 
 
 def _label_names(label: LabelSpec, raw: pd.DataFrame) -> Iterable[_Named]:
@@ -139,6 +141,17 @@ def improbable_patient(rows: pd.DataFrame, spec: CohortSpec) -> list[str]:
         f"patient '{counts.index[0]}' owns {counts.iloc[0]:,} of {len(rows):,} rows, the next {counts.iloc[1]:,}: does "
         f'that id mean "not known"? Then list it under `missing` of the cohort {spec.name}'
     ]
+
+
+def spellings_of_patients(rows: pd.DataFrame) -> list[str]:
+    """Name patient ids that differ by case, leading zeros or a trailing .0 alone: one person would count as two."""
+    ids = pd.Series(rows.loc[rows["patient_known"], "patient_id"].unique(), dtype="str")
+    alike = ids.map(lambda text: without_zeros(folded(text)))
+    groups = ids[alike.duplicated(keep=False)].groupby(alike).agg(list)
+    if groups.empty:
+        return []
+    listed = " and ".join(f"'{name}'" for name in groups.iloc[0])
+    return [f"{len(groups):,} patients have ids that differ by spelling alone (first: {listed}): is each one person?"]
 
 
 def missing_id(cells: pd.Series, spec: CohortSpec) -> pd.Series:

@@ -1,6 +1,8 @@
 """Raw tables to lesion rows: one reader for every cohort, driven by its specification."""
 
 import logging
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -9,12 +11,13 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.rows.joins import Joined, read_joined
 from slimp_pipeline.cohorts.rows.labels import check_labels, read_labels
-from slimp_pipeline.cohorts.rows.occurrence import check_names, improbable_patient, missing_id
+from slimp_pipeline.cohorts.rows.occurrence import check_names, improbable_patient, missing_id, spellings_of_patients
 from slimp_pipeline.cohorts.rows.problems import Problems
 from slimp_pipeline.cohorts.rows.values import nearly, read_field
 from slimp_pipeline.cohorts.spec import CohortSpec
 
 logger = logging.getLogger(__name__)
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,11 @@ class Reading:
     Attributes:
         rows: image_id, lesion_id, patient_id, patient_known (bool), diagnosis (text or missing), malignant
             (boolean or missing), one column per field (numeric: float; categorical: text; checkbox: one boolean
-            column `field.option` per option).
+            column `field.option` per option), image_folder (that the row gives with its image id; else empty).
         quarantine: table, line, image_id, column, value, reason, kept: a row may stand there more than once. `kept`
             rows are in `rows` all the same; rows of further tables that belong to no row have no image id.
-        facts: num_rows (of the first table), joins, names_absent (names of the YAML that occur nowhere), notes
-            (sentences); plain JSON.
+        facts: table (the first one's name), num_rows (of it), joins, names_absent (names of the YAML that occur
+            nowhere), notes (sentences); plain JSON.
     """
 
     rows: pd.DataFrame
@@ -36,12 +39,12 @@ class Reading:
     facts: dict[str, Any]
 
 
-def read_rows(spec: CohortSpec, table_paths: list[Path]) -> Reading:
+def read_rows(spec: CohortSpec, table_paths: Mapping[int, Path]) -> Reading:
     """Read a cohort's tables into one row per image, and set aside the rows that break.
 
     Args:
         spec: The cohort.
-        table_paths: The files of `spec.tables` that exist, in that order.
+        table_paths: Number of a table in `spec.tables` -> its file, for all that exist.
 
     Raises:
         ValueError: If a column is missing, a table can't be read, or what the specification names occurs nowhere;
@@ -57,8 +60,10 @@ def read_rows(spec: CohortSpec, table_paths: list[Path]) -> Reading:
     alone = ("lesion:" + rows["lesion_id"]).where(lesion_known, "image:" + rows["image_id"])
     patients = spec.patient_id or spec.lesion_id
     rows["patient_id"], rows["patient_known"] = _joined_ids(spec, raw, patients, alone)
+    notes = [*joined.notes, *_told_by_lesion(rows, lesion_known), *spellings_of_patients(rows)]
     if not patients:
         rows["patient_id"] = rows["image_id"]
+    rows["image_folder"] = _folders(spec, raw)
     for name, field in spec.fields.items():
         for column, values in read_field(name, field, raw, problems).items():
             rows[column] = values
@@ -68,14 +73,9 @@ def read_rows(spec: CohortSpec, table_paths: list[Path]) -> Reading:
     quarantine = problems.entries(rows["image_id"])
     set_aside = quarantine.loc[quarantine["table"].eq(problems.table) & ~quarantine["kept"], "line"].unique()
     good = rows.drop(index=set_aside).reset_index(drop=True)
-    notes = [
-        *joined.notes,
-        *check_labels(spec.name, spec.label, good["diagnosis"], good["malignant"]),
-        *improbable_patient(good, spec),
-    ]
-    return Reading(
-        good, quarantine, {"num_rows": len(raw), "joins": joined.joins, "names_absent": absent, "notes": notes}
-    )
+    notes += [*check_labels(spec.name, spec.label, good), *improbable_patient(good, spec)]
+    facts = {"table": problems.table, "num_rows": len(raw), "joins": joined.joins, "names_absent": absent}
+    return Reading(good, quarantine, facts | {"notes": notes})
 
 
 def _with_columns(spec: CohortSpec, joined: Joined) -> pd.DataFrame:
@@ -97,7 +97,7 @@ def _with_columns(spec: CohortSpec, joined: Joined) -> pd.DataFrame:
 def _image_ids(spec: CohortSpec, raw: pd.DataFrame, problems: Problems) -> pd.Series:
     ids = raw[spec.image_id]
     if spec.image_id_is_path:
-        ids = ids.map(lambda text: PurePosixPath(text.replace("\\", "/")).stem)
+        ids = ids.map(lambda text: _SUFFIX.sub("", PurePosixPath(text.replace("\\", "/")).name))
     problems.note(spec.image_id, raw[spec.image_id], missing_id(ids, spec), "no image id")
     unsafe = ids.str.contains(r"[/\\\x00]", regex=True) | ids.isin([".", ".."])
     problems.note(spec.image_id, raw[spec.image_id], unsafe, "an image id may not contain a path separator")
@@ -111,8 +111,34 @@ def _joined_ids(
     if not columns:
         return alone, pd.Series(False, index=raw.index)
     joined = raw[columns[0]].str.cat([raw[column] for column in columns[1:]], sep="_")
+    if len(columns) > 1 and joined.nunique() < len(raw[columns].drop_duplicates()):
+        twice = raw[columns].drop_duplicates().assign(joined=joined)
+        one, other = twice[twice["joined"].duplicated(keep=False)].sort_values("joined").head(2)[columns].to_numpy()
+        raise ValueError(
+            f"cohort {spec.name}: {', '.join(columns)} are joined to one id by '_', which makes {' and '.join(one)} "
+            f"the same as {' and '.join(other)}. Give these ids another form."
+        )
     known = ~raw[columns].apply(missing_id, args=(spec,)).any(axis=1)
     return joined.where(known, alone), known
+
+
+def _folders(spec: CohortSpec, raw: pd.DataFrame) -> pd.Series:
+    """Name of the folder that an image id which is a path names; empty where it names none."""
+    if not spec.image_id_is_path:
+        return pd.Series("", index=raw.index, dtype="str")
+    return raw[spec.image_id].map(lambda text: PurePosixPath(text.replace("\\", "/")).parent.name).astype("str")
+
+
+def _told_by_lesion(rows: pd.DataFrame, lesion_known: pd.Series) -> list[str]:
+    """A row without patient id is of the patient to whom the other rows of its lesion belong."""
+    known = rows[rows["patient_known"] & lesion_known]
+    owners = known.groupby("lesion_id")["patient_id"].agg(["first", "nunique"])
+    owner = rows["lesion_id"].map(owners.loc[owners["nunique"] == 1, "first"])
+    told = ~rows["patient_known"] & lesion_known & owner.notna()
+    if not told.any():
+        return []
+    rows.loc[told, "patient_id"], rows.loc[told, "patient_known"] = owner[told], True
+    return [f"{told.sum():,} rows without patient id belong to the patient of their lesion's other rows"]
 
 
 def _find_repeats(raw: pd.DataFrame, rows: pd.DataFrame, problems: Problems) -> None:
@@ -122,7 +148,10 @@ def _find_repeats(raw: pd.DataFrame, rows: pd.DataFrame, problems: Problems) -> 
     repeats_first = raw.duplicated(keep="first")
     problems.note("image_id", ids, repeats_first, "the row repeats an earlier row")
     conflicting = ids[~repeats_first].duplicated(keep=False).reindex(ids.index, fill_value=False)
-    problems.note("image_id", ids, conflicting, "several rows with different values have this image id")
+    reason = "several rows with different values have this image id"
+    if (rows["image_folder"] != "").any():
+        reason += " (folder and suffix are dropped by image_id_is_path: ids must differ without them)"
+    problems.note("image_id", ids, conflicting, reason)
 
 
 def _find_shared_lesions(rows: pd.DataFrame, problems: Problems) -> None:

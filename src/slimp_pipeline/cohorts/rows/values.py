@@ -11,6 +11,7 @@ from slimp_pipeline.cohorts.spec import MISSING_TOKENS, FieldSpec
 
 TRUE, FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
 _DECIMAL_COMMA = r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+"
+_POINTS_FOR_THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+"
 _THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?"
 
 
@@ -20,9 +21,7 @@ def read_field(name: str, field: FieldSpec, raw: pd.DataFrame, problems: Problem
         return {name: _numbers(field, raw, problems)}
     if field.kind == "categorical":
         return {name: _categories(field, raw, problems)}
-    return {
-        f"{name}.{option}": _booleans(raw[column], field.missing, problems) for option, column in field.options.items()
-    }
+    return {f"{name}.{option}": _booleans(raw[column], field, problems) for option, column in field.options.items()}
 
 
 def is_missing(
@@ -51,11 +50,11 @@ def nearly(name: str, texts: Collection[str]) -> list[str]:
 
 def _numbers(field: FieldSpec, raw: pd.DataFrame, problems: Problems) -> pd.Series:
     column = str(field.column)
-    text = raw[column]
+    text = raw[column].replace(field.rename) if field.rename else raw[column]
     missing = is_missing(text, field.missing)
     plain, unclear = _with_decimal_points(text.where(~missing, ""), field.decimal)
     problems.note(
-        column, text, unclear, "a comma before three digits: decimals or thousands? Set `decimal` of the field"
+        column, text, unclear, "a comma or point before three digits: decimals or thousands? Set `decimal` of the field"
     )
     numbers = pd.to_numeric(plain.where(~missing & ~unclear), errors="coerce").astype(float) * field.scale
     problems.note(column, text, ~missing & ~unclear & numbers.isna(), "not a number")
@@ -70,20 +69,23 @@ def _with_decimal_points(text: pd.Series, decimal: str | None) -> tuple[pd.Serie
     """Numbers with points, and where a comma can't be read.
 
     A column's commas are decimal where one of its numbers can't be grouped in thousands (0,5; 12,25), and part
-    thousands where one has a point besides (1,234.5).
+    thousands where one has a point besides (1,234.5). Where commas are decimal, points part thousands, if that is
+    declared or a number shows it (1.234,5); else 1.500 can't be read.
     """
     with_comma = text.str.contains(",", regex=False)
     nothing = pd.Series(False, index=text.index)
-    if not with_comma.any():
+    if not with_comma.any() and decimal != ",":
         return text, nothing
     decimals, thousands = text.str.fullmatch(_DECIMAL_COMMA), text.str.fullmatch(_THOUSANDS)
+    by_point = text.str.fullmatch(_POINTS_FOR_THOUSANDS)
+    points_are_clear = decimal == "," or (decimals & text.str.contains(".", regex=False)).any()
     if decimal is None and (decimals & ~thousands).any():
         decimal = ","
     elif decimal is None and (thousands & text.str.contains(".", regex=False)).any():
         decimal = "."
     if decimal == ",":
         plain = text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-        return text.where(~decimals, plain), nothing
+        return text.where(~(decimals | by_point), plain), nothing if points_are_clear else by_point
     if decimal == ".":
         return text.where(~thousands, text.str.replace(",", "", regex=False)), nothing
     return text, decimals & thousands
@@ -108,7 +110,9 @@ def unknown_reasons(what: str, texts: pd.Series, known: Collection[str]) -> pd.S
     return texts.map(reasons)
 
 
-def _booleans(text: pd.Series, missing: list[str], problems: Problems) -> pd.Series:
-    lower, absent = text.str.lower(), is_missing(text, missing)
-    problems.note(str(text.name), text, ~absent & ~lower.isin(TRUE | FALSE), "neither true nor false")
+def _booleans(cells: pd.Series, field: FieldSpec, problems: Problems) -> pd.Series:
+    text = cells.replace(field.rename) if field.rename else cells
+    lower, absent = text.str.lower(), is_missing(text, field.missing)
+    reason = "neither true nor false: read are true, false, yes, no, 1, 0; others by `rename` of the field"
+    problems.note(str(cells.name), cells, ~absent & ~lower.isin(TRUE | FALSE), reason)
     return lower.isin(TRUE).astype("boolean").where(~absent)

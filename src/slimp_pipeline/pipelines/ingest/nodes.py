@@ -2,12 +2,12 @@
 
 import logging
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from PIL import Image
 
+from slimp_pipeline.cohorts.files.raw_files import table_paths
 from slimp_pipeline.cohorts.matched_files import MatchedFiles, match_files
 from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 def read_lesions(cohort: CohortSpec, raw_files: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Read the tables into rows, and set broken rows aside."""
-    reading = read_rows(cohort, [Path(path) for path in raw_files.loc[raw_files["role"] == "table", "path"]])
+    reading = read_rows(cohort, table_paths(raw_files))
     return reading.rows, reading.quarantine, reading.facts
 
 

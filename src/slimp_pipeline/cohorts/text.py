@@ -1,0 +1,33 @@
+"""Texts as they are meant: one Unicode form, no characters that nobody sees."""
+
+import re
+import unicodedata
+
+import pandas as pd
+
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_BLANKS = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
+
+
+def as_meant(text: str) -> str:
+    """A text in Unicode's form NFC, without invisible characters, odd blanks as plain ones, none at its ends."""
+    if text.isascii():
+        return text.strip()
+    return unicodedata.normalize("NFC", _BLANKS.sub(" ", _INVISIBLE.sub("", text))).strip()
+
+
+def table_as_meant(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """A table of texts as they are meant.
+
+    Returns:
+        The table, and per column whose cells changed how many did.
+    """
+    frame = frame.rename(columns=as_meant)
+    changed = {}
+    for name in frame:
+        cells = frame[name]
+        odd = [text for text in cells.unique() if not text.isascii() and as_meant(text) != text]
+        if odd:
+            changed[str(name)] = int(cells.isin(odd).sum())
+            frame[name] = cells.replace({text: as_meant(text) for text in odd})
+    return frame, changed
