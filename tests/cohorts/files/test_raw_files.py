@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from slimp_pipeline.cohorts.files.raw_files import find_raw_files
+from slimp_pipeline.cohorts.files.raw_files import find_raw_files, table_paths
+from slimp_pipeline.cohorts.matched_files import match_files
+from slimp_pipeline.cohorts.rows.reader import read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.store import pack
 from slimp_pipeline.parameters import IngestParams
@@ -253,3 +255,47 @@ def test_a_fabricated_cohort_is_made_once_below_its_own_root(tmp_path: Path, mak
     assert (tmp_path / "fabricated" / "small" / "fabricated.json").is_file()
     assert (first["role"] == "image").any()
     pd.testing.assert_frame_equal(first, find_raw_files(spec, tmp_path / "raw", tmp_path / "fabricated"))
+
+
+KAGGLE = {  # cohort: table, column of the image id, folders of its pictures, what else lies there
+    "isic2020": ("train.csv", "image_name", ["jpeg/train"], ["train/I_1.dcm", "test/T_1.dcm", "jpeg/test/T_1.jpg"]),
+    "ham10000": (
+        "HAM10000_metadata.csv", "image_id",
+        ["HAM10000_images_part_1", "ham10000_images_part_1"], ["hmnist_28_28_L.csv"],
+    ),
+}  # fmt: skip
+ROWS = {
+    "isic2020": {"patient_id": "IP_1", "sex": "male", "age_approx": "45", "anatom_site_general_challenge": "torso"}
+    | {"diagnosis": "unknown", "benign_malignant": "benign", "target": "0"},
+    "ham10000": {"lesion_id": "HAM_1", "dx": "nv", "dx_type": "histo", "age": "50", "sex": "male"}
+    | {"localization": "back"},
+}
+
+
+@pytest.mark.parametrize("name", ["isic2020", "ham10000"])
+def test_a_cohort_is_read_as_kaggle_lays_it_out(
+    tmp_path: Path, shipped_spec: Callable[[str], CohortSpec], name: str
+) -> None:
+    file, column, folders, others = KAGGLE[name]
+    folder = tmp_path / name
+    table(folder / file, *({column: f"I_{n}", **ROWS[name]} for n in (1, 2)))
+    for place in folders:  # Kaggle's HAM10000 holds its pictures twice
+        for n in (1, 2):
+            picture(folder / place / f"I_{n}.jpg", n)
+    for other in others:
+        (folder / other).parent.mkdir(parents=True, exist_ok=True)
+        (folder / other).write_bytes(b"x")
+    spec = shipped_spec(name)
+    raw = find_raw_files(spec, tmp_path, tmp_path)
+    matched = match_files(spec, read_rows(spec, table_paths(raw)), raw)
+    assert matched.images["image_id"].tolist() == ["I_1", "I_2"]
+    copies = matched.unused[matched.unused["unused"] == "copy"]
+    assert len(copies) == 2 * (len(folders) - 1)
+
+
+def test_isic2024_is_read_as_kaggle_lays_it_out(tmp_path: Path, shipped_spec: Callable[[str], CohortSpec]) -> None:
+    folder = tmp_path / "slice3d"
+    picture(folder / "train-image/image/ISIC_1.jpg")
+    (folder / "train-metadata.csv").write_text("isic_id\nISIC_1\n")
+    raw = find_raw_files(shipped_spec("slice3d"), tmp_path, tmp_path)
+    assert raw.loc[raw["role"] == "image", "image_id"].tolist() == ["ISIC_1"]
