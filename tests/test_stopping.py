@@ -1,12 +1,19 @@
 """What happens when a run is asked to stop."""
 
+import contextlib
 import os
 import signal
+import sys
 
 import click
 import pytest
 
-from slimp_pipeline.stopping import Stopped, stoppable, unbroken, unstoppable
+from slimp_pipeline.stopping import Stopped, stop_if_asked, stoppable, unbroken, unstoppable
+
+
+@pytest.fixture(autouse=True)
+def _hook_of_pytest(monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
 
 
 def test_sigterm_unwinds_with_the_shells_exit_code_and_says_one_line(capsys):
@@ -39,6 +46,15 @@ def test_what_fails_because_its_workers_heard_the_signal_first_is_stopped_too():
     assert stopped.value.code == 143
     with pytest.raises(RuntimeError), stoppable():
         raise RuntimeError("a failure that nobody asked for")
+
+
+def test_what_signals_dont_reach_stops_when_it_looks():
+    stop_if_asked()
+    with pytest.raises(Stopped) as stopped, stoppable():
+        with contextlib.suppress(Stopped):  # as it is lost in a clean-up
+            os.kill(os.getpid(), signal.SIGTERM)
+        stop_if_asked()
+    assert stopped.value.code == 143
 
 
 def test_a_signal_that_is_ignored_or_handled_stays_so(monkeypatch):

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from slimp_pipeline.home import at_home, shown
 from slimp_pipeline.reporting.browser import remove_left_profiles
 from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lines, summary_lines
-from slimp_pipeline.stopping import Stopped, was_asked_to_stop
+from slimp_pipeline.stopping import stop_if_asked, was_asked_to_stop
 from slimp_pipeline.tracking import run as tracking
 from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs, writing_unbroken
 from slimp_pipeline.tracking.set_up import set_up
@@ -64,6 +64,7 @@ class TrackingHooks(MlflowHook):
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool) -> None:
         """Log the node's parameters, flattened."""
+        stop_if_asked()
         parameters = {name: tracking.plain(value) for name, value in inputs.items() if name.startswith("params:")}
         with writing_unbroken():
             super().before_node_run(node, catalog, parameters, is_async)
@@ -114,8 +115,7 @@ class TrackingHooks(MlflowHook):
             logger.warning("MLflow couldn't note that the run failed: %s", another)
 
     def _report(self, partition: str, step: int, values: dict[str, float]) -> None:
-        if was_asked_to_stop():  # ThreadRunner trains in a thread, of which signals know nothing
-            raise Stopped
+        stop_if_asked()
         if self.run_id:
             metrics = {f"pretrain/{partition}/{name}": value for name, value in values.items()}
             with writing_unbroken():

@@ -43,12 +43,24 @@ def stoppable(how_to_go_on: str = "") -> Iterator[None]:
     except Exception:
         if not was_asked_to_stop():
             raise
-        raise _said(Stopped(128 + _asked.pop()), how_to_go_on) from None
+        raise _said(Stopped(128 + _asked[0]), how_to_go_on) from None
+    finally:
+        _asked.clear()
 
 
 def was_asked_to_stop() -> bool:
     """Whether a signal came: workers that heard it too may have ended first, and failed what waits for them."""
     return bool(_asked)
+
+
+def stop_if_asked() -> None:
+    """End what signals don't reach: another thread, or what went on since the signal came amidst a clean-up.
+
+    Raises:
+        Stopped: If a signal came.
+    """
+    if _asked:
+        raise Stopped(128 + _asked[0])
 
 
 @contextlib.contextmanager
@@ -96,6 +108,7 @@ def _handled(signals: Iterable[int], handler: Any) -> Iterator[None]:
 
 def _stop(number: int, _: FrameType | None) -> None:
     _asked.append(number)
+    sys.unraisablehook = lambda _: None  # workers that ended first fail the clean-up, too
     raise Stopped(128 + number)
 
 

@@ -32,9 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Project:
     folder: Path
 
-    def kedro(
-        self, *arguments: str, under: Sequence[str] = (), **environment: str
-    ) -> subprocess.CompletedProcess[str]:
+    def kedro(self, *arguments: str, under: Sequence[str] = (), **environment: str) -> subprocess.CompletedProcess[str]:
         variables = {k: v for k, v in os.environ.items() if not k.startswith("SLIMP_")} | environment
         command = [*under, sys.executable, "-m", "kedro", *arguments]
         return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=280)

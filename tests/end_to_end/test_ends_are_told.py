@@ -67,8 +67,13 @@ def statuses(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def folder(new_project) -> Path:
-    return new_project().folder
+def project(new_project):
+    return new_project()
+
+
+@pytest.fixture
+def folder(project) -> Path:
+    return project.folder
 
 
 def test_a_run_that_is_killed_or_stopped_or_interrupted_is_said_to_be(folder):
@@ -114,11 +119,11 @@ def test_a_study_that_is_stopped_ends_its_cell(folder):
     assert statuses(folder)[earlier:] == ["FINISHED", "KILLED"]  # ingest, and the cell
 
 
-def test_a_failure_stands_as_one_also_after_the_last_node(fresh, monkeypatch):
+def test_a_failure_stands_as_one_also_after_the_last_node(project, monkeypatch):
     def full(*_: object) -> None:
         raise OSError("no space left")
 
     monkeypatch.setattr("slimp_pipeline.tracking.run.log_artifacts", full)
     with pytest.raises(OSError, match="no space left"):
-        fresh.run("fabricate")
-    assert statuses(fresh.folder) == ["FAILED"]
+        project.run("fabricate")
+    assert statuses(project.folder)[-1] == "FAILED"

@@ -3,13 +3,17 @@
 import dataclasses
 import json
 import os
+import signal
+import sys
+import threading
+import time
 
 import mlflow
 import pytest
 
 from slimp_pipeline.process import Process
-from slimp_pipeline.stopping import Stopped
-from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs, ending_truly
+from slimp_pipeline.stopping import Stopped, stoppable
+from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs, ending_truly, writing_unbroken
 
 
 @pytest.fixture
@@ -74,6 +78,19 @@ def test_a_run_whose_process_was_killed_is_noted_as_killed_and_no_other_one(stor
     assert {name for name, run in runs.items() if status(store, run) == "KILLED"} == {"killed"}
     assert f"MLflow run {runs['killed'].info.run_id} (killed) was killed: noted as such" in caplog.text
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("seconds", [0, 0.004, 0.008, 0.012, 0.016, 0.02])
+def test_a_signal_amidst_writing_keeps_the_database_from_nobody(store, monkeypatch, seconds):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    began = time.monotonic()
+    with pytest.raises(Stopped), stoppable(), ending_truly():
+        run = mlflow.start_run()
+        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        for step in range(10**6):
+            with writing_unbroken():
+                mlflow.log_metric("loss", 1.0, step=step)
+    assert status(store, run) == "KILLED" and time.monotonic() - began < 20
 
 
 def test_runs_bear_their_process_from_their_very_start(store, monkeypatch):

@@ -1,6 +1,10 @@
 """Setting MLflow up for a project."""
 
 import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 
 import pytest
 from kedro.config import OmegaConfigLoader
@@ -67,3 +71,38 @@ def test_what_mlflow_refuses_is_said_with_its_store(project):
     refused = pytest.raises(ValueError, match=r"MLflow can't use its store .*/mlflow.db: no experiment")
     with refused, set_up(loader_of(project, None), project, "slimp"):
         raise MlflowException("no experiment")
+
+
+SET_UP = """
+import sys, time
+from pathlib import Path
+from kedro.config import OmegaConfigLoader
+from mlflow import MlflowClient
+from slimp_pipeline.tracking.set_up import set_up
+
+project = Path.cwd()
+(project / f"ready_{sys.argv[1]}").touch()
+while len(list(project.glob("ready_*"))) < 2:
+    time.sleep(0.01)
+loader = OmegaConfigLoader("conf", base_env="base", default_run_env="base")
+with set_up(loader, project, "slimp"):
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    if client.get_experiment_by_name("slimp") is None:  # as kedro-mlflow does
+        time.sleep(0.2)
+        client.create_experiment("slimp")
+"""
+
+
+def test_two_first_runs_in_the_same_second_both_find_mlflow_set_up(tmp_path):
+    (tmp_path / "conf/base").mkdir(parents=True)
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    command = [sys.executable, "-c", SET_UP]
+    both = [
+        subprocess.Popen([*command, name], cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True)
+        for name in ("first", "second")
+    ]
+    complaints = [process.communicate(timeout=200)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], complaints
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        names = sorted(row[0] for row in connection.execute("SELECT name FROM experiments"))
+    assert names == ["Default", "slimp"]
