@@ -14,10 +14,10 @@ from kedro.framework.cli.utils import env_option
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata, bootstrap_project
 
-from slimp_pipeline.console import show_errors_plainly
+from slimp_pipeline.console.errors import show_errors_plainly
 from slimp_pipeline.parameters import StudyParams
-from slimp_pipeline.params_option import CommandWithParams, run, split_params
-from slimp_pipeline.stopping import stoppable
+from slimp_pipeline.processes.stopping import stoppable
+from slimp_pipeline.session.params_option import CommandWithParams, run, split_params
 from slimp_pipeline.tracking.run import finished_version, settings_digest
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ import logging
 import os
 import warnings
 
-from slimp_pipeline.telemetry import switch_telemetry_off
+from slimp_pipeline.session.telemetry import switch_telemetry_off
 
 switch_telemetry_off()  # before MLflow is imported
 import mlflow.pyfunc  # noqa: E402, F401  (it changes the warning filters)
@@ -14,11 +14,12 @@ from omegaconf.resolvers import oc  # noqa: E402
 warnings.filterwarnings("ignore", message=r".*register_new_resolver\(\) is deprecated")
 warnings.filterwarnings("ignore", message="Option '--pipeline' is deprecated")
 with warnings.catch_warnings(record=True):  # MLflow insists on one of them, at the import of kedro-mlflow
-    from slimp_pipeline.artifacts import ArtifactHooks
-    from slimp_pipeline.config_loader import CheckedConfigLoader
-    from slimp_pipeline.finished import FinishedHooks
-    from slimp_pipeline.hooks import ConsoleHooks, TrackingHooks
-    from slimp_pipeline.session import run_in_project
+    from slimp_pipeline.hooks.artifacts import ArtifactHooks
+    from slimp_pipeline.hooks.console import ConsoleHooks
+    from slimp_pipeline.hooks.finished import FinishedHooks
+    from slimp_pipeline.hooks.tracking import TrackingHooks
+    from slimp_pipeline.session.config_loader import CheckedConfigLoader
+    from slimp_pipeline.session.run import run_in_project
 for name in ("kedro_mlflow", "mlflow", "alembic"):
     logging.getLogger(name).setLevel(logging.WARNING)
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

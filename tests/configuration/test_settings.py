@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from slimp_pipeline.config_loader import CheckedConfigLoader
+from slimp_pipeline.session.config_loader import CheckedConfigLoader
 from slimp_pipeline.settings import CONFIG_LOADER_ARGS
 
 Cohort = Callable[[str], str]

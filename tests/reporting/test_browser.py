@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slimp_pipeline.process import Process
+from slimp_pipeline.processes.process import Process
 from slimp_pipeline.reporting import browser, no_network
 from slimp_pipeline.reporting.browser import profile, remove_left_profiles
 

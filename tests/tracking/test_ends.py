@@ -11,8 +11,8 @@ import time
 import mlflow
 import pytest
 
-from slimp_pipeline.process import Process
-from slimp_pipeline.stopping import Stopped, stoppable
+from slimp_pipeline.processes.process import Process
+from slimp_pipeline.processes.stopping import Stopped, stoppable
 from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs, ending_truly, writing_unbroken
 
 

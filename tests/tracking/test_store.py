@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from slimp_pipeline.home import at_home
+from slimp_pipeline.processes.home import at_home
 from slimp_pipeline.tracking.store import Store, sqlite_uri
 
 PROJECT = Path("/home/me/project")

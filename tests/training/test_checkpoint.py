@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from slimp_pipeline.parameters import ModelParams
+from slimp_pipeline.processes.whole import temporary_name
 from slimp_pipeline.training import checkpoint
 from slimp_pipeline.training.checkpoint import (
     RunningState,
@@ -19,7 +20,6 @@ from slimp_pipeline.training.checkpoint import (
     unpack_state,
 )
 from slimp_pipeline.training.step import build_optimizer
-from slimp_pipeline.whole import temporary_name
 
 
 def state_of(step: int) -> RunningState:
@@ -58,7 +58,9 @@ def dead_process() -> int:
     return process.pid
 
 
-@pytest.mark.parametrize("broken", ["slimp_pipeline.training.checkpoint.save_file", "slimp_pipeline.whole.os.replace"])
+@pytest.mark.parametrize(
+    "broken", ["slimp_pipeline.training.checkpoint.save_file", "slimp_pipeline.processes.whole.os.replace"]
+)
 def test_a_write_that_fails_leaves_the_previous_checkpoint(tmp_path, monkeypatch, broken):
     save_running(tmp_path, state_of(4))
 

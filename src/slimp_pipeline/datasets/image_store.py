@@ -10,7 +10,7 @@ from kedro.io import DatasetError, Version
 
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
 from slimp_pipeline.images.store import SCHEMA, ImageStore, Packing
-from slimp_pipeline.whole import appearing_whole, held
+from slimp_pipeline.processes.whole import appearing_whole, held
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 
-from slimp_pipeline.whole import appearing_whole
+from slimp_pipeline.processes.whole import appearing_whole
 
 Content = TypeVar("Content")
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from slimp_pipeline.models.model_card import model_card
 from slimp_pipeline.models.weights import not_finite
 from slimp_pipeline.parameters import Block, LossParams, ModelParams
+from slimp_pipeline.processes.whole import appearing_whole, remove, temporary_name
 from slimp_pipeline.tables.encoding import Encoding
-from slimp_pipeline.whole import appearing_whole, remove, temporary_name
 
 FORMAT = 1
 WEIGHTS, CONFIG, ENCODING, CARD = "model.safetensors", "config.json", "encoding.json", "README.md"

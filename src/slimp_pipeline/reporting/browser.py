@@ -9,7 +9,7 @@ from pathlib import Path
 
 from choreographer.browsers import Chromium
 
-from slimp_pipeline.process import Process
+from slimp_pipeline.processes.process import Process
 
 _PREFIX, _OWNER = "slimp-browser-", "owner.json"
 _UNASKED = (

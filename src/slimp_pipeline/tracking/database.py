@@ -14,8 +14,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from slimp_pipeline.processes.whole import appearing_whole
 from slimp_pipeline.tracking.store import sqlite_uri
-from slimp_pipeline.whole import appearing_whole
 
 _PATIENCE_S = 120
 _ELSEWHERE = "Or name another store: MLFLOW_TRACKING_URI=sqlite:////another/folder/mlflow.db"

@@ -10,8 +10,8 @@ import mlflow
 from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 
-from slimp_pipeline.process import Process
-from slimp_pipeline.stopping import Stopped, unbroken, unstoppable, was_asked_to_stop
+from slimp_pipeline.processes.process import Process
+from slimp_pipeline.processes.stopping import Stopped, unbroken, unstoppable, was_asked_to_stop
 
 logger = logging.getLogger(__name__)
 _TAG = "process"

@@ -11,11 +11,11 @@ import mlflow
 from kedro.config import AbstractConfigLoader, MissingConfigException, OmegaConfigLoader
 from mlflow.exceptions import MlflowException
 
+from slimp_pipeline.processes.whole import held
 from slimp_pipeline.tracking.database import create_database, is_there, require_usable
 from slimp_pipeline.tracking.places import bring_home
 from slimp_pipeline.tracking.server import require_answer
 from slimp_pipeline.tracking.store import Store
-from slimp_pipeline.whole import held
 
 _ADDRESS = "MLFLOW_TRACKING_URI"
 

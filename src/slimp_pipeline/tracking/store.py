@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from slimp_pipeline.home import shown
+from slimp_pipeline.processes.home import shown
 
 DEFAULT = "sqlite:///mlflow.db"
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import slimp_pipeline
-from slimp_pipeline.whole import appearing_whole, remove
+from slimp_pipeline.processes.whole import appearing_whole, remove
 
 
 @dataclass(frozen=True)

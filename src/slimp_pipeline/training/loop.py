@@ -12,13 +12,13 @@ from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import TrainingParams
+from slimp_pipeline.processes.whole import held
 from slimp_pipeline.training.data import PatientLesions
 from slimp_pipeline.training.device import pick_device
 from slimp_pipeline.training.run import Progress, Report, Run
 from slimp_pipeline.training.sampler import PatientBatches
 from slimp_pipeline.training.step import TrainingStep
 from slimp_pipeline.training.validation import draw_validation, validate
-from slimp_pipeline.whole import held
 
 
 def train(

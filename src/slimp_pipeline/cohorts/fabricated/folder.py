@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from slimp_pipeline.cohorts.fabricated import FABRICATORS
 from slimp_pipeline.cohorts.spec import FabricatedSpec
-from slimp_pipeline.whole import appearing_whole, held
+from slimp_pipeline.processes.whole import appearing_whole, held
 
 STAMP = "fabricated.json"
 

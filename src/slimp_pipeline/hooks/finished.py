@@ -25,7 +25,7 @@ from slimp_pipeline.datasets.versioned import FinishedArtifact, OwnVersionDatase
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import Block
-from slimp_pipeline.whole import appearing_whole
+from slimp_pipeline.processes.whole import appearing_whole
 
 logger = logging.getLogger(__name__)
 COSTLY = "costly"

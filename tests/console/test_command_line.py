@@ -4,8 +4,8 @@ import pytest
 from kedro.pipeline import Pipeline, node
 from kedro.utils import load_obj
 
-from slimp_pipeline import command_line
-from slimp_pipeline.command_line import command_line_in_words
+from slimp_pipeline.console import command_line
+from slimp_pipeline.console.command_line import command_line_in_words
 
 PIPELINES = {
     "ingest": Pipeline([node(len, "raw_files", "lesions", name="read_lesions")], namespace="target"),

@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from slimp_pipeline.params_option import CommandWithParams, run, split_params
+from slimp_pipeline.session.params_option import CommandWithParams, run, split_params
 
 
 @pytest.mark.parametrize(

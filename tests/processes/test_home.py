@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slimp_pipeline.home import at_home, shown
+from slimp_pipeline.processes.home import at_home, shown
 
 
 def test_a_run_works_in_its_project_and_comes_back_also_from_a_failure(tmp_path, monkeypatch):

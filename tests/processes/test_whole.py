@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from slimp_pipeline.whole import appearing_whole, held, is_alive, remove_left_over, temporary_name
+from slimp_pipeline.processes.whole import appearing_whole, held, is_alive, remove_left_over, temporary_name
 
 
 def test_a_file_takes_its_place_in_one_step(tmp_path):
@@ -115,7 +115,7 @@ def test_who_waits_is_told_who_holds_the_lock(tmp_path, caplog):
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from slimp_pipeline.whole import held\n"
+        "import sys, time; from pathlib import Path; from slimp_pipeline.processes.whole import held\n"
         "with held(Path(sys.argv[1]), 'sleeping'):\n    print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lock")], stdout=subprocess.PIPE)

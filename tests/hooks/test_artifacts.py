@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from kedro.io import DataCatalog, Version
 
-from slimp_pipeline import artifacts
 from slimp_pipeline.datasets import AtomicDataset
-from slimp_pipeline.whole import temporary_name
+from slimp_pipeline.hooks import artifacts
+from slimp_pipeline.processes.whole import temporary_name
 
 OUTPUTS = {
     "evaluate": {"results", "predictions", "evaluation_lineage"},

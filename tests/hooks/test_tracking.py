@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slimp_pipeline.hooks import _require_writable
+from slimp_pipeline.hooks.tracking import _require_writable
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,8 @@
-"""Hooks: what surrounds the computation. Nodes know nothing of tracking, timing or the console."""
+"""Tracking: one MLflow run per `kedro run`."""
 
 import logging
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,15 @@ from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks import MlflowHook
 from mlflow.exceptions import MlflowException
 
-from slimp_pipeline.home import at_home, shown
+from slimp_pipeline.processes.home import at_home, shown
+from slimp_pipeline.processes.stopping import stop_if_asked, was_asked_to_stop
 from slimp_pipeline.reporting.browser import remove_left_profiles
-from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lines, summary_lines
-from slimp_pipeline.stopping import stop_if_asked, was_asked_to_stop
 from slimp_pipeline.tracking import run as tracking
 from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs, writing_unbroken
 from slimp_pipeline.tracking.set_up import set_up
-from slimp_pipeline.tracking.store import Store
 
 logger = logging.getLogger(__name__)
+_PACKAGE = __name__.partition(".")[0]
 
 
 class TrackingHooks(MlflowHook):
@@ -37,7 +35,7 @@ class TrackingHooks(MlflowHook):
         self._project = Path(context.project_path)
         with at_home(self._project):
             self._settings = tracking.settings_digest(context.params)  # first: it refuses wrong settings
-            with set_up(context.config_loader, self._project, context._package_name or __package__):
+            with set_up(context.config_loader, self._project, context._package_name or _PACKAGE):
                 super().after_context_created(context)
 
     @hook_impl
@@ -90,14 +88,14 @@ class TrackingHooks(MlflowHook):
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Log results, artifacts and the encoder, then close the MLflow run."""
-        written = _written(pipeline)
+        written = written_by(pipeline)
         with writing_unbroken():
             if self.run_id:
                 if "results" in written:
                     tracking.log_results(self.run_id, catalog.load("results"))
                 tracking.log_artifacts(self.run_id, catalog, pipeline.outputs() | written)
                 if "predictions" in written:
-                    tracking.tag(self.run_id, {"version": Path(_path(catalog, "predictions")).parent.name})
+                    tracking.tag(self.run_id, {"version": Path(path_of(catalog, "predictions")).parent.name})
                 if "encoders" in written:
                     tracking.log_encoder(catalog["encoders"].folder())
             super().after_pipeline_run(run_params, pipeline, catalog)
@@ -124,50 +122,13 @@ class TrackingHooks(MlflowHook):
             logger.info("training of %s, step %d: validation loss %.3f", partition, step, values["validation_loss"])
 
 
-class ConsoleHooks:
-    """One line per finished node, with its time; at the end what was found, and where it is."""
-
-    def __init__(self) -> None:
-        self._started: dict[str, float] = {}
-
-    @hook_impl
-    def before_node_run(self, node: Node) -> None:
-        """Note the time."""
-        self._started[node.name] = time.perf_counter()
-
-    @hook_impl
-    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
-        """Say what was done, once its last artifact is saved: images are packed while they are written."""
-        if dataset_name == node.outputs[-1]:
-            logger.info("%-42s %6.1f s", node.name, time.perf_counter() - self._started[node.name])
-
-    @hook_impl
-    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Say what was found, and where to look."""
-        written = _written(pipeline)
-        if "comparison_page" in written:
-            lines = ["", *comparison_lines(catalog.load("comparison"), catalog.load("comparison_pairs"))]
-            logger.info("\n".join([*lines, f"Page:     {_path(catalog, 'comparison_page')}"]))
-        if "extrapolation_page" in written:
-            lines = ["", *extrapolation_lines(catalog.load("borrowed_quality"), catalog.load("borrowed_worth"))]
-            logger.info("\n".join([*lines, f"Page:     {_path(catalog, 'extrapolation_page')}"]))
-        places = [
-            f"{title + ':':<10}{_path(catalog, name)}"
-            for title, name in (("Report", "report_page"), ("Results", "results"), ("Encoders", "encoders"))
-            if name in written
-        ]
-        if not places:
-            return
-        found = summary_lines(catalog.load("results"), catalog.load("differences")) if "results" in written else []
-        runs = Store.named(mlflow.get_tracking_uri(), Path.cwd()).how_to_look()
-        logger.info("\n".join(["", *found, *places, f"Runs:     {runs}", "Pipeline: kedro viz run"]))
-
-
-def _written(pipeline: Pipeline) -> set[str]:
+def written_by(pipeline: Pipeline) -> set[str]:
+    """Names of the datasets that a pipeline writes."""
     return {name for node in pipeline.nodes for name in node.outputs}
 
 
-def _path(catalog: DataCatalog, name: str) -> str:
+def path_of(catalog: DataCatalog, name: str) -> str:
+    """Path of the version that is loaded, as it is to be typed where the run was called from."""
     return shown(catalog[name]._get_load_path())  # type: ignore[attr-defined]
 
 

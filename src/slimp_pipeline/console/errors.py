@@ -16,8 +16,8 @@ from kedro.validation.exceptions import ParameterValidationError
 from mlflow.exceptions import MlflowException
 from omegaconf.errors import OmegaConfBaseException
 
-from slimp_pipeline.command_line import command_line_in_words
-from slimp_pipeline.failures import failure_in_words, without_traceback
+from slimp_pipeline.console.command_line import command_line_in_words
+from slimp_pipeline.console.failures import failure_in_words, without_traceback
 
 _FOR_PEOPLE = (
     ValueError,

@@ -8,7 +8,7 @@ import sys
 import click
 import pytest
 
-from slimp_pipeline.stopping import Stopped, stop_if_asked, stoppable, unbroken, unstoppable
+from slimp_pipeline.processes.stopping import Stopped, stop_if_asked, stoppable, unbroken, unstoppable
 
 
 @pytest.fixture(autouse=True)

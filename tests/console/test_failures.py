@@ -15,7 +15,7 @@ import safetensors
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from slimp_pipeline.failures import failure_in_words, without_traceback
+from slimp_pipeline.console.failures import failure_in_words, without_traceback
 
 SHM = "unable to allocate shared memory(shm) for file </torch_21647_882851293_0>: No space left on device (28)"
 

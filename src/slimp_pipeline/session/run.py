@@ -12,9 +12,9 @@ from typing import Any
 import click
 from kedro.framework.session import KedroSession
 
-from slimp_pipeline.console import show_errors_plainly
-from slimp_pipeline.home import at_home, log_as_at_home
-from slimp_pipeline.stopping import stoppable
+from slimp_pipeline.console.errors import show_errors_plainly
+from slimp_pipeline.processes.home import at_home, log_as_at_home
+from slimp_pipeline.processes.stopping import stoppable
 from slimp_pipeline.tracking.ends import ending_truly
 
 

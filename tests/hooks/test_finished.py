@@ -12,9 +12,9 @@ from kedro.io import DataCatalog, MemoryDataset, Version
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 
-from slimp_pipeline import finished
 from slimp_pipeline.datasets import AtomicDataset, FilesDataset
-from slimp_pipeline.finished import FinishedHooks
+from slimp_pipeline.hooks import finished
+from slimp_pipeline.hooks.finished import FinishedHooks
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import IngestParams, LossParams, ModelParams
 from slimp_pipeline.tables.encoding import Encoding

@@ -17,8 +17,8 @@ from kedro.validation.exceptions import ParameterValidationError
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
 from mlflow.exceptions import MlflowException
 
-from slimp_pipeline import console
-from slimp_pipeline.console import error_in_words
+from slimp_pipeline.console import errors as console
+from slimp_pipeline.console.errors import error_in_words
 
 
 def raised_by(call: Callable[[], Any]) -> tuple[BaseException, TracebackType | None]:
@@ -83,7 +83,7 @@ def test_an_unexpected_error_of_a_dataset_stays_unexpected(tmp_path: Path) -> No
 
 
 def shown(code: str, **environment: str) -> str:
-    start = "import sys\nfrom slimp_pipeline.console import show_errors_plainly\nshow_errors_plainly()\n"
+    start = "import sys\nfrom slimp_pipeline.console.errors import show_errors_plainly\nshow_errors_plainly()\n"
     command = [sys.executable, "-c", start + code]
     return subprocess.run(command, env={"PATH": "", **environment}, capture_output=True, text=True).stderr
 

@@ -14,7 +14,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
-from slimp_pipeline.whole import remove_left_over
+from slimp_pipeline.processes.whole import remove_left_over
 
 logger = logging.getLogger(__name__)
 STAGES = ("evaluate", "extrapolate", "pretrain")  # what rests on what: the later are read by the earlier

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from slimp_pipeline.process import Process
+from slimp_pipeline.processes.process import Process
 
-PRINT_OWN = "from slimp_pipeline.process import Process; print(Process.own().as_text())"
+PRINT_OWN = "from slimp_pipeline.processes.process import Process; print(Process.own().as_text())"
 
 
 def test_a_process_that_runs_isnt_gone():

@@ -1,0 +1,1 @@
+"""The console: what went wrong, in words that a person can act on."""

@@ -1,0 +1,57 @@
+"""The console: a line per finished node; at the end what was found, and where it is."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from slimp_pipeline.hooks.tracking import path_of, written_by
+from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lines, summary_lines
+from slimp_pipeline.tracking.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+class ConsoleHooks:
+    """One line per finished node, with its time; at the end what was found, and where it is."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, float] = {}
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Note the time."""
+        self._started[node.name] = time.perf_counter()
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Say what was done, once its last artifact is saved: images are packed while they are written."""
+        if dataset_name == node.outputs[-1]:
+            logger.info("%-42s %6.1f s", node.name, time.perf_counter() - self._started[node.name])
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Say what was found, and where to look."""
+        written = written_by(pipeline)
+        if "comparison_page" in written:
+            lines = ["", *comparison_lines(catalog.load("comparison"), catalog.load("comparison_pairs"))]
+            logger.info("\n".join([*lines, f"Page:     {path_of(catalog, 'comparison_page')}"]))
+        if "extrapolation_page" in written:
+            lines = ["", *extrapolation_lines(catalog.load("borrowed_quality"), catalog.load("borrowed_worth"))]
+            logger.info("\n".join([*lines, f"Page:     {path_of(catalog, 'extrapolation_page')}"]))
+        places = [
+            f"{title + ':':<10}{path_of(catalog, name)}"
+            for title, name in (("Report", "report_page"), ("Results", "results"), ("Encoders", "encoders"))
+            if name in written
+        ]
+        if not places:
+            return
+        found = summary_lines(catalog.load("results"), catalog.load("differences")) if "results" in written else []
+        runs = Store.named(mlflow.get_tracking_uri(), Path.cwd()).how_to_look()
+        logger.info("\n".join(["", *found, *places, f"Runs:     {runs}", "Pipeline: kedro viz run"]))
