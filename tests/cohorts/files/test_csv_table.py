@@ -251,14 +251,14 @@ def test_what_a_csv_writer_wrote_is_read_back(
     assert cells(read(buffer.getvalue())) == [list(row) for row in rows]
 
 
-ROWS = [f"i{n},p{n},note {n}" for n in range(6)]
+ROWS = [f"i{n},p{n},nevus,note {n}" for n in range(6)]
 
 
 @pytest.mark.parametrize("last", [2, 3, 5])
 def test_stray_quotes_that_would_swallow_rows_are_refused(tmp_path, last):
     rows = list(ROWS)
-    rows[1], rows[last] = 'i1,p1,"note 1', f'i{last},p{last},note {last}"'
-    (tmp_path / "t.csv").write_text("\n".join(["image,patient,note", *rows]), encoding="utf-8")
+    rows[1], rows[last] = 'i1,p1,nevus,"note 1', f'i{last},p{last},nevus,note {last}"'
+    (tmp_path / "t.csv").write_text("\n".join(["image,patient,dx,note", *rows]), encoding="utf-8")
     with pytest.raises(ValueError, match=rf"line 3: a quote opens here and closes in line {last + 2}"):
         read_table(tmp_path / "t.csv")
 

@@ -107,11 +107,11 @@ def _delimited_rows(
 
 
 def _swallowed(cells: list[str], separator: str) -> str:
-    """A cell that holds whole rows: each further line of it parts as many cells as the row has."""
-    for cell in cells if len(cells) > 2 else ():
+    """A cell that holds whole rows: each further line of it parts as many cells as the row has, of four or more."""
+    for cell in cells if len(cells) > 3 else ():
         *whole, last = cell.split("\n")[1:] or [""]
-        counts = [line.count(separator) for line in whole] or [last.count(separator)]
-        if "\n" in cell and set(counts) == {len(cells) - 1}:
+        parted = [line.split(separator) for line in whole or [last]]
+        if "\n" in cell and all(len(line) == len(cells) and line[0].strip() for line in parted):
             return cell
     return ""
 
