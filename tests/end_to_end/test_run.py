@@ -73,6 +73,7 @@ def test_nothing_is_pickled(finished):
     files = [path for path in (project.folder / "data").rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= {
         ".parquet", ".csv", ".json", ".safetensors", ".arrow", ".html", ".md", ".hdf5", ".png", ".svg", "",
+        ".lock", ".holder",
     }  # fmt: skip
     assert not [path for path in files if path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")]
 
@@ -106,7 +107,7 @@ def test_the_logged_model_embeds_an_image_file(finished, monkeypatch):
     experiment = mlflow.get_experiment_by_name("slimp-test").experiment_id
     (model,) = mlflow.search_logged_models(experiment_ids=[experiment], output_format="list")
     picture = sorted((project.folder / "data/01_raw/test/demo_clinic/images").glob("*.png"))[0]
-    with contextlib.chdir(project.folder):  # artifacts are stored beside the database, by relative path
+    with contextlib.chdir(project.folder):  # wherever it is called
         loaded = mlflow.pyfunc.load_model(model.model_uri)
     monkeypatch.setenv("SLIMP_SERVED_FOLDER", str(picture.parent))
     assert loaded.predict(pd.DataFrame({"path": [str(picture)]})).shape == (1, 32)

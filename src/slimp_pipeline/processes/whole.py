@@ -92,7 +92,7 @@ def held(lock: Path, doing: str) -> Iterator[None]:
         doing: What is done under it, for those who wait.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    mutex = FileLock(lock, preserve_lock_file=True)
+    mutex = FileLock(lock, mode=0o664, preserve_lock_file=True)  # a group may share a project
     holder = lock.with_name(f"{lock.name}.holder")
     try:
         mutex.acquire(timeout=0)
