@@ -4,6 +4,8 @@ import re
 import unicodedata
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _BLANKS = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
@@ -26,6 +28,8 @@ def table_as_meant(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     changed = {}
     for name in frame:
         cells = frame[name]
+        if pc.all(pc.string_is_ascii(pa.array(cells, from_pandas=True))).as_py():
+            continue  # most columns are, and this costs next to nothing
         odd = [text for text in cells.unique() if not text.isascii() and as_meant(text) != text]
         if odd:
             changed[str(name)] = int(cells.isin(odd).sum())

@@ -25,10 +25,8 @@ class ArtifactHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remove what killed runs were writing."""
+        """Note where the project is."""
         self._project = Path(context.project_path)
-        for path in _left_over(self._project / "data"):
-            logger.info("Removed %s, which a killed run was writing", os.path.relpath(path))
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, save_version: str) -> None:
@@ -38,7 +36,9 @@ class ArtifactHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Pin the versions that are read, and tell the pipeline what it rests on."""
+        """Clear up after killed runs, pin the versions that are read, and tell the pipeline what it rests on."""
+        for path in _left_over(self._project / "data"):
+            logger.info("Removed %s, which a killed run was writing", os.path.relpath(path))
         read = {name: dataset for name in pipeline.inputs() if (dataset := _versioned(catalog, name))}
         names = {name for name, dataset in read.items() if not dataset.asked_for}
         asked = {name: dataset.asked_for for name, dataset in read.items() if dataset.asked_for}

@@ -5,9 +5,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-from kedro.framework.project import configure_logging
-
 _called_from: list[Path] = []
 
 
@@ -27,10 +24,3 @@ def shown(path: str | Path) -> str:
     here = _called_from[0] if _called_from else Path.cwd()
     path = Path(path).absolute()
     return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
-
-
-def log_as_at_home(project: Path) -> None:
-    """Log as the project says: Kedro looked for that where it was started, which may be a folder below."""
-    settings = project / "conf" / "logging.yml"
-    if Path.cwd() != project and settings.is_file() and "KEDRO_LOGGING_CONFIG" not in os.environ:
-        configure_logging(yaml.safe_load(settings.read_text(encoding="utf-8")))

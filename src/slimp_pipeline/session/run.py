@@ -5,15 +5,19 @@ Kedro's hooks hear of failures in nodes. They don't hear of Ctrl-C, of a signal,
 
 import functools
 import io
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
+import yaml
+from kedro.framework.project import configure_logging
 from kedro.framework.session import KedroSession
 
 from slimp_pipeline.console.errors import show_errors_plainly
-from slimp_pipeline.processes.home import at_home, log_as_at_home
+from slimp_pipeline.processes.home import at_home
 from slimp_pipeline.processes.stopping import stoppable
 from slimp_pipeline.tracking.ends import ending_truly
 
@@ -26,7 +30,7 @@ def run_in_project() -> None:
     @functools.wraps(run)
     def run_there(self: KedroSession, *args: Any, **options: Any) -> dict[str, Any]:
         if click.get_current_context(silent=True):  # a program of one's own has its own ways
-            log_as_at_home(self._project_path)
+            _log_as_at_home(self._project_path)
             show_errors_plainly()  # over what Kedro's logging set
             _print_whatever_the_locale()
         with (
@@ -37,6 +41,13 @@ def run_in_project() -> None:
             return run(self, *args, **options)
 
     KedroSession.run = run_there  # type: ignore[method-assign]
+
+
+def _log_as_at_home(project: Path) -> None:
+    """Log as the project says: Kedro looked for that where it was started, which may be a folder below."""
+    settings = project / "conf" / "logging.yml"
+    if Path.cwd() != project and settings.is_file() and "KEDRO_LOGGING_CONFIG" not in os.environ:
+        configure_logging(yaml.safe_load(settings.read_text(encoding="utf-8")))
 
 
 def _print_whatever_the_locale() -> None:

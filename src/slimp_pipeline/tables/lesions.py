@@ -11,9 +11,8 @@ from slimp_pipeline.cohorts.matched_files import CONFLICT, UNUSED_COLUMNS, Match
 from slimp_pipeline.cohorts.rows.problems import COLUMNS
 from slimp_pipeline.cohorts.rows.reader import Reading
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.tables.manifest import diagnosis_table, make_manifest
+from slimp_pipeline.tables.manifest import NUM_REASONS_SAID, diagnosis_table, make_manifest
 
-_NUM_REASONS_SAID = 5
 ID_COLUMNS = ["image_id", "lesion_id", "patient_id", "patient_known", "diagnosis", "malignant"]
 
 
@@ -124,7 +123,7 @@ def _require_few_broken(
 ) -> None:
     if num_rows == 0 or num_broken == num_rows or num_broken > max_share * num_rows:
         broken = quarantine[~quarantine["kept"]]
-        reasons = broken.groupby(["column", "reason"]).size().sort_values(ascending=False).head(_NUM_REASONS_SAID)
+        reasons = broken.groupby(["column", "reason"]).size().sort_values(ascending=False).head(NUM_REASONS_SAID)
         listed = "\n".join(f"  {count} x {column}: {why}" for (column, why), count in reasons.items())
         example = broken.drop(columns="kept").iloc[0].to_dict() if len(broken) else {}
         raise ValueError(

@@ -7,7 +7,7 @@ import pandas as pd
 from slimp_pipeline.cohorts.spec import CohortSpec
 
 UNLABELLED = "(not known)"
-_NUM_REASONS_SAID = 5  # all stand in the tables
+NUM_REASONS_SAID = 5  # all stand in the tables
 _MALIGNANCY = {True: "malignant", False: "benign"}
 
 
@@ -99,16 +99,16 @@ def in_words(manifest: dict[str, Any], diagnoses: pd.DataFrame, unused_files: pd
         lines += _unused(unused_files)
     lines += [f"  note: {note}" for note in manifest["notes"]]
     if absent := manifest["names_absent"]:
-        more = f" and {len(absent) - _NUM_REASONS_SAID} more (manifest.json)" if len(absent) > _NUM_REASONS_SAID else ""
-        lines.append(f"  note: the YAML names what the data don't have: {'; '.join(absent[:_NUM_REASONS_SAID])}{more}")
+        more = f" and {len(absent) - NUM_REASONS_SAID} more (manifest.json)" if len(absent) > NUM_REASONS_SAID else ""
+        lines.append(f"  note: the YAML names what the data don't have: {'; '.join(absent[:NUM_REASONS_SAID])}{more}")
     return "\n".join([*lines, *_columns(diagnoses)])
 
 
 def _reasons(reasons: dict[str, int], file: str) -> list[str]:
     ordered = sorted(reasons.items(), key=lambda item: -item[1])
-    lines = [f"  {count:,} x {reason}" for reason, count in ordered[:_NUM_REASONS_SAID]]
-    if len(ordered) > _NUM_REASONS_SAID:
-        lines.append(f"  and {len(ordered) - _NUM_REASONS_SAID} other reasons: see {file}")
+    lines = [f"  {count:,} x {reason}" for reason, count in ordered[:NUM_REASONS_SAID]]
+    if len(ordered) > NUM_REASONS_SAID:
+        lines.append(f"  and {len(ordered) - NUM_REASONS_SAID} other reasons: see {file}")
     return lines
 
 

@@ -55,38 +55,24 @@ def train(
     keep_freed_memory()
     # A second run with the same key waits, and then finds this one's last checkpoint.
     with held(running.with_name(f".{running.name}.lock"), f"training ({label})") if running else nullcontext():
-        return _train(model, store, training, validation, settings, image_size, report, running, label)
-
-
-def _train(
-    model: SLIMP,
-    store: ImageStore,
-    training: PatientLesions,
-    validation: PatientLesions | None,
-    settings: TrainingParams,
-    image_size: int,
-    report: Report,
-    running: Path | None,
-    label: str,
-) -> tuple[dict[str, Tensor], Progress]:
-    device = pick_device(settings.device)
-    batches = PatientBatches(training.patient_N, training.malignant_N, settings.sampler, settings.seed)
-    held_out = draw_validation(store, validation, settings, image_size) if validation else None
-    run = Run(model.to(device), settings, batches.num_batches, report, running)
-    take_step = TrainingStep(model, run.optimizer, training, settings, image_size, device, run.num_steps)
-    with _progress_bar(label, batches, run) as bar:
-        for rows, (canvas_B3SS, side_px_B) in _inputs(store, image_size, training, batches, run):
-            values = take_step(run.step, rows, canvas_B3SS, side_px_B)
-            run.note_step(values, len(rows))
-            bar.update(len(rows))
-            if held_out and run.epoch_is_over:
-                measured = validate(model, held_out, settings, device)
-                run.note_validation(measured)
-                bar.set_postfix(loss=f"{values['loss']:.3f}", val=f"{measured['validation_loss']:.3f}")
-            run.keep()
-            if run.is_over:
-                break
-    return run.weights(), run.progress
+        device = pick_device(settings.device)
+        batches = PatientBatches(training.patient_N, training.malignant_N, settings.sampler, settings.seed)
+        held_out = draw_validation(store, validation, settings, image_size) if validation else None
+        run = Run(model.to(device), settings, batches.num_batches, report, running)
+        take_step = TrainingStep(model, run.optimizer, training, settings, image_size, device, run.num_steps)
+        with _progress_bar(label, batches, run) as bar:
+            for rows, (canvas_B3SS, side_px_B) in _inputs(store, image_size, training, batches, run):
+                values = take_step(run.step, rows, canvas_B3SS, side_px_B)
+                run.note_step(values, len(rows))
+                bar.update(len(rows))
+                if held_out and run.epoch_is_over:
+                    measured = validate(model, held_out, settings, device)
+                    run.note_validation(measured)
+                    bar.set_postfix(loss=f"{values['loss']:.3f}", val=f"{measured['validation_loss']:.3f}")
+                run.keep()
+                if run.is_over:
+                    break
+        return run.weights(), run.progress
 
 
 def _inputs(

@@ -40,7 +40,6 @@ def raw_labels(label: LabelSpec, raw: pd.DataFrame, problems: Problems | None = 
         numbers = pd.to_numeric(raw[column].where(~unknown), errors="coerce")
         if problems:
             problems.note(column, raw[column], ~unknown & numbers.isna(), "not a number")
-        if problems:
             problems.note(column, raw[column], numbers.notna() & ~numbers.isin([0, 1]), "neither 0 nor 1")
         marked[column] = numbers == 1
     if problems:
