@@ -1,10 +1,14 @@
 """A project folder of its own, and the real command line in it."""
 
 import contextlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +32,78 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("finished"))
 
 
+class CommandServer:
+    """The other end of command_server.py; started when it is first asked."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def ask(self, **order: Any) -> Any:
+        if not self._process:
+            server = [sys.executable, Path(__file__).parent / "command_server.py"]
+            self._process = subprocess.Popen(
+                server, cwd=REPOSITORY, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        return json.loads(self._process.stdout.readline())
+
+
+SERVER = CommandServer()
+
+
+class Command:
+    """`kedro ...` in a process of its own, in a session of its own."""
+
+    def __init__(self, folder: Path, arguments: Sequence[str], environment: dict[str, str]) -> None:
+        self._output = [Path(tempfile.mkstemp(suffix=name)[1]) for name in ("stdout", "stderr")]
+        self.pid: int = SERVER.ask(
+            folder=str(folder), arguments=arguments, environment=environment,
+            stdout=str(self._output[0]), stderr=str(self._output[1]),
+        )  # fmt: skip
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = SERVER.ask(ended=self.pid)
+        return self.returncode
+
+    def end(self, seconds: float = 280) -> tuple[str, str]:
+        """Wait for its end, and return what it wrote to standard output and standard error."""
+        deadline = time.monotonic() + seconds
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                os.killpg(self.pid, signal.SIGKILL)
+            time.sleep(0.01)
+        output, errors = (path.read_text(encoding="utf-8") for path in self._output)
+        for path in self._output:
+            path.unlink()
+        return output, errors
+
+
 @dataclass(frozen=True)
 class Project:
     folder: Path
 
     def kedro(self, *arguments: str, under: Sequence[str] = (), **environment: str) -> subprocess.CompletedProcess[str]:
-        variables = {k: v for k, v in os.environ.items() if not k.startswith("SLIMP_")} | environment
+        """Run a command to its end, in a Python of its own."""
         command = [*under, sys.executable, "-m", "kedro", *arguments]
+        variables = self._environment() | environment
         return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=280)
+
+    def start(self, *arguments: str) -> Command:
+        """Start a command, in a process that has imported what it needs."""
+        return Command(self.folder, arguments, self._environment())
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, in a process that has imported what it needs."""
+        command = self.start(*arguments)
+        output, errors = command.end()
+        return subprocess.CompletedProcess(arguments, command.poll() or 0, output, errors)
+
+    @staticmethod
+    def _environment() -> dict[str, str]:
+        """That of the tests without what they set for others."""
+        return {k: v for k, v in os.environ.items() if not k.startswith(("SLIMP_", "MLFLOW_"))}
 
     def run(self, pipeline: str = "__default__", env: str = "test", *, to_node: str = "", **parameters: Any) -> None:
         """What `kedro run --env --pipeline --to-nodes --params` does, in this process: to import torch takes long."""
@@ -106,6 +174,21 @@ def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Projec
 @pytest.fixture
 def fresh(tmp_path: Path) -> Project:
     return make_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def fabricated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The raw files of the environment `test`."""
+    project = make_project(tmp_path_factory.mktemp("fabricated") / "project")
+    project.run("fabricate")
+    return project.folder / "data/01_raw"
+
+
+@pytest.fixture
+def with_raw_files(fresh: Project, fabricated: Path) -> Project:
+    """A project that has raw files, and nothing else yet: to make them takes longer than to copy them."""
+    shutil.copytree(fabricated, fresh.folder / "data/01_raw")
+    return fresh
 
 
 @pytest.fixture

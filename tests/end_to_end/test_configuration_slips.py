@@ -38,7 +38,7 @@ def test_a_slip_in_a_file_is_one_sentence_before_anything_is_written(fresh, file
     path = fresh.folder / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    done = fresh.kedro("run", "--pipelines=ingest", "--params=target_cohort=mine")
+    done = fresh.call("run", "--pipelines=ingest", "--params=target_cohort=mine")
     assert f"error: {words}" in said(done) and not done.stdout
     assert not (fresh.folder / "mlflow.db").exists() and not (fresh.folder / "data").exists()
 
@@ -51,11 +51,11 @@ def test_a_slip_in_a_file_is_one_sentence_before_anything_is_written(fresh, file
     ],
 )
 def test_a_misspelt_option_is_one_sentence_that_names_what_there_is(fresh, options, words):
-    assert words in said(fresh.kedro("run", *options))
+    assert words in said(fresh.call("run", *options))
 
 
 def test_what_fails_within_a_step_is_said_once_and_with_the_steps_name(fresh):
     (fresh.folder / MINE).write_text(NO_FOLDER)
-    done = fresh.kedro("run", "--pipelines=ingest", "--namespaces=target", "--params=target_cohort=mine")
+    done = fresh.call("run", "--pipelines=ingest", "--namespaces=target", "--params=target_cohort=mine")
     assert "(in target.provide_raw_files; SLIMP_TRACEBACK=1 shows where in the code)" in said(done)
     assert (done.stdout + done.stderr).count("data/01_raw/mine") == 1

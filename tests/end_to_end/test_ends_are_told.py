@@ -3,7 +3,6 @@
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,14 +19,6 @@ pytestmark = [
 ]
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("SLIMP_", "MLFLOW_"))}
-    return subprocess.Popen(
-        [sys.executable, "-m", "kedro", *arguments], cwd=folder, env=variables, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
-
-
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> bool:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
@@ -35,7 +26,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> bool:
     return condition()
 
 
-def wait_for_training(folder: Path, process: subprocess.Popen[str]) -> None:
+def wait_for_training(folder: Path, process) -> None:
     """Until a checkpoint is written that wasn't there."""
 
     def checkpoints() -> set[Path]:
@@ -43,7 +34,7 @@ def wait_for_training(folder: Path, process: subprocess.Popen[str]) -> None:
 
     before = checkpoints()
     assert wait_for(lambda: bool(checkpoints() - before) or process.poll() is not None)
-    assert process.poll() is None, process.communicate()
+    assert process.poll() is None, process.end()
 
 
 def children(process: int) -> list[int]:
@@ -71,49 +62,46 @@ def project(new_project):
     return new_project()
 
 
-@pytest.fixture
-def folder(project) -> Path:
-    return project.folder
-
-
-def test_a_run_that_is_killed_or_stopped_or_interrupted_is_said_to_be(folder):
+def test_a_run_that_is_killed_or_stopped_or_interrupted_is_said_to_be(project):
+    folder = project.folder
     command = ("run", "--env=test", "--pipeline=pretrain", f"--params={LONG},training.num_workers=1")
 
-    process = start(folder, *command)
+    process = project.start(*command)
     wait_for_training(folder, process)
     workers = children(process.pid)
-    process.kill()
-    process.communicate()
+    os.kill(process.pid, signal.SIGKILL)
+    process.end()
     assert workers and wait_for(lambda: not runs(workers), 20)
     assert statuses(folder) == ["RUNNING"]  # nobody could say otherwise
 
-    process = start(folder, *command)
+    process = project.start(*command)
     wait_for_training(folder, process)
     assert statuses(folder) == ["KILLED", "RUNNING"]
     workers = children(process.pid)
     os.killpg(process.pid, signal.SIGTERM)  # as a cluster's scheduler does, to all of its processes
-    said, complaints = process.communicate(timeout=60)
+    said, complaints = process.end(60)
     assert "(pretrain: demo_tbp → demo_clinic) was killed: noted as such" in said and "Going on from step" in said
     assert process.returncode == 143 and complaints.count(GOES_ON) == 1 and "Traceback" not in complaints
     assert workers and wait_for(lambda: not runs(workers), 20)
 
-    process = start(folder, *command)
+    process = project.start(*command)
     wait_for_training(folder, process)
     workers = children(process.pid)
     os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
-    _, complaints = process.communicate(timeout=60)
+    _, complaints = process.end(60)
     assert process.returncode == 130 and complaints.count(GOES_ON) == 1 and "Traceback" not in complaints
     assert workers and wait_for(lambda: not runs(workers), 20)
     assert statuses(folder) == ["KILLED", "KILLED", "KILLED"]
 
 
-def test_a_study_that_is_stopped_ends_its_cell(folder):
+def test_a_study_that_is_stopped_ends_its_cell(project):
+    folder = project.folder
     earlier = len(statuses(folder)) if (folder / "mlflow.db").exists() else 0
-    process = start(folder, "study", "--env=test", f"--params={LONG}")
+    process = project.start("study", "--env=test", f"--params={LONG}")
     wait_for_training(folder, process)
     cells = children(process.pid)
-    process.terminate()
-    _, complaints = process.communicate(timeout=60)
+    os.kill(process.pid, signal.SIGTERM)
+    _, complaints = process.end(60)
     assert process.returncode == 143 and complaints.count(GOES_ON) == 1 and "Traceback" not in complaints
     assert cells and wait_for(lambda: not runs(cells), 20)
     assert statuses(folder)[earlier:] == ["FINISHED", "KILLED"]  # ingest, and the cell

@@ -62,19 +62,20 @@ def test_runs_are_compared_by_version_and_by_mlflow_run(copy_of_finished):
         project.run("compare", comparison={"groups": {"weak": ["nope"]}})
 
 
-def test_a_study_runs_each_cell_once_and_compares_them(fresh, caplog):
+def test_a_study_runs_each_cell_once_and_compares_them(with_raw_files, caplog):
+    project = with_raw_files
     variants = [{"label": "slimp"}, {"label": "simclr", "changes": {"training.loss.objective": "simclr"}}]
     grid = {"seeds": [0], "variants": variants}
     quick = {"training": {"num_epochs": 1}, "adaptation": {"trained": "none"}, "study": grid}
     quick["evaluation"] = {"protocols": ["linear_probe"], "num_resamples": 20}
-    fresh.study(**quick)
-    versions = fresh.versions(f"{CLINIC}/predictions.parquet")
-    values = pd.read_csv(fresh.latest(f"{CLINIC}/comparison.csv"))
+    project.study(**quick)
+    versions = project.versions(f"{CLINIC}/predictions.parquet")
+    values = pd.read_csv(project.latest(f"{CLINIC}/comparison.csv"))
     image = values[(values["features"] == "image") & (values["metric"] == "balanced_accuracy")]
     assert image.set_index("method")["num_runs"].to_dict() == {"slimp": 1, "simclr": 1, "random_init": 1}
     with caplog.at_level("INFO", logger="slimp_pipeline"):
-        fresh.study(**quick)
-    assert versions == 2 and fresh.versions(f"{CLINIC}/predictions.parquet") == 2
+        project.study(**quick)
+    assert versions == 2 and project.versions(f"{CLINIC}/predictions.parquet") == 2
     assert caplog.text.count("finished earlier") == 2
 
 
@@ -85,18 +86,19 @@ def test_a_wrong_change_of_any_variant_stops_a_study_before_it_starts(fresh):
     assert not (fresh.folder / "data").exists()
 
 
-def test_a_leaking_split_says_so_on_the_console_and_in_its_results(fresh, caplog):
+def test_a_leaking_split_says_so_on_the_console_and_in_its_results(with_raw_files, caplog):
+    project = with_raw_files
     roles = {"source_cohort": "demo_clinic", "target_cohort": "demo_clinic"}
     roles["source"] = {"cohort": {"fabricated": {"num_patients": 60}}}
     quick = {"training": {"num_epochs": 1}, "evaluation": {"protocols": ["linear_probe"]}}
-    fresh.run(**roles, **quick, features={"split_level": "image"})
+    project.run(**roles, **quick, features={"split_level": "image"})
     assert "its figures are no results" in caplog.text
-    results = pd.read_csv(fresh.latest(f"{CLINIC}/results.csv"))
+    results = pd.read_csv(project.latest(f"{CLINIC}/results.csv"))
     assert set(results["cohort"]) == {"demo_clinic (split by image: leaks)"}
     with pytest.raises(ValueError, match="every run on demo_clinic was left out"):
-        fresh.run("compare", **roles)
-    fresh.run("compare", **roles, features={"split_level": "image"})
-    assert set(pd.read_csv(fresh.latest(f"{CLINIC}/comparison.csv"))["cohort"]) == set(results["cohort"])
-    splits = pd.read_csv(fresh.latest("05_model_input/demo_clinic/splits.csv"))
+        project.run("compare", **roles)
+    project.run("compare", **roles, features={"split_level": "image"})
+    assert set(pd.read_csv(project.latest(f"{CLINIC}/comparison.csv"))["cohort"]) == set(results["cohort"])
+    splits = pd.read_csv(project.latest("05_model_input/demo_clinic/splits.csv"))
     assert splits.groupby("patient_id")["fold"].nunique().max() > 1
-    assert json.loads(fresh.latest("03_primary/demo_clinic/manifest.json").read_text())["cohort"] == "demo_clinic"
+    assert json.loads(project.latest("03_primary/demo_clinic/manifest.json").read_text())["cohort"] == "demo_clinic"

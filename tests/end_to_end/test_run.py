@@ -6,8 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -161,21 +159,21 @@ def test_a_picture_of_the_source_under_another_name_in_the_target_is_found(copy_
 
 
 def test_evaluate_without_encoder_says_which_command_makes_one(fresh):
-    done = fresh.kedro("run", "--env=test", "--pipeline=evaluate")
+    done = fresh.call("run", "--env=test", "--pipeline=evaluate")
     assert done.returncode != 0
     assert "kedro run --pipeline=pretrain --env=test" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_an_unknown_cohort_is_named_with_the_place_where_cohorts_are_described(fresh):
-    done = fresh.kedro("run", "--pipeline=ingest", "--params=target_cohort=nevus_land")
+    done = fresh.call("run", "--pipeline=ingest", "--params=target_cohort=nevus_land")
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert "nevus_land" in done.stderr and "conf/base/parameters/cohorts" in done.stderr
 
 
 def test_wrong_settings_are_all_said_at_once_and_plainly_whatever_pipeline_reads_them(fresh):
     wrong = "training.loss.objective=slimpp,evaluation.num_resample=3,evaluation.protocols=none,evaluation.seed=1.5"
-    done = fresh.kedro("run", "--pipeline=ingest", f"--params={wrong}")
+    done = fresh.call("run", "--pipeline=ingest", f"--params={wrong}")
     assert done.returncode != 0 and not done.stdout.strip()
     assert "training.loss.objective: Input should be 'slimp', 'slimp_paper', 'flat'" in done.stderr
     assert "evaluation.num_resample: there is no such setting" in done.stderr
@@ -213,51 +211,51 @@ def test_a_misspelt_block_of_an_environment_is_named_with_its_file(fresh, block,
         fresh.run("ingest")
 
 
-def test_cross_fitting_trains_once_per_fold_and_never_on_its_test_patients(fresh):
+def test_cross_fitting_trains_once_per_fold_and_never_on_its_test_patients(with_raw_files):
+    project = with_raw_files
     roles = {"source_cohort": "demo_clinic", "target_cohort": "demo_clinic"}
     roles["source"] = {"cohort": {"fabricated": {"num_patients": 60}}}
-    fresh.run(**roles, training={"num_epochs": 1})
-    splits = pd.read_csv(fresh.latest("05_model_input/demo_clinic/splits.csv"))
-    rows = pd.read_parquet(fresh.latest("05_model_input/demo_clinic/training_rows.parquet"))
+    for pipeline in ("pretrain", "evaluate"):
+        project.run(pipeline, **roles, training={"num_epochs": 1}, evaluation={"protocols": ["linear_probe"]})
+    splits = pd.read_csv(project.latest("05_model_input/demo_clinic/splits.csv"))
+    rows = pd.read_parquet(project.latest("05_model_input/demo_clinic/training_rows.parquet"))
     assert set(rows["partition"]) == {"fold_0", "fold_1", "fold_2"}
     for fold in range(3):
         trained = set(rows.loc[rows["partition"] == f"fold_{fold}", "patient_id"])
         assert not trained & set(splits.loc[splits["fold"] == fold, "patient_id"])
-        config = fresh.latest("06_models/demo_clinic/encoders") / f"fold_{fold}/config.json"
+        config = project.latest("06_models/demo_clinic/encoders") / f"fold_{fold}/config.json"
         assert json.loads(config.read_text())["facts"]["partition"] == f"fold_{fold}"
     # Encoders of other folds are refused, not used.
     with pytest.raises(ValueError, match="were in its pre-training"):
-        fresh.run("evaluate", **roles, features={"seed": 9}, training={"num_epochs": 1})
+        project.run("evaluate", **roles, features={"seed": 9}, training={"num_epochs": 1})
     for pipeline in ("adapt", "evaluate"):
         with pytest.raises(ValueError, match=r"other settings \(training\.num_epochs 1, now 2\)"):
-            fresh.run(pipeline, **roles)
+            project.run(pipeline, **roles)
 
 
 def kill_once_there_is(project, pattern: str) -> None:
     """Start a run, and end it without warning as soon as a path under data/ exists."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kedro", "run", "--env=test"],
-        cwd=project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = project.start("run", "--env=test")
     deadline = time.monotonic() + 120
     while not list((project.folder / "data").glob(pattern)) and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.end()
     assert list((project.folder / "data").glob(pattern))
 
 
-def test_a_run_killed_in_one_stage_after_the_other_ends_in_the_very_same_weights_and_results(finished, fresh):
+def test_a_run_killed_in_one_stage_after_the_other_ends_in_the_very_same_weights_and_results(finished, with_raw_files):
+    project = with_raw_files
     for pattern in (
         "02_intermediate/demo_tbp/image_store/.unfinished-*",  # packing
         "06_models/running/*/step_*",  # training
         "07_model_output/demo_clinic/embeddings.safetensors/*/embeddings.safetensors",  # evaluating
     ):
-        kill_once_there_is(fresh, pattern)
-    done = fresh.kedro("run", "--env=test")
+        kill_once_there_is(project, pattern)
+    done = project.call("run", "--env=test", "--to-nodes=evaluate.measure")
     assert done.returncode == 0, done.stderr
     for path in ("06_models/demo_tbp/encoders", "08_reporting/demo_clinic/results.csv"):
-        resumed, whole = fresh.latest(path), finished[0].latest(path)
+        resumed, whole = project.latest(path), finished[0].latest(path)
         if whole.is_dir():
             resumed, whole = resumed / "all/model.safetensors", whole / "all/model.safetensors"
         assert resumed.read_bytes() == whole.read_bytes(), path

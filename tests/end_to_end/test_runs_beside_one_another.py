@@ -2,21 +2,11 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import mlflow
 import pandas as pd
 import pytest
-
-
-def start(project, *arguments: str) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLIMP_")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "kedro", "run", "--env=test", *arguments],
-        cwd=project.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
 
 
 def classes_by_version(project) -> dict[str, set[str]]:
@@ -28,9 +18,9 @@ def classes_by_version(project) -> dict[str, set[str]]:
 
 def test_two_runs_started_in_the_same_second_in_a_fresh_project_end_well_and_mix_nothing(fresh):
     labels = ("diagnosis", "malignant")
-    running = [start(fresh, f"--params=evaluation.label={label}") for label in labels]
+    running = [fresh.start("run", "--env=test", f"--params=evaluation.label={label}") for label in labels]
     for process, label in zip(running, labels, strict=True):
-        output, errors = process.communicate(timeout=280)
+        output, errors = process.end()
         assert process.returncode == 0, f"{label}: {output}\n{errors}"
     base = fresh.folder / "data/08_reporting/demo_clinic"
     classes = classes_by_version(fresh)
@@ -53,12 +43,12 @@ def test_two_runs_started_in_the_same_second_in_a_fresh_project_end_well_and_mix
 def test_a_page_after_a_killed_evaluation_shows_the_last_whole_one_and_says_so(copy_of_finished, caplog):
     project = copy_of_finished()
     whole = project.latest("08_reporting/demo_clinic/results.csv").parent.name
-    killed = start(project, "--pipeline=evaluate", "--params=evaluation.label=malignant")
+    killed = project.start("run", "--env=test", "--pipeline=evaluate", "--params=evaluation.label=malignant")
     deadline = time.monotonic() + 120
     while len(classes_by_version(project)) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
+    killed.end()
     assert project.versions("08_reporting/demo_clinic/predictions.parquet") == 2
     assert project.versions("08_reporting/demo_clinic/evaluation_lineage.json") in (1, 2)
     with caplog.at_level("INFO"):
