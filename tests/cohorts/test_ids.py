@@ -16,6 +16,8 @@ NFC, NFD = "läsion_1", unicodedata.normalize("NFD", "läsion_1")
     [
         (NFC, NFD, "Unicode form"),
         (NFD, NFC, "Unicode form"),
+        ("shot at 3.05 PM", "shot at 3.05\u202fPM", "Unicode form"),
+        ("family \U0001f468\U0001f469", "family \U0001f468\u200d\U0001f469", "Unicode form"),
         ("img_1.jpg", "img_1", "suffix"),
         ("img_1.JPEG", "img_1", "suffix"),
         ("img_1", "img_1.png", "suffix"),

@@ -110,7 +110,17 @@ def test_a_picture_of_another_folder_than_its_row_names_is_not_taken(ingest) -> 
     assert kinds(ingested) == {"b.png": "other_folder"}
 
 
-def test_folders_of_another_machine_say_nothing(ingest) -> None:
+def test_folders_that_are_not_there_are_said(ingest) -> None:
+    files = {"photos/siteA/a.png": 1, "photos/siteC/b.png": 2}
+    rows = row("siteA/a.png").replace("siteA/a.png", "siteA/a", 0) + row("siteB/b.png")
+    _, ingested = ingest(rows, files, image_id_is_path=True, lesion_id=[], patient_id=[])
+    assert ingested.lesions["store_index"].notna().all()
+    (note,) = [note for note in ingested.manifest["notes"] if "folder" in note]
+    assert note.startswith("1 rows name a folder that isn't there (first: siteB in the row of b, ")
+    assert note.endswith("photos/siteC/b.png is read)")
+
+
+def test_folders_of_another_machine_are_no_obstacle(ingest) -> None:
     rows = "".join(row(f"{name}.png").replace(name, f"C:\\\\scans\\\\{name}", 1) for name in "ab")
     _, ingested = ingest(rows, {"photos/a.png": 1, "photos/b.png": 2}, image_id_is_path=True, lesion_id=[])
     assert ingested.lesions["image_id"].tolist() == ["a", "b"] and ingested.lesions["store_index"].notna().all()

@@ -88,6 +88,12 @@ def test_a_text_of_a_field_that_yaml_changes_is_refused(conf: Path, cohort: Coho
     assert f"{MINE}, line " in refused and words in refused
 
 
+@pytest.mark.parametrize(("written", "read"), [("maximum: 0120", "80"), ("scale: 1:10", "70"), ("scale: 1_0", None)])
+def test_a_number_that_yaml_reads_as_another_is_refused(conf: Path, cohort: Cohort, written: str, read: str) -> None:
+    refused = slips(conf, cohort(f"fields:\n    age: {{kind: numeric, level: patient, column: age, {written}}}"))
+    assert bool(refused) == bool(read) and (not read or f"as {read}: write the number in plain digits" in refused)
+
+
 @pytest.mark.parametrize("path", ['folder: "C:\\new"', 'folder: "D:\\Patients"', 'images: {sources: ["C:\\temp"]}'])
 def test_a_backslash_that_double_quotes_swallow_is_found_in_paths(conf: Path, cohort: Cohort, path: str) -> None:
     assert "in double quotes a backslash starts a special character" in slips(conf, cohort(path))

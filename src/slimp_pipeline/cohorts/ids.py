@@ -1,12 +1,12 @@
 """Ids of rows and of files, matched where it is plain which is meant."""
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from slimp_pipeline.cohorts.spec import PICTURE_SUFFIXES
+from slimp_pipeline.cohorts.text import as_meant
 
 _NUM_SHOWN = 3
 
@@ -91,10 +91,6 @@ def _without_suffix(name: str) -> str:
     return next((name[: -len(suffix)] for suffix in PICTURE_SUFFIXES if name.lower().endswith(suffix)), name)
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip()
-
-
 def without_zeros(name: str) -> str:
     """A name without the zeros that its numbers start with."""
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", name)
@@ -105,7 +101,7 @@ def _after(first: Callable[[str], str], second: Callable[[str], str]) -> Callabl
 
 
 _FOLDS: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("Unicode form", _composed),
+    ("Unicode form", as_meant),
     ("suffix", _without_suffix),
     ("case", str.casefold),
     ("leading zeros", without_zeros),

@@ -2,11 +2,11 @@
 
 import filecmp
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from slimp_pipeline.cohorts.ids import match_ids
+from slimp_pipeline.cohorts.named_folders import ABSENT, OTHER, compare_folders
 from slimp_pipeline.cohorts.rows.reader import Reading
 from slimp_pipeline.cohorts.spec import CohortSpec
 
@@ -45,38 +45,54 @@ def match_files(spec: CohortSpec, reading: Reading, raw_files: pd.DataFrame) -> 
     matching = match_ids([*reading.rows["image_id"], *own], found["image_id"])
     row_id = found["image_id"].map(matching.row_of).astype("str")
     if len(found) and row_id.isna().all():
-        raise ValueError(
-            f"cohort {spec.name}: {len(found):,} images are there, but none bears the image id of a row (the first "
-            f"row's is '{_first(reading.rows['image_id'])}', the first file's '{found['image_id'].iloc[0]}'). An "
-            f"image's id is its file's name without suffix; where column '{spec.image_id}' holds paths, set "
-            "image_id_is_path: true in the cohort's YAML."
-        )
-    elsewhere = _in_another_folder(found, row_id, reading.rows)
+        raise ValueError(_none_matches(spec, reading, found))
+    elsewhere, told = _folders(raw_files, row_id, reading.rows)
     row_id = row_id.mask(elsewhere)
     without_row, set_aside = row_id.isna(), ~row_id.isin(reading.rows["image_id"])
     matched = found.assign(image_id=row_id)[~set_aside]
     chosen, doubled = _one_each(matched)
     unused = [
         raw_files[raw_files["role"] == "unused"],
-        _as_unused(found[elsewhere], "other_folder", "the row with its image id names another folder, which is there"),
+        _as_unused(
+            found[elsewhere], "other_folder", "the row with its image id names another folder, and there is one"
+        ),
         _as_unused(found[without_row & ~elsewhere], "no_row", "no row has its image id"),
         _as_unused(found.assign(image_id=row_id)[set_aside & ~without_row], "row_set_aside", "its row is quarantined"),
         doubled,
     ]
     columns = ["image_id", "path", "key", "size_bytes", "mtime_ns"]
     return MatchedFiles(
-        chosen[columns].reset_index(drop=True), pd.concat(unused)[UNUSED_COLUMNS].reset_index(drop=True), matching.notes
+        chosen[columns].reset_index(drop=True),
+        pd.concat(unused)[UNUSED_COLUMNS].reset_index(drop=True),
+        [*matching.notes, *told],
     )
 
 
-def _in_another_folder(found: pd.DataFrame, row_id: pd.Series, rows: pd.DataFrame) -> pd.Series:
-    """Files whose row gives the name of another folder, where there is such a folder among them."""
-    folders = rows.set_index("image_id")["image_folder"]
-    if not folders.ne("").any():
-        return pd.Series(False, index=found.index)
-    own = found["path"].map(lambda path: Path(path).parent.name)
-    given = row_id.map(folders).fillna("")
-    return given.isin(set(own)) & (given != own)
+def _none_matches(spec: CohortSpec, reading: Reading, found: pd.DataFrame) -> str:
+    said = f"cohort {spec.name}: {len(found):,} images are there, but none bears the image id of a row"
+    if reading.rows.empty:
+        reasons = reading.quarantine["reason"].value_counts()
+        return f"{said}: every row is quarantined, {reasons.iloc[0]:,} x {reasons.index[0]}"
+    row, file = reading.rows["image_id"].iloc[0], found["image_id"].iloc[0]
+    said += f" (the first row's is {row!a}, the first file's {file!a}). An image's id is its file's name without suffix"
+    if spec.image_id_is_path:
+        return f"{said}."
+    return f"{said}; where column '{spec.image_id}' holds paths, set image_id_is_path: true in the cohort's YAML."
+
+
+def _folders(raw_files: pd.DataFrame, row_id: pd.Series, rows: pd.DataFrame) -> tuple[pd.Series, list[str]]:
+    """Which files lie in another folder than their row names; and a note where rows name one that isn't there."""
+    named = row_id.map(rows.set_index("image_id")["image_folder"]).fillna("")
+    named = named[named.ne("") & raw_files.loc[named.index, "key"].eq("")]
+    told = compare_folders(named, raw_files.loc[named.index, "path"], raw_files["path"].tolist())
+    elsewhere = told.eq(OTHER).reindex(row_id.index, fill_value=False)
+    absent = named[told.eq(ABSENT)]
+    if absent.empty:
+        return elsewhere, []
+    first = (
+        f"{absent.iloc[0]} in the row of {row_id[absent.index[0]]}, {raw_files.loc[absent.index[0], 'path']} is read"
+    )
+    return elsewhere, [f"{len(absent):,} rows name a folder that isn't there (first: {first})"]
 
 
 def _one_each(matched: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -111,7 +127,3 @@ def _within(file: pd.Series) -> str:
 
 def _as_unused(files: pd.DataFrame, kind: str, reason: str) -> pd.DataFrame:
     return files.assign(unused=kind, reason=reason)
-
-
-def _first(ids: pd.Series) -> str:
-    return str(ids.iloc[0]) if len(ids) else "(every row is quarantined)"

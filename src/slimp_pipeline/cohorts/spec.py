@@ -15,7 +15,7 @@ from slimp_pipeline.parameters import Block
 
 RESERVED = frozenset(
     {"image_id", "lesion_id", "patient_id", "patient_known", "diagnosis", "malignant", "store_index"}
-    | {"split", "fold", "partition", "num_images"}
+    | {"split", "fold", "partition", "num_images", "image_folder"}
 )  # columns of the tables that hold fields
 MISSING_TOKENS = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "none", "null"})  # case aside
 MISSING_ID_TOKENS = MISSING_TOKENS | {"unknown", "-"}
@@ -107,6 +107,12 @@ class FieldSpec(Block):
             raise ValueError(f"`scale` {self.scale:g} makes all numbers alike")
         return self
 
+    @model_validator(mode="after")
+    def _categories_are_known(self) -> "FieldSpec":
+        if both := sorted(set(self.categories or []) & set(self.missing)):
+            raise ValueError(f"`categories` and `missing` both name {', '.join(both)}: is it known or not?")
+        return self
+
     @property
     def columns(self) -> list[str]:
         """Raw columns the field reads."""
@@ -131,7 +137,7 @@ class TableSpec(Block):
 class ImagesSpec(Block):
     """Where the images are: folders, or HDF5 files keyed by image id."""
 
-    sources: Texts
+    sources: Annotated[Texts, Field(min_length=1)]
     all_sources: bool = False  # False: the first source that holds pictures; True: all of them
     suffixes: Annotated[list[str], BeforeValidator(_suffixes)] = list(PICTURE_SUFFIXES)
     pattern: Annotated[str | None, BeforeValidator(_pattern)] = None  # regular expression that the file stem must match
@@ -207,6 +213,11 @@ class CohortSpec(Block):
 
     @model_validator(mode="after")
     def _further_tables_are_joined(self) -> "CohortSpec":
+        if self.tables[0].join_on is not None:
+            raise ValueError(
+                f"cohort {self.name}: tables[0] ({self.tables[0].file[0]}) is the first table, to which the others are "
+                "joined. Put `join_on` there"
+            )
         for number, table in enumerate(self.tables[1:], start=1):
             if table.join_on is None:
                 raise ValueError(

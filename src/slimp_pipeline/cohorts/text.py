@@ -19,12 +19,11 @@ def as_meant(text: str) -> str:
 
 
 def table_as_meant(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """A table of texts as they are meant.
+    """A table whose cells are texts as they are meant; its columns are named so already.
 
     Returns:
         The table, and per column whose cells changed how many did.
     """
-    frame = frame.rename(columns=as_meant)
     changed = {}
     for name in frame:
         cells = frame[name]

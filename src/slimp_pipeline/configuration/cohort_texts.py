@@ -44,7 +44,8 @@ def _block(model: type[BaseModel], node: yaml.Node) -> Found:
         if field := model.model_fields.get(str(key.value)):
             yield from _value(field.annotation, key.value, value)
         elif isinstance(value, yaml.ScalarNode) and not value.value and not value.style:
-            yield line_of(key), f"`{key.value}` stands alone among names: a list is written in square brackets, [a, b]"
+            hint = "a list is written in square brackets, [a, b]; a number with a point, 1.5"
+            yield line_of(key), f"`{key.value}` stands alone among names: {hint}"
 
 
 def _value(annotation: Any, name: str, node: yaml.Node) -> Found:
@@ -52,6 +53,8 @@ def _value(annotation: Any, name: str, node: yaml.Node) -> Found:
         origin = get_origin(kind) or kind
         if origin in (str, Path) and isinstance(node, yaml.ScalarNode):
             yield from _text(name, node, may_be_null=True)
+        elif origin in (int, float) and isinstance(node, yaml.ScalarNode):
+            yield from _number(name, node)
         elif origin is list:
             yield from _list(get_args(kind)[0], name, node)
         elif origin is dict:
@@ -128,6 +131,12 @@ def _text(name: str, node: yaml.ScalarNode, *, may_be_null: bool) -> Found:
             yield line, f'`{name}`: {written} without quotes is nothing to YAML: put it in quotes, "{written}"{unknown}'
     elif (read := _read_as(node)) != written:
         yield line, f'`{name}`: YAML reads {written} as {read}: put it in quotes, "{written}"'
+
+
+def _number(name: str, node: yaml.ScalarNode) -> Found:
+    """Numbers that are others than they look: 0120 is 80 to YAML, and 1:10 is 70."""
+    if not node.style and re.fullmatch(r"[-+]?(0[0-7_]+|[0-9_]+(:[0-9_.]+)+)", node.value):
+        yield line_of(node), f"`{name}`: YAML reads {node.value} as {_read_as(node)}: write the number in plain digits"
 
 
 def _read_as(node: yaml.ScalarNode) -> str:

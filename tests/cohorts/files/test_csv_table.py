@@ -263,6 +263,30 @@ def test_stray_quotes_that_would_swallow_rows_are_refused(tmp_path, last):
         read_table(tmp_path / "t.csv")
 
 
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("image,note,dx,age", ['img_1,"see report,nevus,31', 'img_2,5",melanoma,32']),
+        ("image,dx,note", ['img_1,nevus,"says nevus', 'img_2,melanoma,large"']),
+        ("image,dx,note", ['img_1,nevus,"says nevus', "img_2,melanoma,flat", 'img_3,melanoma,large"']),
+        ("note,image,dx", ['"see 1,img_1,nevus', 'see 2",img_2,melanoma']),
+        ("a,b,c,d,e,f,g", ["1,2,3,4,5,6,7", 'x,"2,3,4,5,6,7', 'other-9,2",3,4,5,6,7']),
+    ],
+)
+def test_stray_quotes_in_any_column_are_refused(tmp_path, header, rows):
+    (tmp_path / "t.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a quote opens here and closes in line"):
+        read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    "note", ["Large, dark\nsoft, round", "large\nsee img, nevus, flat", "a\nb", "one, two\n\nthree, four"]
+)
+def test_a_note_of_several_lines_with_commas_is_one_cell(tmp_path, note):
+    (tmp_path / "t.csv").write_text(f'image,note,dx\nimg_1,"{note}",nevus\n', encoding="utf-8")
+    assert read_table(tmp_path / "t.csv")["note"].tolist() == [note]
+
+
 def test_a_note_of_several_lines_is_one_cell(tmp_path):
     text = 'image,patient,note\ni1,p1,"red, itchy\nsince May\nworse, bleeds, hurts"\ni2,p2,none\n'
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")

@@ -153,3 +153,18 @@ def test_a_workbook_that_is_cut_short_is_refused_by_name(tmp_path: Path, num_byt
     path.write_bytes(path.read_bytes()[:num_bytes])
     with pytest.raises(ValueError, match=r"clinic\.xlsx is damaged"):
         read_table(path)
+
+
+@pytest.mark.parametrize(
+    ("stored", "text"), [("melanoma_x000D_\n", "melanoma"), ("a_x0009_b", "a\tb"), ("a_x005F_x000D_", "a_x000D_")]
+)
+def test_line_breaks_that_the_file_spells_out_are_read_as_meant(tmp_path: Path, stored: str, text: str) -> None:
+    path = write(tmp_path, cells=[["id", "dx"], ["1", "placeholder"]])
+    rewrite(path, "xl/worksheets/sheet1.xml", "placeholder", stored)
+    assert read_table(path)["dx"].tolist() == [text]
+
+
+def test_a_sheet_is_named_of_workbooks_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,dx\n1,nevus\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a.csv is no Excel workbook, and has no sheet 'Tabelle1'. Leave `sheet` out"):
+        read_table(tmp_path / "a.csv", sheet="Tabelle1")

@@ -112,3 +112,9 @@ def test_a_damaged_parquet_file_is_refused_by_name(tmp_path: Path, damage: objec
 def test_a_csv_header_that_begins_like_parquet_is_read_as_text(tmp_path: Path) -> None:
     (tmp_path / "par.csv").write_text("PAR1,PAR2\n1,2\n")
     assert list(read_table(tmp_path / "par.csv").columns) == ["PAR1", "PAR2"]
+
+
+def test_dates_that_no_calendar_reaches_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, id=pa.array(["a"]), seen=pa.array([10**18], pa.timestamp("us")))
+    with pytest.raises(ValueError, match="column 'seen': a date outside the years 1 to 9999"):
+        read_table(path)

@@ -118,7 +118,7 @@ def test_the_content_counts_and_not_the_suffix(tmp_path: Path) -> None:
 
 def test_separator_and_sheet_reach_the_form_that_has_them(tmp_path: Path) -> None:
     framed = write(tmp_path, gzip.compress(b"||a||b||\n||1||x||\nLegend\n"))
-    assert read_table(framed, separator="||", sheet="none")["b"].tolist() == ["x"]
+    assert read_table(framed, separator="||")["b"].tolist() == ["x"]
     workbook = write(tmp_path, excel_bytes([("1", "2", "3")]))
     assert read_table(workbook, separator="||", sheet="Sheet")["b"].tolist() == ["2"]
 
@@ -287,3 +287,10 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ValueError, match=r"table\.csv can't be read: permission denied\. Change the file's access"):
         read_table(path)
+
+
+@pytest.mark.parametrize("twin", ["age\u200b", "\u00a0age", "age "])
+def test_names_that_become_one_without_what_nobody_sees_are_refused(tmp_path: Path, twin: str) -> None:
+    (tmp_path / "t.csv").write_text(f"id,age,{twin}\n1,2,3\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="the header names age more than once"):
+        read_table(tmp_path / "t.csv")

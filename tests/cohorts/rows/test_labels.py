@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from slimp_pipeline.cohorts.rows.reader import Reading
+from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 
 HEADER = "image,patient,dx,sex,age,site,biopsied\n"
 ReadTables = Callable[..., Reading]
@@ -61,6 +61,11 @@ USUAL = table("nevus", "melanoma")
         (USUAL, field(missing=["unclear"]), r"`fields.site.missing`: no cell is 'unclear'; there are 'arm'"),
         (USUAL, field(rename={"ARM": "arm"}), r"`fields.site.rename`: no cell is 'ARM'; there are 'arm'. Is 'arm' me"),
         (USUAL, field(column="Site") | {"optional": ["Site"]}, "`optional`: .*'Site'.*'site'"),
+        (USUAL, own(ignored=["comment"]), r"`ignored`: no column is called 'comment'"),
+        (
+            USUAL, own(tables=[{"file": "table.csv", "rename": {"Foto": "image"}}]),
+            r"table.csv: no column is called Foto, which tables\[0\].rename of cohort small names. There are: image, ",
+        ),
     ],
 )  # fmt: skip
 def test_a_name_that_matches_nothing_is_refused_with_what_occurs(
@@ -101,9 +106,9 @@ def test_diagnoses_that_differ_by_spelling_are_named(read_tables: ReadTables) ->
     assert [note for note in reading.facts["notes"] if "'Nevus' and 'nevus' differ by spelling alone" in note]
 
 
-@pytest.mark.parametrize("other", ["MELANOMA", "melanoma  ", "Melanoma"])
+@pytest.mark.parametrize("other", ["MELANOMA", "melanoma  ", "Melanoma", "melanoma.", "mélanoma", "m&#101;lanoma"])
 def test_a_spelling_that_would_count_as_benign_is_refused(read_tables: ReadTables, other: str) -> None:
-    text = table("nevus", "melanoma", f'"{other.upper()}"')
+    text = table("nevus", "melanoma", f'"{other if other.isascii() and other[1] == "&" else other.upper()}"')
     with pytest.raises(ValueError, match=r"differ by spelling alone.*some of these lesions would count as benign"):
         read_tables(text, **OWN)
 
@@ -345,3 +350,57 @@ def test_cells_of_a_checkbox_and_of_a_number_may_be_renamed(read_tables: ReadTab
     }
     rows = read_tables(text, label=OWN["label"], fields=fields, leaks={}, lesion_id=[], partial=False).rows
     assert rows["symptom.itch"].tolist() == [True, False] and rows["age_years"].tolist() == [0.5, 7.0]
+
+
+@pytest.mark.parametrize(
+    ("ids", "note"),
+    [
+        (["?", "?", "p2"], "patient_id '?' of 2 rows counts as one: does it mean \"not known\"?"),
+        (["1.23E+08", "1.23E+08", "1.24e+08"], "2 of patient_id look like numbers that a spreadsheet rounded (first:"),
+    ],
+)
+def test_patient_ids_that_may_stand_for_several_are_named(read_tables: ReadTables, ids: list[str], note: str) -> None:
+    rows = [
+        f"i{n},{name},{dx},{sex},5,arm,no"
+        for n, (name, dx, sex) in enumerate(zip(ids, ("nevus", "melanoma", "nevus"), "fmf", strict=True))
+    ]
+    assert [said for said in read_tables(HEADER + "\n".join(rows), **OWN).facts["notes"] if said.startswith(note)]
+
+
+def test_categories_in_several_spellings_are_named_where_any_text_is_one(read_tables: ReadTables) -> None:
+    text = table("nevus", "melanoma") + "\ni2,p2,nevus,f,5,Arm,no\ni3,p3,nevus,m,5,leg,no"
+    (note,) = read_tables(text, **OWN).facts["notes"]
+    assert note.startswith("field site: 1 of its categories stand there in several spellings (first: 'arm' and 'Arm')")
+
+
+@pytest.mark.parametrize("error", ["#REF!", "#VALUE!", "#DIV/0!"])
+@pytest.mark.parametrize("column", ["image", "patient", "dx", "sex", "age", "site"])
+def test_an_error_of_a_spreadsheet_is_no_value(read_tables: ReadTables, error: str, column: str) -> None:
+    broken = dict(zip(HEADER.strip().split(","), ["i9", "p9", "nevus", "f", "50", "arm", "no"], strict=True)) | {
+        column: error
+    }
+    fields = OWN["fields"] | {"age_years": {"kind": "numeric", "level": "patient", "column": "age"}}
+    reading = read_tables(USUAL + "\n" + ",".join(broken.values()), **own(fields=fields))
+    assert len(reading.rows) == 2 and error not in reading.rows.astype(str).to_numpy()
+    assert "an error of a spreadsheet, and no value" in reading.quarantine["reason"].tolist()
+
+
+@pytest.mark.parametrize(("unknown", "missing"), [("unknown", []), ("-", []), ("999", ["999"])])
+def test_who_is_not_known_has_no_partner_in_another_table(
+    read_tables: ReadTables, unknown: str, missing: list[str]
+) -> None:
+    tables = [{"file": "table.csv"}, {"file": "people.csv", "join_on": "patient"}]
+    age = {"age_years": {"kind": "numeric", "level": "patient", "column": "years"}}
+    rows = HEADER + f"i0,p0,nevus,f,5,arm,no\ni1,{unknown},melanoma,m,5,arm,no\n"
+    reading = read_tables(
+        rows, f"patient,years\np0,30\n{unknown},77\n", **own(tables=tables, missing=missing, fields=age)
+    )
+    assert reading.rows["age_years"].fillna(-1).tolist() == [30, -1]
+    assert reading.facts["joins"]["people.csv"] == {"rows": 1, "rows_without_partner": 1, "partners_without_row": 1}
+
+
+def test_a_table_that_is_not_required_and_not_there_is_said(tmp_path: Any, make_spec: Callable[..., Any]) -> None:
+    (tmp_path / "table.csv").write_text(USUAL, encoding="utf-8")
+    tables = [{"file": "table.csv"}, {"file": "lables.csv", "join_on": "image", "required": False}]
+    reading = read_rows(make_spec(**own(tables=tables)), {0: tmp_path / "table.csv"})
+    assert reading.facts["notes"] == ["no table lables.csv: its columns are not known (`required: false`)"]

@@ -181,6 +181,40 @@ def test_a_number_is_scaled_into_the_unit_of_the_field_before_its_limits_are_che
     assert quarantine[["value", "reason"]].to_numpy().tolist() == [["11", "impossible: outside -inf to 100"]]
 
 
+def test_a_number_for_not_known_is_that_number_however_it_is_written(read_table: Read) -> None:
+    size = {"size_mm": {"kind": "numeric", "level": "lesion", "column": "age", "missing": ["999"]}}
+    cells = ["999", "999.0", "9.99e2", "99"]
+    rows, _ = read_table(
+        HEADER + "".join(f"i{n},l{n},p{n},{cell},male,True,False,nv\n" for n, cell in enumerate(cells)), fields=size
+    )
+    assert rows["size_mm"].fillna(-1).tolist() == [-1, -1, -1, 99]
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (["1,234,567", "1,234"], [1234567, 1234]),
+        (["1.234.567", "1.234", "0,5"], [1234567, 1234, 0.5]),
+    ],
+)
+def test_a_number_grouped_twice_shows_what_parts_thousands(read_table: Read, cells: list[str], numbers: list) -> None:
+    size = {"size_mm": {"kind": "numeric", "level": "lesion", "column": "age"}}
+    rows, _ = read_table(
+        HEADER + "".join(f'i{n},l{n},p{n},"{cell}",male,True,False,nv\n' for n, cell in enumerate(cells)), fields=size
+    )
+    assert rows["size_mm"].tolist() == numbers
+
+
+def test_only_a_pictures_suffix_is_dropped_from_a_path(read_table: Read) -> None:
+    names = ["photos/a.left", "photos/b.v2.JPG", "c.dcm", ".png"]
+    rows, _ = read_table(
+        HEADER + "".join(f"{name},l{n},p{n},5,male,True,False,nv\n" for n, name in enumerate(names)),
+        image_id_is_path=True,
+    )
+    assert rows["image_id"].tolist() == ["a.left", "b.v2", "c", ".png"]
+    assert rows["image_folder"].tolist() == ["photos", "photos", "", ""]
+
+
 def test_categories_are_renamed_and_a_fields_own_words_for_missing_hold(read_table: Read) -> None:
     sex = {
         **{"kind": "categorical", "level": "patient", "column": "sex", "categories": ["female", "male"]},

@@ -17,6 +17,7 @@ _SEPARATORS = (",", ";", "\t", "|")  # the earlier wins a tie
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\r\n"])"?[\r\n]*', re.IGNORECASE)  # Excel's first line, no row
 _QUOTED = re.compile(r'(^|[,;\t|]) *"(?:[^"]|"")*"')
 _OPEN_QUOTE = re.compile(r'(^|[,;\t|]) *"')
+_CLEARLY_A_ROW = 6  # columns, beyond which lines of a text don't part like rows by chance
 _MOST_HEADER_LINES = 100  # that blank lines and names of several lines may take
 
 
@@ -107,13 +108,27 @@ def _delimited_rows(
 
 
 def _swallowed(cells: list[str], separator: str) -> str:
-    """A cell that holds whole rows: each further line of it parts as many cells as the row has, of four or more."""
-    for cell in cells if len(cells) > 3 else ():
-        *whole, last = cell.split("\n")[1:] or [""]
-        parted = [line.split(separator) for line in whole or [last]]
-        if "\n" in cell and all(len(line) == len(cells) and line[0].strip() for line in parted):
+    """A cell that holds the end of its row, perhaps whole rows, and the start of another; "" if none does.
+
+    Where a quote opens in a row's cell i and closes in a later row's, the row has its length only if that is cell i
+    again: the first line then parts into the cells from i on, the last into those up to i, those between into all. A
+    text of several lines may part so by chance, in few columns; there the last line must also start with what looks
+    like the row's first cell.
+    """
+    for position, cell in enumerate(cells):
+        lines = [line.split(separator) for line in cell.split("\n")]
+        due = [len(cells) - position, *[len(cells)] * (len(lines) - 2), position + 1]
+        if len(lines) < 2 or [len(line) for line in lines] != due or not all(line[0].strip() for line in lines[1:]):
+            continue
+        first = cells[0] if position else lines[0][0]
+        if len(cells) > _CLEARLY_A_ROW or all(_shape(line[0]) == _shape(first) for line in lines[1:]):
             return cell
     return ""
+
+
+def _shape(text: str) -> str:
+    """What a text looks like: img_07 and IMG_123 both `a_0`."""
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", text.strip()))
 
 
 def _framed_rows(lines: Iterator[str], first_line: int, separator: str) -> Iterator[tuple[int, list[str]]]:

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import pandas as pd
 from openpyxl import load_workbook  # type: ignore[import-untyped]
+from openpyxl.utils.escape import unescape  # type: ignore[import-untyped]
 
 from slimp_pipeline.cohorts.files.text_table import table_from_rows, text_of
 
@@ -85,7 +86,12 @@ def _sheet_rows(workbook: Any, path: Path, title: str, *, values_only: bool) -> 
 
 def _text_rows(workbook: Any, path: Path, title: str) -> Iterator[tuple[int, list[str]]]:
     for number, values in enumerate(_sheet_rows(workbook, path, title, values_only=True), start=1):
-        yield number, [text_of(value).strip() for value in values]
+        yield number, [_cell_text(value) for value in values]
+
+
+def _cell_text(value: object) -> str:
+    """A cell's text; line breaks and the like stand in the file as `_x000D_`."""
+    return unescape(text_of(value)).strip()
 
 
 def _as_wide_as_header(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
@@ -125,4 +131,4 @@ def _evaluated_rows(workbook: Any, formulas: Any, path: Path, title: str) -> Ite
                     f"{path}, sheet '{title}', cell {source.coordinate}: the formula's result isn't stored. "
                     "Open the workbook in a spreadsheet program, save it, and try again."
                 )
-        yield number, [text_of(result.value).strip() for result in results]
+        yield number, [_cell_text(result.value) for result in results]

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from slimp_pipeline.cohorts.files.text_table import check_has_rows, named_columns, text_of
+from slimp_pipeline.cohorts.text import as_meant
 
 _FIRST_LINE = 2  # as if there were a header line
 
@@ -34,7 +35,7 @@ def read_parquet_table(file: IO[bytes], path: Path) -> pd.DataFrame:
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} is a damaged Parquet file ({reason}). Fetch it again.") from error
-    names = [column.strip() for column in table.column_names]
+    names = [as_meant(column) for column in table.column_names]
     kept = named_columns(str(path), names)
     check_has_rows(str(path), table.num_rows)
     columns = {names[i]: _text(f"{path}, column '{names[i]}'", table.column(i)) for i in kept}
@@ -54,7 +55,12 @@ def _text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     elif pa.types.is_floating(kind):  # NumPy writes the fewest digits, also of single precision
         column = pa.array(["" if np.isnan(value) else str(value) for value in column.to_numpy()], pa.large_string())
     elif _is_temporal(kind):
-        column = pa.array([text_of(value) for value in column.to_pylist()], pa.large_string())
+        try:
+            column = pa.array([text_of(value) for value in column.to_pylist()], pa.large_string())
+        except (OverflowError, ValueError) as error:
+            raise ValueError(
+                f"{name}: a date outside the years 1 to 9999. Correct it, or leave the column out."
+            ) from error
     elif not (pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind) or _is_text(kind)):
         raise ValueError(f"{name}: {kind} can't be read as text. Flatten it into plain columns, or leave it out.")
     try:

@@ -37,11 +37,11 @@ def find_raw_files(spec: CohortSpec, raw_root: Path, fabricated_root: Path) -> p
         folder = provide_fabricated(spec.fabricated, folder)
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"cohort {spec.name}: no folder {folder}. Put {spec.title} there ({spec.source}), or set "
+            f"cohort {spec.name}: no folder {folder.absolute()}. Put {spec.title} there ({spec.source}), or set "
             "SLIMP_RAW to the folder that holds the cohorts' folders."
         )
     tables = _tables(spec, folder)
-    _require_all_sources(spec, folder)
+    _require_sources(spec, folder)
     images = find_image_files(spec.images, folder) if spec.images else []
     rows = [("table", *_table(number, path)) for number, path in tables.items()]
     read = {str(path) for path in tables.values()}
@@ -65,23 +65,32 @@ def _tables(spec: CohortSpec, folder: Path) -> dict[int, Path]:
         if found is not None:
             paths[number] = found
         elif table.required:
-            raise FileNotFoundError(
-                f"cohort {spec.name}: no table {' or '.join(table.file)} in {folder} (there: {_content(folder)})."
-            )
+            raise FileNotFoundError(_no_table(spec, table.file, folder))
     if not paths:
         names = ", ".join(name for table in spec.tables for name in table.file)
         raise FileNotFoundError(f"cohort {spec.name}: none of {names} is in {folder} (there: {_content(folder)}).")
     return paths
 
 
-def _require_all_sources(spec: CohortSpec, folder: Path) -> None:
-    if spec.images is None or not spec.images.all_sources or spec.partial:
+def _no_table(spec: CohortSpec, names: list[str], folder: Path) -> str:
+    said = f"cohort {spec.name}: no table {' or '.join(names)} in {folder} (there: {_content(folder)})."
+    places = [named_in(folder, name) for name in names]
+    if folders := [str(place) for place in places if place.is_dir()]:
+        said += f" {folders[0]} is a folder: name the file in it."
+    elif special := [str(place) for place in places if place.exists()]:
+        said += f" {special[0]} is no regular file."
+    return said
+
+
+def _require_sources(spec: CohortSpec, folder: Path) -> None:
+    if spec.images is None or spec.partial:
         return
-    if absent := [name for name in spec.images.sources if not named_in(folder, name).exists()]:
-        raise FileNotFoundError(
-            f"cohort {spec.name}: the image source {', '.join(absent)} isn't in {folder} (there: {_content(folder)}), "
-            "and all_sources asks for every one. Correct `images.sources`."
-        )
+    absent = [name for name in spec.images.sources if not named_in(folder, name).exists()]
+    said = f"cohort {spec.name}: the image source {', '.join(absent)} isn't in {folder} (there: {_content(folder)})"
+    if absent and spec.images.all_sources:
+        raise FileNotFoundError(f"{said}, and all_sources asks for every one. Correct `images.sources`.")
+    if absent and len(absent) < len(spec.images.sources):
+        logger.warning("%s: the others are read", said)
 
 
 def _say_no_images(spec: CohortSpec, sources: list[str], folder: Path, listed: pd.DataFrame) -> None:

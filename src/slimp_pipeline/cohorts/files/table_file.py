@@ -30,7 +30,7 @@ def read_table(path: Path, *, separator: str | None = None, sheet: str | None = 
     Args:
         path: CSV text, Parquet or an Excel workbook (.xlsx, .xlsm); or one of them in a gzip or zip file.
         separator: Field separator of CSV text; None finds it. Other forms have none.
-        sheet: Name of a workbook's sheet; None takes the only one that has cells. Other forms have none.
+        sheet: Name of a workbook's sheet; None takes the only one that has cells.
 
     Returns:
         Columns of text (dtype `str`), missing values as ""; columns without a name and blank rows are left
@@ -56,6 +56,7 @@ def _read(file: IO[bytes], path: Path, separator: str | None, sheet: str | None,
     head = file.read(_HEAD_BYTES)
     file.seek(0)
     if head.startswith(b"PAR1\x15"):  # the byte tells it from a CSV header that begins so
+        _refuse_sheet(path, sheet)
         return read_parquet_table(file, path)
     is_zip = head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
     if is_zip and _is_workbook(file, path):
@@ -66,7 +67,13 @@ def _read(file: IO[bytes], path: Path, separator: str | None, sheet: str | None,
         with _unpack_zip(file, path) if is_zip else _unpack_gzip(file, path) as unpacked:
             return _read(unpacked, path, separator, sheet, layers - 1)
     refuse_foreign_file(head, path)
+    _refuse_sheet(path, sheet)
     return read_csv_text(file, path, separator)
+
+
+def _refuse_sheet(path: Path, sheet: str | None) -> None:
+    if sheet is not None:
+        raise ValueError(f"{path} is no Excel workbook, and has no sheet '{sheet}'. Leave `sheet` out.")
 
 
 def _open_zip(file: IO[bytes], path: Path) -> zipfile.ZipFile:

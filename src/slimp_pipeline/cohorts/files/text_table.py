@@ -9,6 +9,8 @@ from itertools import islice
 import pandas as pd
 import pyarrow as pa
 
+from slimp_pipeline.cohorts.text import as_meant
+
 _ROWS_PER_CHUNK = 20_000  # rows held as Python objects at a time
 _MOST_EXACT = 2.0**53  # from here on, floats skip whole numbers
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -30,7 +32,7 @@ def table_from_rows(name: str, rows: Iterator[tuple[int, list[str]]]) -> pd.Data
             has another length than the header; names the line.
     """
     filled = ((line, cells) for line, cells in rows if any(map(str.strip, cells)))
-    names = [cell.strip() for cell in next(filled, (0, []))[1]]
+    names = [as_meant(cell) for cell in next(filled, (0, []))[1]]
     kept = named_columns(name, names)
     lines = array("q")  # a list would take five times the memory
     chunks = []

@@ -8,8 +8,8 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.files.table_file import read_table
 from slimp_pipeline.cohorts.rows.problems import Problems
-from slimp_pipeline.cohorts.rows.values import is_missing
-from slimp_pipeline.cohorts.spec import CohortSpec, TableSpec
+from slimp_pipeline.cohorts.rows.values import missing_id
+from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.cohorts.text import table_as_meant
 
 
@@ -42,16 +42,20 @@ def read_joined(spec: CohortSpec, paths: Mapping[int, Path]) -> Joined:
     Raises:
         ValueError: If a table can't be read, a column to join on isn't there or not unique, or no row has a partner.
     """
-    notes: list[str] = []
+    notes = [
+        f"no table {' or '.join(table.file)}: its columns are not known (`required: false`)"
+        for number, table in enumerate(spec.tables)
+        if number not in paths
+    ]
     tables = [
-        _Table(name, str(spec.tables[number].join_on), _read(spec.tables[number], paths[number], name, notes))
+        _Table(name, str(spec.tables[number].join_on), _read(spec, number, paths[number], name, notes))
         for number, name in _names(spec, paths).items()
     ]
     joined = Joined(
         tables[0].frame, {table.name: list(table.frame) for table in tables}, {}, notes, Problems(tables[0].name)
     )
     for table in tables[1:]:
-        joined = replace(joined, raw=_left_join(joined, table))
+        joined = replace(joined, raw=_left_join(spec, joined, table))
     return joined
 
 
@@ -75,12 +79,18 @@ def _names(spec: CohortSpec, paths: Mapping[int, Path]) -> dict[int, str]:
     return names
 
 
-def _read(table: TableSpec, path: Path, name: str, notes: list[str]) -> pd.DataFrame:
+def _read(spec: CohortSpec, number: int, path: Path, name: str, notes: list[str]) -> pd.DataFrame:
+    table = spec.tables[number]
     frame, changed = table_as_meant(read_table(path, separator=table.separator, sheet=table.sheet))
     if changed:
         cells = ", ".join(f"{count:,} of {column}" for column, count in changed.items())
         notes.append(
             f"cells of {name} held invisible characters or another Unicode form, and are read without: {cells}"
+        )
+    if absent := [column for column in table.rename if column not in frame and not spec.partial]:
+        raise ValueError(
+            f"{path}: no column is called {', '.join(absent)}, which tables[{number}].rename of cohort {spec.name} "
+            f"names. There are: {', '.join(frame)}."
         )
     frame = frame.rename(columns=table.rename)
     if twice := sorted(set(frame.columns[frame.columns.duplicated()])):
@@ -90,12 +100,12 @@ def _read(table: TableSpec, path: Path, name: str, notes: list[str]) -> pd.DataF
     return frame
 
 
-def _left_join(joined: Joined, table: _Table) -> pd.DataFrame:
+def _left_join(spec: CohortSpec, joined: Joined, table: _Table) -> pd.DataFrame:
     left, first, key, name = joined.raw, joined.problems.table, table.key, table.name
     for file, columns in ((name, table.frame.columns), (first, left.columns)):
         if key not in columns:
             raise ValueError(f"{file}: no column '{key}' to join on. Its columns: {', '.join(columns)}")
-    unknown = is_missing(table.frame[key])
+    unknown = missing_id(table.frame[key], spec)  # who isn't known has no partner
     right = table.frame[~unknown]
     if repeated := right.loc[right[key].duplicated(), key].tolist():
         raise ValueError(f"{name}: {key} {repeated[0]} stands in several rows. Keep one row per {key}.")

@@ -6,7 +6,7 @@ from slimp_pipeline.cohorts.rows.problems import Problems
 from slimp_pipeline.cohorts.rows.values import is_missing, nearly, unknown_reasons
 from slimp_pipeline.cohorts.spec import MISSING_ID_TOKENS, MISSING_TOKENS, LabelSpec
 
-_SOUND_UNDECIDED = (MISSING_ID_TOKENS - MISSING_TOKENS) | {
+SOUND_UNDECIDED = (MISSING_ID_TOKENS - MISSING_TOKENS) | {
     "?", "??", "unk", "not known", "pending", "unclear", "undetermined", "indeterminate", "not available", "unspecified"
 }  # fmt: skip
 
@@ -80,7 +80,7 @@ def check_labels(cohort: str, label: LabelSpec | None, rows: pd.DataFrame) -> li
 def _undecided(label: LabelSpec, known: pd.Series) -> list[str]:
     """Diagnoses that sound like none, and count as benign."""
     named = {*label.classes, *label.malignant, *label.indeterminate}
-    met = known[known.str.lower().isin(_SOUND_UNDECIDED) & ~known.isin(named)].value_counts()
+    met = known[known.str.lower().isin(SOUND_UNDECIDED) & ~known.isin(named)].value_counts()
     return [
         f"the diagnosis '{text}' of {count:,} rows counts as a class, and as benign: list it under `label.missing` or "
         "`label.indeterminate` if it means that nothing is known"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from slimp_pipeline.cohorts.ids import without_zeros
-from slimp_pipeline.cohorts.rows.labels import raw_labels
+from slimp_pipeline.cohorts.rows.labels import SOUND_UNDECIDED, raw_labels
 from slimp_pipeline.cohorts.rows.values import folded, is_missing, nearly
-from slimp_pipeline.cohorts.spec import MISSING_ID_TOKENS, CohortSpec, FieldSpec, LabelSpec
+from slimp_pipeline.cohorts.spec import CohortSpec, FieldSpec, LabelSpec
 
 _NUM_SHOWN = 10
 
@@ -75,6 +75,7 @@ def check_names(spec: CohortSpec, raw: pd.DataFrame, present: Collection[str]) -
 def _all_names(spec: CohortSpec, raw: pd.DataFrame, present: Collection[str]) -> Iterable[_Named]:
     columns = [column for column in raw if column in present]
     yield _Named("leaks", "column is called", spec.leaks, columns)
+    yield _Named("ignored", "column is called", spec.ignored, columns)
     lacking = [name for name in spec.optional if name not in present]
     if slips := [name for name in lacking if nearly(name, columns)]:
         yield _Named("optional", "column is called", slips, columns)
@@ -154,6 +155,38 @@ def spellings_of_patients(rows: pd.DataFrame) -> list[str]:
     return [f"{len(groups):,} patients have ids that differ by spelling alone (first: {listed}): is each one person?"]
 
 
-def missing_id(cells: pd.Series, spec: CohortSpec) -> pd.Series:
-    """Where an id means "not known"."""
-    return is_missing(cells, spec.missing, common=MISSING_ID_TOKENS)
+def odd_ids(rows: pd.DataFrame) -> list[str]:
+    """Name ids that may stand for several: words like "?", and numbers that a spreadsheet rounded (1.23E+08)."""
+    notes = []
+    for column, known in (("patient_id", rows["patient_known"]), ("lesion_id", rows["lesion_id"] != rows["image_id"])):
+        counts = rows.loc[known, column].value_counts()
+        for name, count in counts[counts.index.str.lower().isin(SOUND_UNDECIDED)].items():
+            notes.append(
+                f"{column} '{name}' of {count:,} rows counts as one: does it mean \"not known\"? Then list it under "
+                "`missing` of the cohort"
+            )
+        if len(rounded := counts[counts.index.str.fullmatch(r"\d(\.\d+)?E\+\d+", case=False)]):
+            notes.append(
+                f"{len(rounded):,} of {column} look like numbers that a spreadsheet rounded (first: "
+                f"'{rounded.index[0]}', {rounded.iloc[0]:,} rows): ids that differed may have become one. Export them "
+                "as text"
+            )
+    return notes
+
+
+def spellings_of_categories(rows: pd.DataFrame, spec: CohortSpec) -> list[str]:
+    """Name texts of fields without `categories` that differ by spelling alone: each counts as a category of its own."""
+    notes = []
+    for name, field in spec.fields.items():
+        if field.kind != "categorical" or field.categories is not None:
+            continue
+        texts = pd.Series(rows[name].dropna().unique(), dtype="str")
+        alike = texts.map(folded)
+        groups = texts[alike.duplicated(keep=False)].groupby(alike).agg(list)
+        if len(groups):
+            listed = " and ".join(f"'{text}'" for text in groups.iloc[0])
+            notes.append(
+                f"field {name}: {len(groups):,} of its categories stand there in several spellings (first: {listed}): "
+                "bring them together by `rename`"
+            )
+    return notes

@@ -1,8 +1,7 @@
 """Raw tables to lesion rows: one reader for every cohort, driven by its specification."""
 
 import logging
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,13 +10,20 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.rows.joins import Joined, read_joined
 from slimp_pipeline.cohorts.rows.labels import check_labels, read_labels
-from slimp_pipeline.cohorts.rows.occurrence import check_names, improbable_patient, missing_id, spellings_of_patients
+from slimp_pipeline.cohorts.rows.occurrence import (
+    check_names,
+    improbable_patient,
+    odd_ids,
+    spellings_of_categories,
+    spellings_of_patients,
+)
 from slimp_pipeline.cohorts.rows.problems import Problems
-from slimp_pipeline.cohorts.rows.values import nearly, read_field
-from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.cohorts.rows.values import missing_id, nearly, read_field
+from slimp_pipeline.cohorts.spec import PICTURE_SUFFIXES, CohortSpec
 
 logger = logging.getLogger(__name__)
-_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+_ERRORS = ("#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!")
+_FURTHER_SUFFIXES = (".dcm", ".heic", ".heif", ".jp2", ".avif")  # what pictures may have been before a conversion
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Reading:
     Attributes:
         rows: image_id, lesion_id, patient_id, patient_known (bool), diagnosis (text or missing), malignant
             (boolean or missing), one column per field (numeric: float; categorical: text; checkbox: one boolean
-            column `field.option` per option), image_folder (that the row gives with its image id; else empty).
+            column `field.option` per option), image_folder (path that the row gives with its image id; else empty).
         quarantine: table, line, image_id, column, value, reason, kept: a row may stand there more than once. `kept`
             rows are in `rows` all the same; rows of further tables that belong to no row have no image id.
         facts: table (the first one's name), num_rows (of it), joins, names_absent (names of the YAML that occur
@@ -52,6 +58,8 @@ def read_rows(spec: CohortSpec, table_paths: Mapping[int, Path]) -> Reading:
     """
     joined = read_joined(spec, table_paths)
     raw, problems = _with_columns(spec, joined), joined.problems
+    for column in dict.fromkeys(spec.columns):
+        problems.note(column, raw[column], raw[column].isin(_ERRORS), "an error of a spreadsheet, and no value")
     absent = check_names(spec, raw, {name for names in joined.columns.values() for name in names})
     rows = pd.DataFrame({"image_id": _image_ids(spec, raw, problems)}, index=raw.index)
     rows["lesion_id"], lesion_known = _joined_ids(spec, raw, spec.lesion_id, "image:" + rows["image_id"])
@@ -60,7 +68,7 @@ def read_rows(spec: CohortSpec, table_paths: Mapping[int, Path]) -> Reading:
     alone = ("lesion:" + rows["lesion_id"]).where(lesion_known, "image:" + rows["image_id"])
     patients = spec.patient_id or spec.lesion_id
     rows["patient_id"], rows["patient_known"] = _joined_ids(spec, raw, patients, alone)
-    notes = [*joined.notes, *_told_by_lesion(rows, lesion_known), *spellings_of_patients(rows)]
+    notes = [*joined.notes, *_told_by_lesion(rows, lesion_known), *spellings_of_patients(rows), *odd_ids(rows)]
     if not patients:
         rows["patient_id"] = rows["image_id"]
     rows["image_folder"] = _folders(spec, raw)
@@ -74,6 +82,7 @@ def read_rows(spec: CohortSpec, table_paths: Mapping[int, Path]) -> Reading:
     set_aside = quarantine.loc[quarantine["table"].eq(problems.table) & ~quarantine["kept"], "line"].unique()
     good = rows.drop(index=set_aside).reset_index(drop=True)
     notes += [*check_labels(spec.name, spec.label, good), *improbable_patient(good, spec)]
+    notes += spellings_of_categories(good, spec)
     facts = {"table": problems.table, "num_rows": len(raw), "joins": joined.joins, "names_absent": absent}
     return Reading(good, quarantine, facts | {"notes": notes})
 
@@ -97,11 +106,22 @@ def _with_columns(spec: CohortSpec, joined: Joined) -> pd.DataFrame:
 def _image_ids(spec: CohortSpec, raw: pd.DataFrame, problems: Problems) -> pd.Series:
     ids = raw[spec.image_id]
     if spec.image_id_is_path:
-        ids = ids.map(lambda text: _SUFFIX.sub("", PurePosixPath(text.replace("\\", "/")).name))
+        known = {*PICTURE_SUFFIXES, *_FURTHER_SUFFIXES, *(spec.images.suffixes if spec.images else [])}
+        ids = ids.map(lambda text: _stem(_path(text).name, known))
     problems.note(spec.image_id, raw[spec.image_id], missing_id(ids, spec), "no image id")
     unsafe = ids.str.contains(r"[/\\\x00]", regex=True) | ids.isin([".", ".."])
     problems.note(spec.image_id, raw[spec.image_id], unsafe, "an image id may not contain a path separator")
     return ids
+
+
+def _path(text: str) -> PurePosixPath:
+    return PurePosixPath(text.replace("\\", "/"))
+
+
+def _stem(name: str, suffixes: Collection[str]) -> str:
+    """A file's name without its suffix, where that is one of a picture: a.left keeps its."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if stem and f"{dot}{suffix.lower()}" in suffixes else name
 
 
 def _joined_ids(
@@ -123,10 +143,11 @@ def _joined_ids(
 
 
 def _folders(spec: CohortSpec, raw: pd.DataFrame) -> pd.Series:
-    """Name of the folder that an image id which is a path names; empty where it names none."""
+    """The folder that an image id which is a path names; empty where it names none."""
     if not spec.image_id_is_path:
         return pd.Series("", index=raw.index, dtype="str")
-    return raw[spec.image_id].map(lambda text: PurePosixPath(text.replace("\\", "/")).parent.name).astype("str")
+    folders = raw[spec.image_id].map(lambda text: "/".join(part for part in _path(text).parent.parts if part != "."))
+    return folders.astype("str")
 
 
 def _told_by_lesion(rows: pd.DataFrame, lesion_known: pd.Series) -> list[str]:

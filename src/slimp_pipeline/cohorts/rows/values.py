@@ -1,17 +1,21 @@
 """Cells as text to numbers, categories and booleans; what can't be read is set aside."""
 
+import html
 import math
 import re
+import unicodedata
 from collections.abc import Collection
 
 import pandas as pd
 
 from slimp_pipeline.cohorts.rows.problems import Problems
-from slimp_pipeline.cohorts.spec import MISSING_TOKENS, FieldSpec
+from slimp_pipeline.cohorts.spec import MISSING_ID_TOKENS, MISSING_TOKENS, CohortSpec, FieldSpec
 
 TRUE, FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
+_LOOKS_LATIN = str.maketrans("авекмнорстухіј", "abekmhopctyxij")
 _DECIMAL_COMMA = r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+"
 _POINTS_FOR_THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+"
+_SEVERAL_GROUPS = r"[+-]?[1-9]\d{0,2}([.,])\d{3}(?:\1\d{3})+"
 _THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?"
 
 
@@ -37,10 +41,20 @@ def is_missing(
     return text.str.lower().isin(unknown - known) | (text == "")
 
 
+def missing_id(cells: pd.Series, spec: CohortSpec) -> pd.Series:
+    """Where an id means "not known"."""
+    return is_missing(cells, spec.missing, common=MISSING_ID_TOKENS)
+
+
 def folded(text: str) -> str:
-    """A text without what spellings of one thing differ by: case, blanks, a trailing .0."""
-    text = re.sub(r"\s+", " ", text.strip()).casefold()
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
+    """A text without what spellings of one thing differ by.
+
+    Case, blanks, a trailing .0, accents, punctuation at its end, HTML entities, Cyrillic letters that look Latin.
+    """
+    text = unicodedata.normalize("NFKD", html.unescape(text)).casefold().translate(_LOOKS_LATIN)
+    text = "".join(letter for letter in text if not unicodedata.combining(letter))
+    text = re.sub(r"^(-?\d+)\.0+$", r"\1", re.sub(r"\s+", " ", text).strip())
+    return text.rstrip(" .,;:") or text
 
 
 def nearly(name: str, texts: Collection[str]) -> list[str]:
@@ -52,6 +66,7 @@ def _numbers(field: FieldSpec, raw: pd.DataFrame, problems: Problems) -> pd.Seri
     column = str(field.column)
     text = raw[column].replace(field.rename) if field.rename else raw[column]
     missing = is_missing(text, field.missing)
+    missing |= pd.to_numeric(text, errors="coerce").isin(_as_numbers(field.missing))  # 999 is 999.0
     plain, unclear = _with_decimal_points(text.where(~missing, ""), field.decimal)
     problems.note(
         column, text, unclear, "a comma or point before three digits: decimals or thousands? Set `decimal` of the field"
@@ -65,23 +80,28 @@ def _numbers(field: FieldSpec, raw: pd.DataFrame, problems: Problems) -> pd.Seri
     return numbers
 
 
+def _as_numbers(texts: Collection[str]) -> list[float]:
+    return pd.to_numeric(pd.Series(texts, dtype="str"), errors="coerce").dropna().tolist()
+
+
 def _with_decimal_points(text: pd.Series, decimal: str | None) -> tuple[pd.Series, pd.Series]:
     """Numbers with points, and where a comma can't be read.
 
     A column's commas are decimal where one of its numbers can't be grouped in thousands (0,5; 12,25), and part
-    thousands where one has a point besides (1,234.5). Where commas are decimal, points part thousands, if that is
-    declared or a number shows it (1.234,5); else 1.500 can't be read.
+    thousands where one has a point besides (1,234.5) or is grouped twice (1,234,567). Where commas are decimal, points
+    part thousands, if that is declared or a number shows it (1.234,5; 1.234.567); else 1.500 can't be read.
     """
     with_comma = text.str.contains(",", regex=False)
     nothing = pd.Series(False, index=text.index)
     if not with_comma.any() and decimal != ",":
         return text, nothing
     decimals, thousands = text.str.fullmatch(_DECIMAL_COMMA), text.str.fullmatch(_THOUSANDS)
-    by_point = text.str.fullmatch(_POINTS_FOR_THOUSANDS)
-    points_are_clear = decimal == "," or (decimals & text.str.contains(".", regex=False)).any()
+    by_point, several = text.str.fullmatch(_POINTS_FOR_THOUSANDS), text.str.fullmatch(_SEVERAL_GROUPS)
+    grouped = (decimals & text.str.contains(".", regex=False)) | (by_point & several)
+    points_are_clear = decimal == "," or grouped.any()
     if decimal is None and (decimals & ~thousands).any():
         decimal = ","
-    elif decimal is None and (thousands & text.str.contains(".", regex=False)).any():
+    elif decimal is None and (thousands & (several | text.str.contains(".", regex=False))).any():
         decimal = "."
     if decimal == ",":
         plain = text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
