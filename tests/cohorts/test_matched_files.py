@@ -110,14 +110,24 @@ def test_a_picture_of_another_folder_than_its_row_names_is_not_taken(ingest) -> 
     assert kinds(ingested) == {"b.png": "other_folder"}
 
 
-def test_folders_that_are_not_there_are_said(ingest) -> None:
+def test_where_some_file_lies_as_its_row_says_no_other_is_taken_from_elsewhere(ingest) -> None:
     files = {"photos/siteA/a.png": 1, "photos/siteC/b.png": 2}
-    rows = row("siteA/a.png").replace("siteA/a.png", "siteA/a", 0) + row("siteB/b.png")
-    _, ingested = ingest(rows, files, image_id_is_path=True, lesion_id=[], patient_id=[])
+    _, ingested = ingest(
+        row("siteA/a.png") + row("siteB/b.png"), files, image_id_is_path=True, lesion_id=[], patient_id=[]
+    )
+    assert ingested.lesions["store_index"].notna().tolist() == [True, False]
+    assert kinds(ingested) == {"b.png": "other_folder"}
+
+
+def test_folders_that_are_not_there_are_said(ingest) -> None:
+    files = {"photos/a.png": 1, "photos/b.png": 2}
+    _, ingested = ingest(
+        row("siteA/a.png") + row("siteB/b.png"), files, image_id_is_path=True, lesion_id=[], patient_id=[]
+    )
     assert ingested.lesions["store_index"].notna().all()
     (note,) = [note for note in ingested.manifest["notes"] if "folder" in note]
-    assert note.startswith("1 rows name a folder that isn't there (first: siteB in the row of b, ")
-    assert note.endswith("photos/siteC/b.png is read)")
+    assert note.startswith("2 rows name a folder that isn't there (first: siteA in the row of a, ")
+    assert note.endswith("photos/a.png is read)")
 
 
 def test_folders_of_another_machine_are_no_obstacle(ingest) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from slimp_pipeline.cohorts.ids import match_ids
-from slimp_pipeline.cohorts.named_folders import ABSENT, OTHER, compare_folders
+from slimp_pipeline.cohorts.named_folders import ABSENT, OTHER, OWN, compare_folders
 from slimp_pipeline.cohorts.rows.reader import Reading
 from slimp_pipeline.cohorts.spec import CohortSpec
 
@@ -53,9 +53,7 @@ def match_files(spec: CohortSpec, reading: Reading, raw_files: pd.DataFrame) -> 
     chosen, doubled = _one_each(matched)
     unused = [
         raw_files[raw_files["role"] == "unused"],
-        _as_unused(
-            found[elsewhere], "other_folder", "the row with its image id names another folder, and there is one"
-        ),
+        _as_unused(found[elsewhere], "other_folder", "its row names another folder"),
         _as_unused(found[without_row & ~elsewhere], "no_row", "no row has its image id"),
         _as_unused(found.assign(image_id=row_id)[set_aside & ~without_row], "row_set_aside", "its row is quarantined"),
         doubled,
@@ -81,13 +79,18 @@ def _none_matches(spec: CohortSpec, reading: Reading, found: pd.DataFrame) -> st
 
 
 def _folders(raw_files: pd.DataFrame, row_id: pd.Series, rows: pd.DataFrame) -> tuple[pd.Series, list[str]]:
-    """Which files lie in another folder than their row names; and a note where rows name one that isn't there."""
+    """Which files lie elsewhere than their row says; and a note where rows name folders that aren't there.
+
+    Where some file lies in the folder that its row names, folders mean something, and a file in another is another
+    file. Where none does (paths of another machine, files moved into one folder), names alone count.
+    """
     named = row_id.map(rows.set_index("image_id")["image_folder"]).fillna("")
     named = named[named.ne("") & raw_files.loc[named.index, "key"].eq("")]
     told = compare_folders(named, raw_files.loc[named.index, "path"], raw_files["path"].tolist())
-    elsewhere = told.eq(OTHER).reindex(row_id.index, fill_value=False)
+    meant = told.eq(OWN).any()
+    elsewhere = (told.ne(OWN) if meant else told.eq(OTHER)).reindex(row_id.index, fill_value=False)
     absent = named[told.eq(ABSENT)]
-    if absent.empty:
+    if meant or absent.empty:
         return elsewhere, []
     first = (
         f"{absent.iloc[0]} in the row of {row_id[absent.index[0]]}, {raw_files.loc[absent.index[0], 'path']} is read"
