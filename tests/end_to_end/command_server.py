@@ -7,6 +7,7 @@ the process that was started, in a session of its own; {"ended": number} by its 
 import gc
 import json
 import os
+import signal
 import sys
 
 from kedro.framework.cli import main
@@ -17,6 +18,7 @@ import slimp_pipeline.settings  # noqa: F401
 
 def become(order: dict) -> None:
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])

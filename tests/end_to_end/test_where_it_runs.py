@@ -123,8 +123,8 @@ print("ran in", Path.cwd(), shell.user_ns["tables"])
 """
 
 
-def test_a_notebook_in_a_folder_below_runs_and_is_where_it_was(new_project):
-    folder = with_default_store(new_project().folder)
+def test_a_notebook_in_a_folder_below_runs_and_is_where_it_was(with_raw_files):
+    folder = with_default_store(with_raw_files.folder)
     below = folder / "notebooks"
     below.mkdir()
     done = python(below, "-c", NOTEBOOK, KEDRO_ENV="test")
@@ -155,7 +155,8 @@ def installed(tmp_path_factory) -> Path:
 def test_the_installed_package_runs_with_settings_beside_it_and_no_project(installed, tmp_path):
     shutil.copytree(REPOSITORY / "conf", tmp_path / "conf")
     command = ("-m", "slimp_pipeline", "--env=test", "--conf-source=conf")
-    done = python(tmp_path, *command, "--pipeline=fabricate", PYTHONPATH=str(installed))
+    few = "source.cohort.fabricated.num_patients=2,target.cohort.fabricated.num_patients=4"
+    done = python(tmp_path, *command, "--pipeline=fabricate", f"--params={few}", PYTHONPATH=str(installed))
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "data/01_raw/test/demo_clinic/metadata.csv").is_file() and (tmp_path / "mlflow.db").is_file()
     assert not list(tmp_path.glob("src"))

@@ -12,6 +12,13 @@ from slimp_pipeline.processes.stopping import Stopped, stop_if_asked, stoppable,
 
 
 @pytest.fixture(autouse=True)
+def _as_in_the_foreground():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
 def _hook_of_pytest(monkeypatch):
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
 
