@@ -12,7 +12,6 @@ from torchvision import transforms
 
 from comparison import compare
 from slimp_pipeline.cohorts.fabricated import fabricate_tbp
-from slimp_pipeline.cohorts.files.raw_files import COLUMNS
 from slimp_pipeline.images.augment import augment
 from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import SCHEMA, ImageStore, pack
@@ -22,7 +21,7 @@ BATCH, NUM_WORKERS = 64, 2
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
 
-def crops(folder: Path) -> ImageStore:
+def crops(folder: Path, num_patients: int = 60) -> ImageStore:
     """A store of fabricated 3D-photography crops, as SLICE-3D has them."""
     path = folder / "crops.arrow"
     if not path.is_file():
@@ -31,12 +30,12 @@ def crops(folder: Path) -> ImageStore:
 
         raw = folder / "tbp"
         raw.mkdir()
-        fabricate_tbp(raw, num_patients=60, seed=5)
+        fabricate_tbp(raw, num_patients=num_patients, seed=5)
         with h5py.File(raw / "train-image.hdf5") as file:
             keys = sorted(file)
-        rows = [("image", key, str(raw / "train-image.hdf5"), key, 0, 0) for key in keys]
+        images = pd.DataFrame({"image_id": keys, "path": str(raw / "train-image.hdf5"), "key": keys})
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-            for batch in pack(pd.DataFrame(rows, columns=COLUMNS), IngestParams()):
+            for batch in pack(images, IngestParams()):
                 writer.write_batch(batch)
     return ImageStore(path)
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
+from slimp_pipeline.evaluation.bootstrap import Weightings
 from slimp_pipeline.evaluation.calibration import fit_temperature, reliability, rescale
 from slimp_pipeline.evaluation.metrics import expected_calibration_error
 
@@ -94,7 +95,7 @@ def test_the_gaps_of_the_bins_add_up_to_the_calibration_error(case):
     score_NK, label_N = case
     table = reliability(score_NK, label_N)
     gap = (table["accuracy"] - table["confidence"]).abs()
-    expected = expected_calibration_error(score_NK, label_N, np.ones((1, len(label_N))))[0]
+    expected = expected_calibration_error(score_NK, label_N, Weightings.of_rows(np.ones((1, len(label_N)))))[0]
     assert (gap * table["num_rows"]).sum() / len(label_N) == pytest.approx(expected)
     assert table["num_rows"].sum() == len(label_N) and (table["num_rows"] > 0).all()
     assert table["confidence"].between(table["bin_low"] - 1e-9, table["bin_high"] + 1e-9).all()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from slimp_pipeline.evaluation.bootstrap import interval, patient_weights
+from slimp_pipeline.evaluation.bootstrap import interval, resampled
 from slimp_pipeline.evaluation.compare import (
     COMPARISON_COLUMNS,
     PAIR_COLUMNS,
@@ -128,16 +128,16 @@ def test_values_and_differences_are_those_of_a_slow_loop(runs, compared):
         for fold in range(NUM_FOLDS):
             rows = predictions[(predictions["method"] == method) & (predictions["draw"] == str(fold))]
             rows = rows[rows["protocol"] != "knn"]
-            weights_RN = patient_weights(rows["patient_id"].to_numpy(), 50, (4, fold))
-            everyone = [np.ones(len(rows)), *weights_RN]
-            folds.append([balanced_accuracy_score(rows["label"], rows["predicted"], sample_weight=w) for w in everyone])
+            weightings = resampled(rows["patient_id"].to_numpy(), 50, (4, fold))
+            labels, guesses = rows["label"], rows["predicted"]
+            folds.append([balanced_accuracy_score(labels, guesses, sample_weight=weight_N) for weight_N in weightings])
         return np.mean(folds, axis=0)
 
     drawn = {}
     for label, names in GROUPS.items():
         of_runs = [accuracy(runs[name], names[0].split("-")[0]) for name in names]
-        resampled = [np.mean([of_runs[number][1 + r] for number in runs_RS[r]]) for r in range(50)]
-        drawn[label] = np.mean([of_run[0] for of_run in of_runs]), np.array(resampled)
+        on_resamples = [np.mean([of_runs[number][1 + r] for number in runs_RS[r]]) for r in range(50)]
+        drawn[label] = np.mean([of_run[0] for of_run in of_runs]), np.array(on_resamples)
         low, high = interval(*drawn[label], 0.95)
         own = row(values, method=label)
         assert own[["value", "ci_low", "ci_high"]].tolist() == pytest.approx([drawn[label][0], low, high])

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from slimp_pipeline.evaluation import known_truth
+from slimp_pipeline.evaluation.bootstrap import Weightings
 from slimp_pipeline.evaluation.known_truth import TRUTH_COLUMNS, find_truth
 from slimp_pipeline.parameters import EvaluationParams
 
@@ -72,4 +73,4 @@ def test_the_weighted_correlation_is_that_of_repeated_rows():
     weights = np.array([[1.0, 1, 1, 1], [2.0, 0, 1, 3]])
     repeated = np.repeat(values, [2, 0, 1, 3], axis=1)
     expected = [np.corrcoef(values)[0, 1], np.corrcoef(repeated)[0, 1]]
-    np.testing.assert_allclose(known_truth._correlation(values, weights), expected)
+    np.testing.assert_allclose(known_truth._correlation(values, Weightings.of_rows(weights)), expected)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
-from slimp_pipeline.evaluation.bootstrap import interval, patient_weights
-from slimp_pipeline.evaluation.measure import classes_of, fold_weights, measure, measure_all, measure_outcomes
+from slimp_pipeline.evaluation.bootstrap import interval, resampled
+from slimp_pipeline.evaluation.measure import classes_of, fold_weightings, measure, measure_all, measure_outcomes
 from slimp_pipeline.evaluation.records import RESULT_COLUMNS, Key
 from slimp_pipeline.parameters import EvaluationParams
 
@@ -75,8 +75,7 @@ def test_outcomes_of_queries_are_measured_as_by_a_slow_loop(seed):
             by_fold = []
             for fold in range(2):
                 rows = outcomes[(outcomes["method"] == method) & (outcomes["draw"] == str(fold))]
-                weights_RN = patient_weights(rows["patient_id"].to_numpy(), 40, (2, fold))
-                drawn = [[1.0] * len(rows), *weights_RN]
+                drawn = list(resampled(rows["patient_id"].to_numpy(), 40, (2, fold)))
                 known = [i for i, value in enumerate(rows[metric]) if not np.isnan(value)]
                 values = []
                 for weight_N in drawn:
@@ -117,7 +116,7 @@ def test_queries_and_predictions_of_the_same_patients_are_drawn_alike():
     columns = ["draw", "repeat", "num_train_patients", "image_id", "patient_id"]
     outcomes = predictions[columns].assign(**key, recall_at_1=hit).iloc[::-1]
     _, averaged = measure_outcomes("clinic", outcomes, SETTINGS)
-    weights_RN = fold_weights(predictions, SETTINGS, 0)
+    weights_RN = np.array(list(fold_weightings(predictions, SETTINGS, 0)))
     expected_R = (weights_RN * hit.to_numpy()).sum(axis=1) / weights_RN.sum(axis=1)
     np.testing.assert_allclose(averaged[Key(**key)]["recall_at_1"], expected_R)
     assert (weights_RN[0] == 1).all() and (weights_RN[:, ::2] == weights_RN[:, 1::2]).all()
@@ -188,9 +187,9 @@ def test_methods_share_resamples_whatever_the_order_of_their_rows():
     first, second = averaged.values()
     for metric, value_R in first.items():
         np.testing.assert_array_equal(value_R, second[metric])
-    weights_RN = patient_weights(one["patient_id"].to_numpy(), 40, (2, 0))
-    expected_R = [balanced_accuracy_score(labels, guesses, sample_weight=weight_N) for weight_N in weights_RN]
-    np.testing.assert_allclose(first["balanced_accuracy"][1:], expected_R)
+    weightings = resampled(one["patient_id"].to_numpy(), 40, (2, 0))
+    expected_R = [balanced_accuracy_score(labels, guesses, sample_weight=weight_N) for weight_N in weightings]
+    np.testing.assert_allclose(first["balanced_accuracy"], expected_R)
 
 
 def test_folds_are_resampled_by_their_number_in_whatever_order_they_come():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, roc_auc_score
 
 from slimp_pipeline.evaluation import metrics
+from slimp_pipeline.evaluation.bootstrap import Weightings, resampled
 
 K = 4
 RELATIVE = {"rel": 1e-9, "abs": 1e-12}
@@ -24,7 +25,11 @@ def scored(draw):
 
 
 def ones(size):
-    return np.ones((1, size))
+    return Weightings.of_rows(np.ones((1, size)))
+
+
+def weighted_by(weight_N):
+    return Weightings.of_rows(weight_N[None].astype(float))
 
 
 @given(scored())
@@ -33,7 +38,7 @@ def test_balanced_accuracy_and_macro_f1_agree_with_scikit_learn(case):
     predicted_N, counted = score_NK.argmax(axis=1), weight_N > 0
     if not counted.any():
         return
-    confusion = metrics.confusion(predicted_N, label_N, K, weight_N[None].astype(float))
+    confusion = metrics.confusion(predicted_N, label_N, K, weighted_by(weight_N))
     there = [k for k in range(K) if ((label_N == k) | (predicted_N == k))[counted].any()]
     truth, guess, weight = label_N[counted], predicted_N[counted], weight_N[counted]
     with warnings.catch_warnings():
@@ -47,7 +52,7 @@ def test_balanced_accuracy_and_macro_f1_agree_with_scikit_learn(case):
 @given(scored())
 def test_auroc_and_average_precision_agree_with_scikit_learn(case):
     score_NK, label_N, weight_N = case
-    positive_N, weights_RN = label_N == 0, weight_N[None].astype(float)
+    positive_N, weights_RN = label_N == 0, weighted_by(weight_N)
     if weight_N[positive_N].sum() == 0 or weight_N[~positive_N].sum() == 0:
         return
     arguments = (score_NK[:, 0], positive_N, weights_RN)
@@ -70,7 +75,7 @@ def test_pauc_agrees_with_the_challenge(case):
     positive_N = label_N == 0
     if weight_N[positive_N].sum() == 0 or weight_N[~positive_N].sum() == 0:
         return
-    value = metrics.pauc_above_tpr(score_NK[:, 0], positive_N, weight_N[None].astype(float))[0]
+    value = metrics.pauc_above_tpr(score_NK[:, 0], positive_N, weighted_by(weight_N))[0]
     assert value == pytest.approx(challenge_pauc(positive_N, score_NK[:, 0], weight_N), rel=1e-9, abs=1e-9)
 
 
@@ -146,7 +151,7 @@ def test_a_weight_of_n_is_the_row_n_times(case):
     if not weight_N.any():
         return
     malignant_K = np.array([True, False, True, False])
-    weighted = metrics.classification_metrics(score_NK, label_N, malignant_K, weight_N[None].astype(float))
+    weighted = metrics.classification_metrics(score_NK, label_N, malignant_K, weighted_by(weight_N))
     rows = np.repeat(np.arange(len(label_N)), weight_N)
     repeated = metrics.classification_metrics(score_NK[rows], label_N[rows], malignant_K, ones(len(rows)))
     for name, value in repeated.items():
@@ -157,9 +162,9 @@ def test_many_weightings_at_once_equal_one_at_a_time():
     rng = np.random.default_rng(0)
     score_NK, label_N = rng.dirichlet(np.ones(K), 30), rng.integers(0, K, 30)
     weights_RN, malignant_K = rng.integers(0, 3, (6, 30)).astype(float), np.array([True, False, False, False])
-    together = metrics.classification_metrics(score_NK, label_N, malignant_K, weights_RN)
+    together = metrics.classification_metrics(score_NK, label_N, malignant_K, Weightings.of_rows(weights_RN))
     for row, weight_N in enumerate(weights_RN):
-        alone = metrics.classification_metrics(score_NK, label_N, malignant_K, weight_N[None])
+        alone = metrics.classification_metrics(score_NK, label_N, malignant_K, weighted_by(weight_N))
         for name in together:
             np.testing.assert_allclose(together[name][row], alone[name][0])
 
@@ -173,3 +178,23 @@ def test_rows_of_a_class_that_is_neither_malignant_nor_benign_are_in_no_malignan
         assert values[name] == decided[name]
     assert values["balanced_accuracy"] == pytest.approx((1 + 1 + 0.5) / 3)
     assert "malignant_auroc" not in metrics.classification_metrics(score_NK, label_N, np.array([1, -1, -1]), ones(4))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.99])
+def test_many_rows_on_many_resamples_agree_with_scikit_learn_to_single_precision(share, monkeypatch):
+    rng = np.random.default_rng(1)
+    positive_N, patients_N = rng.random(5000) < share, rng.integers(0, 400, 5000)
+    score_N = np.round(rng.normal(size=5000) + positive_N, rng.integers(1, 6))
+    score_NK = np.stack([-score_N, score_N], axis=1)
+    monkeypatch.setattr("slimp_pipeline.evaluation.bootstrap._BLOCK", 3000)  # several parts, in threads
+    weightings = resampled(patients_N, 12, 0)
+    values = metrics.classification_metrics(score_NK, positive_N.astype(int), np.array([0, 1]), weightings)
+    for r, weight_N in enumerate(weightings):
+        expected = {
+            "malignant_auroc": roc_auc_score(positive_N, score_N, sample_weight=weight_N),
+            "malignant_average_precision": average_precision_score(positive_N, score_N, sample_weight=weight_N),
+            "pauc_above_80_tpr": challenge_pauc(positive_N, score_N, weight_N),
+        }
+        for name, value in expected.items():
+            assert values[name][r] == pytest.approx(value, rel=2e-6, abs=2e-6), name
+        assert values["macro_auroc"][r] == pytest.approx(expected["malignant_auroc"], rel=2e-6)

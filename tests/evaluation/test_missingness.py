@@ -15,7 +15,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from slimp_pipeline.cohorts.rows.reader import read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec, FieldSpec
-from slimp_pipeline.evaluation.bootstrap import interval, patient_weights
+from slimp_pipeline.evaluation.bootstrap import interval, resampled
 from slimp_pipeline.evaluation.metrics import auroc
 from slimp_pipeline.evaluation.missingness import MISSINGNESS_COLUMNS, TOGETHER, missingness_audit
 from slimp_pipeline.parameters import EvaluationParams
@@ -127,10 +127,9 @@ def test_the_interval_is_that_of_rows_resampled_by_patient():
     truth, patients = lesions["malignant"].to_numpy(dtype=bool), lesions["patient_id"].to_numpy()
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=SETTINGS.seed)
     for position, (train, test) in enumerate(folds.split(missing, truth, patients)):
-        weights_RN = patient_weights(patients[test], SETTINGS.num_resamples, (SETTINGS.seed, position))
-        weights_RN = np.concatenate([np.ones((1, len(test))), weights_RN])
+        weightings = resampled(patients[test], SETTINGS.num_resamples, (SETTINGS.seed, position))
         score_N = LogisticRegression().fit(missing[train], truth[train]).predict_proba(missing[test])[:, 1]
-        drawn.append(auroc(score_N, truth[test], weights_RN))
+        drawn.append(auroc(score_N, truth[test], weightings))
     value_R = np.mean(drawn, axis=0)
     expected = value_R[0], *interval(value_R[0], value_R[1:], SETTINGS.confidence)
     row = audit(lesions).loc[TOGETHER]

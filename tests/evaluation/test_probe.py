@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from slimp_pipeline.evaluation import probe
+from slimp_pipeline.evaluation.bootstrap import Weightings
 from slimp_pipeline.evaluation.calibration import rescale
 from slimp_pipeline.evaluation.metrics import expected_calibration_error
 from slimp_pipeline.evaluation.probe import linear_probe
@@ -130,7 +131,7 @@ def test_the_temperature_makes_overconfident_held_out_scores_less_sure():
     result = linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 2, weak, 0)
     assert result.temperature > 1.5
     calibrated = rescale(result.score_NK, result.temperature)
-    ones = np.ones((1, 80))
+    ones = Weightings.of_rows(np.ones((1, 80)))
     before, after = (expected_calibration_error(s, label_N[~train_N], ones)[0] for s in (result.score_NK, calibrated))
     assert after < before
     np.testing.assert_array_equal(calibrated.argmax(axis=1), result.score_NK.argmax(axis=1))

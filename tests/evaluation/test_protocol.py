@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
-from slimp_pipeline.evaluation import bootstrap, task
+from slimp_pipeline.evaluation import measure, task
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
 
@@ -160,10 +160,10 @@ def test_differences_are_those_of_the_means_and_their_number_is_stated(small_res
 
 def test_folds_are_resampled_independently(small_cohort, monkeypatch):
     drawn = []
-    plain = bootstrap.patient_weights
-    monkeypatch.setattr(bootstrap, "patient_weights", lambda *a: drawn.append(plain(*a)) or drawn[-1])
+    plain = measure.resampled
+    monkeypatch.setattr(measure, "resampled", lambda *a: drawn.append(plain(*a)) or drawn[-1])
     small_cohort.run("linear_probe")
-    first, second, third = (weights[:, ::2] for weights in drawn[:3])  # one row per patient
+    first, second, third = (weightings.count_PR[:, 1:] for weightings in drawn[:3])
     assert first.shape == second.shape
     for one, other in ((first, second), (second, third), (first, third)):
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.15

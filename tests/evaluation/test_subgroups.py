@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from slimp_pipeline.evaluation.bootstrap import interval, patient_weights
+from slimp_pipeline.evaluation.bootstrap import interval, resampled
 from slimp_pipeline.evaluation.metrics import auroc
 from slimp_pipeline.evaluation.subgroups import METRICS, SUBGROUP_COLUMNS, subgroup_table
 from slimp_pipeline.parameters import EvaluationParams, SubgroupParams
@@ -78,9 +78,8 @@ def test_the_interval_is_by_bootstrap_over_the_groups_patients_within_folds():
     women = predictions[predictions["image_id"].map(rows.set_index("image_id")["sex"]) == "female"]
     drawn = []
     for position, (_, fold) in enumerate(women.groupby("draw")):
-        weights_RN = patient_weights(fold["patient_id"].to_numpy(), SETTINGS.num_resamples, (SETTINGS.seed, position))
-        weights_RN = np.concatenate([np.ones((1, len(fold))), weights_RN])
-        drawn.append(auroc(fold["score.MEL"].to_numpy(), (fold["label"] == "MEL").to_numpy(), weights_RN))
+        weightings = resampled(fold["patient_id"].to_numpy(), SETTINGS.num_resamples, (SETTINGS.seed, position))
+        drawn.append(auroc(fold["score.MEL"].to_numpy(), (fold["label"] == "MEL").to_numpy(), weightings))
     value_R = np.mean(drawn, axis=0)
     expected = np.clip(interval(value_R[0], value_R[1:], SETTINGS.confidence), 0, 1)
     row = table_of(predictions, rows).query("group == 'female' and metric == 'malignant_auroc'")

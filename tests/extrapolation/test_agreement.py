@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
+from slimp_pipeline.evaluation.bootstrap import Weightings
 from slimp_pipeline.extrapolation.agreement import as_numbers, chance, expected_absolute_error, measures
 
 
@@ -26,9 +27,9 @@ def weighted_pairs(draw):
 def test_a_weight_of_n_is_the_pair_n_times(case):
     borrowed_N, truth_N, weight_N = case
     rows = np.repeat(np.arange(len(truth_N)), weight_N)
-    borrowed, truth, weights_RN = borrowed_N[rows], truth_N[rows], weight_N[None].astype(float)
-    numbers = measures("numeric", borrowed_N, truth_N, weights_RN)
-    names = measures("categorical", borrowed_N, truth_N, weights_RN)
+    borrowed, truth, weightings = borrowed_N[rows], truth_N[rows], Weightings.of_rows(weight_N[None].astype(float))
+    numbers = measures("numeric", borrowed_N, truth_N, weightings)
+    names = measures("categorical", borrowed_N, truth_N, weightings)
     assert numbers["mean_absolute_error"][0] == pytest.approx(np.abs(borrowed - truth).mean())
     assert names["accuracy"][0] == pytest.approx((borrowed == truth).mean())
     constant = len(set(borrowed)) == 1, len(set(truth)) == 1
@@ -46,13 +47,14 @@ def test_kappa_by_hand():
     # 20 and 15 of 50 agree on yes and no; marginals 25/50 and 30/50 yes: kappa (0.7 - 0.5) / (1 - 0.5).
     borrowed_N = np.repeat([1, 1, 0, 0], [20, 5, 10, 15]).astype(float)
     truth_N = np.repeat([1, 0, 1, 0], [20, 5, 10, 15]).astype(float)
-    value = measures("categorical", borrowed_N, truth_N, np.ones((1, 50)))
+    value = measures("categorical", borrowed_N, truth_N, Weightings.of_rows(np.ones((1, 50))))
     assert value["accuracy"][0] == pytest.approx(0.7) and value["kappa"][0] == pytest.approx(0.4)
 
 
 def test_a_weighting_without_weight_leaves_nothing_to_measure():
     for kind in ("numeric", "checkbox"):
-        for value_R in measures(kind, np.arange(3.0), np.arange(3.0), np.array([[0.0, 0, 0], [1, 1, 1]])).values():
+        weightings = Weightings.of_rows(np.array([[0.0, 0, 0], [1, 1, 1]]))
+        for value_R in measures(kind, np.arange(3.0), np.arange(3.0), weightings).values():
             assert np.isnan(value_R).tolist() == [True, False]
 
 

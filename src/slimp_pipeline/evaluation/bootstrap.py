@@ -1,27 +1,100 @@
-"""Intervals by bootstrap over patients within folds."""
+"""How often rows count: as they are, and on bootstrap resamples of the patients within folds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
+
+_BLOCK = 2**22  # numbers that a step of a computation holds at once
 
 
-def patient_weights(patients_N: np.ndarray, num_resamples: int, seed: int | Sequence[int]) -> np.ndarray:
-    """Draw patients with replacement; return how often each row counts, float (R, N).
+@dataclass(frozen=True)
+class Weightings:
+    """R weightings of the same N rows, in which a patient's rows come together.
 
-    A patient's rows come together. The draw depends on the seed and the patients alone, so that methods
-    measured on the same rows are compared on the same resamples; folds need a seed each, else their draws
-    would go together by position.
+    A weighting says how often each row counts: once for the plain value, as often as its patient was drawn for a
+    resample. Held by patient, since there are fewer patients than rows, and sums over rows are sums over patients of
+    sums over their rows.
+
+    Attributes:
+        count_PR: How often each of P patients counts in each weighting, float (P, R), at least 0.
+        patient_N: The patient of each row, int (N,), 0..P-1.
     """
-    _, patient_of_row_N = np.unique(patients_N, return_inverse=True)
-    num_patients = int(patient_of_row_N.max()) + 1
-    rng = np.random.default_rng(seed)
-    counts_RP = rng.multinomial(num_patients, np.full(num_patients, 1 / num_patients), size=num_resamples)
-    return counts_RP[:, patient_of_row_N].astype(np.float64)
+
+    count_PR: np.ndarray
+    patient_N: np.ndarray
+
+    @classmethod
+    def of_rows(cls, weights_RN: np.ndarray) -> "Weightings":
+        """Weightings in which each row has a weight of its own, (R, N)."""
+        return cls(np.ascontiguousarray(weights_RN.T), np.arange(weights_RN.shape[1]))
+
+    @property
+    def num(self) -> int:
+        """R."""
+        return int(self.count_PR.shape[1])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The weight of each row, float64 (N,), in one weighting after the other."""
+        return (count_P.astype(np.float64)[self.patient_N] for count_P in self.count_PR.T)
+
+    def __getitem__(self, rows: np.ndarray) -> "Weightings":
+        """Weightings of some of the rows, by position or by a mask."""
+        return Weightings(self.count_PR, self.patient_N[rows])
+
+    def sums(self, value_N: np.ndarray, group_N: np.ndarray | None = None, num_groups: int = 1) -> np.ndarray:
+        """Weighted sums of a value, in each group of rows, float (R, num_groups)."""
+        group_N = np.zeros(len(value_N), dtype=np.int64) if group_N is None else group_N
+        num_patients = len(self.count_PR)
+        cells = np.bincount(self.patient_N * num_groups + group_N, value_N, minlength=num_patients * num_groups)
+        value_PC = cells.reshape(num_patients, num_groups)
+        sums_RC = np.empty((self.num, num_groups))
+        for part in self.parts(num_patients):
+            sums_RC[part] = self.count_PR[:, part].T.astype(np.float64) @ value_PC
+        return sums_RC
+
+    def mean(self, value_N: np.ndarray) -> np.ndarray:
+        """Weighted mean over the rows whose value is known, float (R,); NaN where none counts."""
+        known_N = ~np.isnan(value_N)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            known = self[known_N]
+            return (known.sums(value_N[known_N]) / known.sums(np.ones(known_N.sum())))[:, 0]
+
+    def by_group(self, rows: np.ndarray, group_N: np.ndarray, num_groups: int) -> sparse.csr_matrix:
+        """How many of the chosen rows each patient has in a group, (num_groups, P): times `count_PR`, their weight."""
+        ones = np.ones(len(rows), dtype=self.count_PR.dtype)
+        shape = num_groups, len(self.count_PR)
+        return sparse.csr_matrix((ones, (group_N[rows], self.patient_N[rows])), shape=shape)
+
+    def parts(self, num_per_weighting: int) -> Iterator[slice]:
+        """Slices of the weightings, each of which holds a bounded number of numbers."""
+        size = max(1, _BLOCK // max(1, num_per_weighting))
+        return (slice(start, start + size) for start in range(0, self.num, size))
 
 
-def value_and_resamples(patients_N: np.ndarray, num_resamples: int, seed: int | Sequence[int]) -> np.ndarray:
-    """Weights of the rows, (1 + R, N): a first row of ones, which gives the value itself, then `patient_weights`."""
-    return np.concatenate([np.ones((1, len(patients_N))), patient_weights(patients_N, num_resamples, seed)])
+def resampled(patients_N: np.ndarray, num_resamples: int, seed: int | Sequence[int]) -> Weightings:
+    """Rows as they are, and on resamples: patients drawn with replacement, as many as there are.
+
+    The draw depends on the seed and the patients alone, so that methods measured on the same rows are compared on the
+    same resamples; folds need a seed each, else their draws would go together by position.
+
+    Args:
+        patients_N: Patient id of each row.
+        num_resamples: How often to draw.
+        seed: Of the draw.
+
+    Returns:
+        1 + num_resamples weightings, the first all ones: it gives the value itself.
+    """
+    ids_P, patient_N = np.unique(patients_N, return_inverse=True)
+    num_patients = len(ids_P)
+    count_PR = np.ones((num_patients, 1 + num_resamples), dtype=np.float32)  # whole numbers to 2^24 are exact
+    if num_resamples and num_patients:
+        rng = np.random.default_rng(seed)
+        chances = np.full(num_patients, 1 / num_patients)
+        count_PR[:, 1:] = rng.multinomial(num_patients, chances, size=num_resamples).T
+    return Weightings(count_PR, patient_N)
 
 
 def estimate(

@@ -9,7 +9,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from slimp_pipeline.evaluation.bootstrap import estimate, value_and_resamples
+from slimp_pipeline.evaluation.bootstrap import Weightings, estimate, resampled
 from slimp_pipeline.evaluation.embed import RANDOM_INIT, STARTS, block, encoders_of, initial, methods
 from slimp_pipeline.evaluation.metrics import auroc
 from slimp_pipeline.evaluation.patient_context import ugly_duckling
@@ -87,13 +87,13 @@ def _traits(
         model = make_pipeline(StandardScaler(), RidgeCV(_STRENGTHS)).fit(phenotype_PX[train_P], true_PT[train_P])
         predicted_PT[test_P] = model.predict(phenotype_PX[test_P]).reshape(-1, len(traits))
         baseline_PT[test_P] = true_PT[train_P].mean(axis=0)
-    weights_RP = value_and_resamples(patients["patient_id"].to_numpy(), settings.num_resamples, settings.seed)
+    weightings = resampled(patients["patient_id"].to_numpy(), settings.num_resamples, settings.seed)
     for place, trait in enumerate(traits):
         error_P, spread_P = (true_PT - predicted_PT)[:, place] ** 2, (true_PT - baseline_PT)[:, place] ** 2
         yield (
             f"patient's {trait.replace('_', ' ')}",
             "R2",
-            1 - weights_RP @ error_P / (weights_RP @ spread_P),
+            1 - weightings.mean(error_P) / weightings.mean(spread_P),
             0.0,
             len(patients),
         )
@@ -136,24 +136,24 @@ def _ducklings(
     relative_N = distance_N / pd.Series(distance_N).groupby(patients).transform("mean").clip(lower=1e-12).to_numpy()
     relative, deviation = relative_N[many_N], truth["style_deviation"].to_numpy()[many_N]
     kind, own = truth["kind"].to_numpy()[many_N], patients[many_N]
-    weights_RN = value_and_resamples(own, settings.num_resamples, settings.seed)
+    weightings = resampled(own, settings.num_resamples, settings.seed)
     num_patients = len(np.unique(own))
     ranks = np.stack([rankdata(relative), rankdata(deviation)])
     yield (
         "lesion's deviation from its patient's style",
         "rank correlation",
-        _correlation(ranks, weights_RN),
+        _correlation(ranks, weightings),
         0.0,
         num_patients,
     )
     moles = np.isin(kind, ["melanoma", "naevus"])
-    found_R = auroc(relative[moles], kind[moles] == "melanoma", weights_RN[:, moles])
+    found_R = auroc(relative[moles], kind[moles] == "melanoma", weightings[moles])
     yield "melanomas among naevi, by distance alone", "AUROC", found_R, 0.5, num_patients
 
 
-def _correlation(values_2N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
+def _correlation(values_2N: np.ndarray, weightings: Weightings) -> np.ndarray:
     """Weighted correlation of two rows of values, (R,)."""
-    total_R = weights_RN.sum(axis=1, keepdims=True)
-    left_RN, right_RN = (value_N - weights_RN @ value_N[:, None] / total_R for value_N in values_2N)
-    covariance_R = (weights_RN * left_RN * right_RN).sum(axis=1)
-    return covariance_R / np.sqrt((weights_RN * left_RN**2).sum(axis=1) * (weights_RN * right_RN**2).sum(axis=1))
+    left_N, right_N = (value_N - value_N.mean() for value_N in values_2N)
+    means = [weightings.mean(value_N) for value_N in (left_N, right_N, left_N * right_N, left_N**2, right_N**2)]
+    left_R, right_R, product_R, left_square_R, right_square_R = means
+    return (product_R - left_R * right_R) / np.sqrt((left_square_R - left_R**2) * (right_square_R - right_R**2))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.evaluation.bootstrap import value_and_resamples
+from slimp_pipeline.evaluation.bootstrap import Weightings, resampled
 from slimp_pipeline.evaluation.metrics import classification_metrics
 from slimp_pipeline.evaluation.records import (
     RESULT_COLUMNS,
@@ -54,8 +54,8 @@ def measure(cohort: str, predictions: pd.DataFrame, settings: EvaluationParams) 
             there are no folds, those of the hold-out.
     """
     classes, malignant_K = classes_of(predictions)
-    weights = {
-        draw: fold_weights(rows.drop_duplicates("image_id").sort_values("image_id"), settings, position)
+    weightings = {
+        draw: fold_weightings(rows.drop_duplicates("image_id").sort_values("image_id"), settings, position)
         for position, (draw, rows) in enumerate(_folds_first(predictions))
     }
 
@@ -63,7 +63,7 @@ def measure(cohort: str, predictions: pd.DataFrame, settings: EvaluationParams) 
         part = part.sort_values("image_id")
         scores = part[[f"score.{name}" for name in classes]].to_numpy()
         label_N = pd.Index(classes).get_indexer(part["label"])
-        return classification_metrics(scores, label_N, malignant_K, weights[draw])
+        return classification_metrics(scores, label_N, malignant_K, weightings[draw])
 
     return _measure(cohort, predictions, values_of, settings.confidence)
 
@@ -83,9 +83,9 @@ def measure_outcomes(cohort: str, outcomes: pd.DataFrame, settings: EvaluationPa
     positions = {draw: position for position, (draw, _) in enumerate(_folds_first(outcomes))}
 
     def values_of(part: pd.DataFrame, draw: str) -> Values:
-        weights_RN = fold_weights(part, settings, positions[draw])
+        weightings = fold_weightings(part, settings, positions[draw])
         known = [name for name in metrics if part[name].notna().any()]
-        return {name: _weighted_mean(part[name].to_numpy(dtype=np.float64), weights_RN) for name in known}
+        return {name: weightings.mean(part[name].to_numpy(dtype=np.float64)) for name in known}
 
     return _measure(cohort, outcomes, values_of, settings.confidence)
 
@@ -107,16 +107,9 @@ def _measure(
     return pd.DataFrame(results, columns=RESULT_COLUMNS), averaged
 
 
-def _weighted_mean(value_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
-    known_N = ~np.isnan(value_N)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return weights_RN[:, known_N] @ value_N[known_N] / weights_RN[:, known_N].sum(axis=1)
-
-
-def fold_weights(test_rows: pd.DataFrame, settings: EvaluationParams, position: int) -> np.ndarray:
-    """Bootstrap weights of one fold's test rows, (1 + R, N); the first row, all ones, gives the value itself."""
-    patients_N = test_rows["patient_id"].to_numpy()
-    return value_and_resamples(patients_N, settings.num_resamples, (settings.seed, position))
+def fold_weightings(test_rows: pd.DataFrame, settings: EvaluationParams, position: int) -> Weightings:
+    """One fold's test rows as they are and on resamples, 1 + R weightings."""
+    return resampled(test_rows["patient_id"].to_numpy(), settings.num_resamples, (settings.seed, position))
 
 
 def average(values: Iterable[Values]) -> Values:

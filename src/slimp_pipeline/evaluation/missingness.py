@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.evaluation.bootstrap import estimate, value_and_resamples
+from slimp_pipeline.evaluation.bootstrap import Weightings, estimate, resampled
 from slimp_pipeline.evaluation.metrics import auroc
 from slimp_pipeline.evaluation.records import METRIC_BOUNDS, mean_where_known
 from slimp_pipeline.parameters import EvaluationParams
@@ -99,20 +99,17 @@ def _out_of_fold_auroc(
     for position, (train, test) in enumerate(folds):
         model = LogisticRegression().fit(missing_NF[train], label_N[train])
         patterns_GF, pattern_N = np.unique(missing_NF[test], axis=0, return_inverse=True)
-        # Rows of one pattern and one class are alike: counted by patient, they make few cells.
-        cells_PC = pd.crosstab(patient_N[test], [pattern_N, label_N[test]])
-        weights_RP = value_and_resamples(cells_PC.index.to_numpy(), settings.num_resamples, (settings.seed, position))
-        pattern_C, label_C = (cells_PC.columns.get_level_values(level).to_numpy() for level in (0, 1))
-        score_CK, weights_RC = model.predict_proba(patterns_GF)[pattern_C], weights_RP @ cells_PC.to_numpy()
-        values.append(mean_where_known(list(_one_vs_rest(score_CK, label_C, model.classes_, weights_RC))))
+        weightings = resampled(patient_N[test], settings.num_resamples, (settings.seed, position))
+        score_NK = model.predict_proba(patterns_GF)[pattern_N]
+        values.append(mean_where_known(list(_one_vs_rest(score_NK, label_N[test], model.classes_, weightings))))
     if not values:
         return np.nan, np.nan, np.nan
     return estimate(mean_where_known(values), settings.confidence, METRIC_BOUNDS)
 
 
 def _one_vs_rest(
-    score_NK: np.ndarray, label_N: np.ndarray, classes_K: np.ndarray, weights_RN: np.ndarray
+    score_NK: np.ndarray, label_N: np.ndarray, classes_K: np.ndarray, weightings: Weightings
 ) -> Iterator[np.ndarray]:
     """AUROC of each class that the model knows, each (R,)."""
     for k, class_number in enumerate(classes_K):
-        yield auroc(score_NK[:, k], label_N == class_number, weights_RN)
+        yield auroc(score_NK[:, k], label_N == class_number, weightings)

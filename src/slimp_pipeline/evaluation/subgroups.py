@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.evaluation.bootstrap import estimate
-from slimp_pipeline.evaluation.measure import average, classes_of, fold_weights
+from slimp_pipeline.evaluation.measure import average, classes_of, fold_weightings
 from slimp_pipeline.evaluation.metrics import classification_metrics
 from slimp_pipeline.evaluation.records import METRIC_BOUNDS
 from slimp_pipeline.parameters import EvaluationParams
@@ -92,12 +92,12 @@ def _measure(
         return [[*key, "", np.nan, np.nan, np.nan, *sizes, True] for key in keys]
     by_fold: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
     for position, (_, fold) in enumerate(group.groupby("draw")):
-        weights_RN = fold_weights(fold.drop_duplicates("image_id").sort_values("image_id"), settings, position)
+        weightings = fold_weightings(fold.drop_duplicates("image_id").sort_values("image_id"), settings, position)
         for (method, features), scored in fold.groupby(["method", "features"], sort=False):
             scored = scored.sort_values("image_id")
             score_NK = scored[[f"score.{name}" for name in classes]].to_numpy()
             label_N = pd.Index(classes).get_indexer(scored["label"])
-            values = classification_metrics(score_NK, label_N, malignant_K, weights_RN)
+            values = classification_metrics(score_NK, label_N, malignant_K, weightings)
             by_fold.setdefault((str(method), str(features)), []).append(values)
     measured: list[list[object]] = []
     for key, values_by_fold in by_fold.items():

@@ -1,12 +1,13 @@
 """Agreement of borrowed with true values of one column, and what chance alone would give.
 
-Values are float (N,): numbers, or codes that are equal where categories are. As in `evaluation.metrics`, a
-weighting says how often each row counts: weights_RN, (R, N) float >= 0. A measure is (R,) float, NaN where a
-weighting leaves nothing to measure.
+Values are float (N,): numbers, or codes that are equal where categories are. As in `evaluation.metrics`, a measure of
+R weightings of the rows is (R,) float, NaN where a weighting leaves nothing to measure.
 """
 
 import numpy as np
 import pandas as pd
+
+from slimp_pipeline.evaluation.bootstrap import Weightings
 
 BOUNDS = {
     "accuracy": (0.0, 1.0),
@@ -27,17 +28,17 @@ def as_numbers(kind: str, *columns: pd.Series) -> list[np.ndarray]:
     return np.split(code_N, np.cumsum([len(column) for column in columns])[:-1])
 
 
-def measures(kind: str, borrowed_N: np.ndarray, truth_N: np.ndarray, weights_RN: np.ndarray) -> dict[str, np.ndarray]:
+def measures(kind: str, borrowed_N: np.ndarray, truth_N: np.ndarray, weightings: Weightings) -> dict[str, np.ndarray]:
     """Agreement by measure: of numbers mean absolute error and Spearman's correlation, else accuracy and kappa."""
     if kind == "numeric":
         error_N = np.abs(borrowed_N - truth_N)
         return {
-            "mean_absolute_error": _mean(error_N, weights_RN),
-            "spearman": spearman(borrowed_N, truth_N, weights_RN),
+            "mean_absolute_error": weightings.mean(error_N),
+            "spearman": spearman(borrowed_N, truth_N, weightings),
         }
     return {
-        "accuracy": _mean(borrowed_N == truth_N, weights_RN),
-        "kappa": kappa(borrowed_N, truth_N, weights_RN),
+        "accuracy": weightings.mean((borrowed_N == truth_N).astype(np.float64)),
+        "kappa": kappa(borrowed_N, truth_N, weightings),
     }
 
 
@@ -66,25 +67,25 @@ def expected_absolute_error(truth_N: np.ndarray, reference_R: np.ndarray) -> np.
     return (to_lower_N + to_higher_N) / len(sorted_R) if len(sorted_R) else np.full(len(truth_N), np.nan)
 
 
-def kappa(borrowed_N: np.ndarray, truth_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
+def kappa(borrowed_N: np.ndarray, truth_N: np.ndarray, weightings: Weightings) -> np.ndarray:
     """Agreement beyond that of the two distributions alone; NaN where both are the same constant.
 
     Source:
         Cohen 1960, doi:10.1177/001316446002000104.
     """
-    agreed_R = _mean(borrowed_N == truth_N, weights_RN)
-    common_C = np.intersect1d(borrowed_N, truth_N)  # other categories never agree
-    borrowed_RC = _mean(borrowed_N[:, None] == common_C, weights_RN)
-    truth_RC = _mean(truth_N[:, None] == common_C, weights_RN)
-    expected_R = (borrowed_RC * truth_RC).sum(axis=1)
+    agreed_R = weightings.mean((borrowed_N == truth_N).astype(np.float64))
+    code_N = np.unique(np.concatenate([borrowed_N, truth_N]), return_inverse=True)[1]
+    ones_N, num = np.ones(len(truth_N)), int(code_N.max(initial=0)) + 1
+    borrowed_RC, truth_RC = (weightings.sums(ones_N, codes, num) for codes in np.split(code_N, 2))
     with np.errstate(invalid="ignore", divide="ignore"):
+        expected_R = (borrowed_RC * truth_RC).sum(axis=1) / truth_RC.sum(axis=1) ** 2
         return np.where(expected_R < 1 - 1e-12, (agreed_R - expected_R) / (1 - expected_R), np.nan)
 
 
-def spearman(borrowed_N: np.ndarray, truth_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
+def spearman(borrowed_N: np.ndarray, truth_N: np.ndarray, weightings: Weightings) -> np.ndarray:
     """Spearman's correlation, ranked anew in each weighting, with mean ranks for ties; NaN where one is constant."""
     groups = [np.unique(values, return_inverse=True)[1] for values in (borrowed_N, truth_N)]
-    return np.array([_rank_correlation(groups, weight_N) for weight_N in weights_RN])
+    return np.array([_rank_correlation(groups, weight_N) for weight_N in weightings])
 
 
 def _rank_correlation(groups: list[np.ndarray], weight_N: np.ndarray) -> float:
@@ -97,9 +98,3 @@ def _rank_correlation(groups: list[np.ndarray], weight_N: np.ndarray) -> float:
         ranks.append(rank_N - np.average(rank_N, weights=weight_N))
     (xx, xy), (_, yy) = np.multiply(ranks, weight_N) @ np.transpose(ranks)
     return float(xy / np.sqrt(xx * yy)) if min(xx, yy) > 1e-9 else float("nan")
-
-
-def _mean(values: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
-    """Weighted mean over rows of (N,) or (N, C) values."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return ((weights_RN @ values).T / weights_RN.sum(axis=1)).T

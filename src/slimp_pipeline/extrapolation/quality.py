@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.evaluation.bootstrap import interval, patient_weights
+from slimp_pipeline.evaluation.bootstrap import Weightings, interval, resampled
 from slimp_pipeline.extrapolation.agreement import BOUNDS, LOWER_IS_BETTER, as_numbers, chance, measures
 from slimp_pipeline.extrapolation.comparable import shared_columns
 
@@ -60,9 +60,7 @@ def borrowed_quality(
     _check(borrowed, truth, patient_N, similarity_N)
     num_nearer_N = np.empty(len(truth), dtype=np.int64)
     num_nearer_N[np.argsort(-similarity_N, kind="stable")] = np.arange(len(truth))
-    weights_RN = np.ones((1, len(truth)))  # first row: the value itself
-    if len(truth):
-        weights_RN = np.concatenate([weights_RN, patient_weights(patient_N, num_resamples, seed)])
+    weightings = resampled(patient_N, num_resamples, seed)
     rows: list[list[object]] = []
     for name, field in fields.items():
         for column in shared_columns(name, field, borrowed, truth, reference_rows):
@@ -75,7 +73,7 @@ def borrowed_quality(
                 num_patients = len(np.unique(patient_N[kept_N]))
                 if kept_N.sum() > 1:
                     kept = values[0][kept_N], values[1][kept_N], values[2][~np.isnan(values[2])]
-                    measured = _measure(field.kind, *kept, weights_RN[:, kept_N], num_patients, confidence, seed)
+                    measured = _measure(field.kind, *kept, weightings[kept_N], num_patients, confidence, seed)
                     rows += [[column, field.kind, coverage, *row] for row in measured]
     return pd.DataFrame(rows, columns=QUALITY_COLUMNS)
 
@@ -85,17 +83,17 @@ def _measure(
     borrowed_N: np.ndarray,
     truth_N: np.ndarray,
     reference_R: np.ndarray,
-    weights_RN: np.ndarray,
+    weightings: Weightings,
     num_patients: int,
     confidence: float,
     seed: int,
 ) -> list[list[object]]:
     """Rows of one column at one coverage, from `measure` on."""
     by_chance = chance(kind, truth_N, reference_R)
-    rng, once_1N = np.random.default_rng(seed), np.ones((1, len(truth_N)))
-    permutations = [measures(kind, rng.permutation(borrowed_N), truth_N, once_1N) for _ in range(_NUM_SHUFFLES)]
+    rng, once = np.random.default_rng(seed), Weightings.of_rows(np.ones((1, len(truth_N))))
+    permutations = [measures(kind, rng.permutation(borrowed_N), truth_N, once) for _ in range(_NUM_SHUFFLES)]
     rows: list[list[object]] = []
-    for measure, value_R in measures(kind, borrowed_N, truth_N, weights_RN).items():
+    for measure, value_R in measures(kind, borrowed_N, truth_N, weightings).items():
         value, low, high, limit = float(value_R[0]), np.nan, np.nan, by_chance[measure]
         if num_patients > 1:  # the resamples of a single patient are all alike
             low, high = np.clip(interval(value, value_R[1:], confidence), *BOUNDS[measure])

@@ -123,8 +123,8 @@ def _curves(fold: pd.DataFrame, classes: list[str], malignant_K: np.ndarray, *, 
 
 
 def _curve(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    fpr, tpr = roc_points(score, np.asarray(positive), np.ones((1, len(score))))
-    return np.interp(_GRID, fpr[0], tpr[0])
+    fpr, tpr = roc_points(score, np.asarray(positive))
+    return np.interp(_GRID, fpr, tpr)
 
 
 def confusion_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure:
