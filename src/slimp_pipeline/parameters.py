@@ -172,6 +172,9 @@ class SamplerParams(Block):
     malignant_first_share: Share = 0.0  # of the lesions drawn; 0 switches positive sampling off
 
 
+CHANGES_NOTHING_LEARNT = frozenset({"num_workers", "checkpoint_every_steps", "checkpoint_every_minutes"})
+
+
 class TrainingParams(Block):
     """The pre-training run."""
 
@@ -188,6 +191,7 @@ class TrainingParams(Block):
     validation_share: Share = 0.1  # of the training patients
     patience_epochs: int | None = Field(None, ge=1)  # early stop on validation loss; None: off
     checkpoint_every_steps: int = Field(50, ge=1)
+    checkpoint_every_minutes: float = Field(3, gt=0)  # whichever comes first
     sampler: SamplerParams = SamplerParams()
     augmentation: AugmentationParams = AugmentationParams()
     loss: LossParams = LossParams()

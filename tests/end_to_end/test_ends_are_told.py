@@ -82,6 +82,7 @@ def test_a_run_that_is_killed_or_stopped_or_interrupted_is_said_to_be(project):
     said, complaints = process.end(60)
     assert "(pretrain: demo_tbp → demo_clinic) was killed: noted as such" in said and "Going on from step" in said
     assert process.returncode == 143 and complaints.count(GOES_ON) == 1 and "Traceback" not in complaints
+    assert "Stopped after step" in said
     assert workers and wait_for(lambda: not runs(workers), 20)
 
     process = project.start(*command)

@@ -23,8 +23,8 @@ from slimp_pipeline.training.step import build_optimizer
 
 
 def state_of(step: int) -> RunningState:
-    progress = {"history": [{"step": step, "value": 0.1 + step}], "best_loss": math.inf}
-    return RunningState(step, {"model.a": torch.full((2, 3), float(step))}, progress)
+    progress = {"best_epoch": step, "best_loss": math.inf}
+    return RunningState(step, {"model.a": torch.full((2, 3), float(step))}, progress, 10 * step)
 
 
 def test_a_run_that_never_was_has_no_checkpoint(tmp_path):
@@ -35,7 +35,7 @@ def test_the_last_checkpoint_comes_back_exactly_and_alone(tmp_path):
     for step in (9, 10, 200):
         save_running(tmp_path / "run", state_of(step))
     back = load_running(tmp_path / "run")
-    assert (back.step, back.progress) == (200, state_of(200).progress)
+    assert (back.step, back.progress, back.num_history_bytes) == (200, state_of(200).progress, 2000)
     assert torch.equal(back.tensors["model.a"], torch.full((2, 3), 200.0))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["step_000000200"]
 

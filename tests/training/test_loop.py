@@ -1,5 +1,6 @@
 """The training loop: it learns, stops, and goes on after a kill as if nothing had happened."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,8 +10,11 @@ import pytest
 import torch
 
 from slimp_pipeline.parameters import AugmentationParams, SamplerParams
+from slimp_pipeline.processes.stopping import Stopped, stoppable
 from slimp_pipeline.training import step, validation
+from slimp_pipeline.training.checkpoint import load_running
 from slimp_pipeline.training.loop import train
+from slimp_pipeline.training.step import TrainingStep
 
 
 class Killed(BaseException):
@@ -36,25 +40,30 @@ def same_weights(first, second) -> bool:
     return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+def course(run):
+    """Everything that a run noted."""
+    return run.step, run.progress, run.history.values
+
+
 def test_the_loss_falls_on_a_cohort_that_can_be_learnt(tiny, make_model, make_settings):
     settings = make_settings(
         num_epochs=30,
         augmentation=AugmentationParams(brightness=0, contrast=0, saturation=0, hue_degrees=0),
         sampler=SamplerParams(patients_per_batch=8, lesions_per_patient=4),
     )
-    _, progress = run(tiny, make_model, settings)
-    losses = [entry["value"] for entry in progress.history if entry["name"] == "loss_lesion"]
+    _, ended = run(tiny, make_model, settings)
+    losses = [entry.value for entry in ended.history.values if entry.name == "loss_lesion"]
     assert sum(losses[-3:]) < 0.6 * sum(losses[:3])
-    accuracy = [e["value"] for e in progress.history if e["name"] == "validation_lesion_accuracy"]
+    accuracy = [e.value for e in ended.history.values if e.name == "validation_lesion_accuracy"]
     assert len(accuracy) == 30
 
 
 def test_the_history_holds_every_step_and_every_epoch(tiny, make_model, make_settings):
     report = []
-    _, progress = run(tiny, make_model, make_settings(), report=report)
-    steps = [(e["step"], e["epoch"]) for e in progress.history if e["name"] == "loss"]
+    _, ended = run(tiny, make_model, make_settings(), report=report)
+    steps = [(e.step, e.epoch) for e in ended.history.values if e.name == "loss"]
     assert steps == [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 3)]
-    measured = [(e["step"], e["epoch"]) for e in progress.history if e["name"] == "validation_loss"]
+    measured = [(e.step, e.epoch) for e in ended.history.values if e.name == "validation_loss"]
     assert measured == [(2, 1), (4, 2), (6, 3)]
     assert {name for _, values in report for name in values} >= {"loss", "images_per_s", "validation_loss"}
 
@@ -65,15 +74,15 @@ def test_a_run_killed_at_any_step_ends_in_the_very_same_weights(
     tiny, make_model, make_settings, tmp_path, kill_at, patience
 ):
     settings = make_settings(patience_epochs=patience)
-    whole, whole_progress = run(tiny, make_model, settings)
+    whole, whole_run = run(tiny, make_model, settings)
     with pytest.raises(Killed):
         run(tiny, make_model, settings, tmp_path, kill_at=kill_at)
     torn = tmp_path / ".unfinished-elsewhere-1-1-step_000000099"
     torn.mkdir(parents=True)
     (torn / "state.safetensors").write_bytes(b"torn")
-    resumed, progress = run(tiny, make_model, settings, tmp_path)
+    resumed, ended = run(tiny, make_model, settings, tmp_path)
     assert same_weights(whole, resumed)
-    assert progress == whole_progress
+    assert course(ended) == course(whole_run)
 
 
 def test_a_convolutional_run_killed_twice_ends_in_the_very_same_weights(tiny, make_model, make_settings, tmp_path):
@@ -83,22 +92,77 @@ def test_a_convolutional_run_killed_twice_ends_in_the_very_same_weights(tiny, ma
     def model():
         return make_model(settings, image_size=16, num_trained_stages=3, **backbone)
 
-    whole, whole_progress = run(tiny, make_model, settings, weights=model())
+    whole, whole_run = run(tiny, make_model, settings, weights=model())
     for kill_at in (2, 3):
         with pytest.raises(Killed):
             run(tiny, make_model, settings, tmp_path, weights=model(), kill_at=kill_at)
-    resumed, progress = run(tiny, make_model, settings, tmp_path, weights=model())
+    resumed, ended = run(tiny, make_model, settings, tmp_path, weights=model())
     assert same_weights(whole, resumed)
-    assert progress == whole_progress
+    assert course(ended) == course(whole_run)
 
 
 def test_a_run_that_is_over_is_not_trained_again(tiny, make_model, make_settings, tmp_path):
     report = []
-    first, progress = run(tiny, make_model, make_settings(), tmp_path)
-    again, progress_again = run(tiny, make_model, make_settings(), tmp_path, report=report)
+    first, ended = run(tiny, make_model, make_settings(), tmp_path)
+    again, ended_again = run(tiny, make_model, make_settings(), tmp_path, report=report)
     assert same_weights(first, again)
-    assert progress == progress_again
+    assert course(ended) == course(ended_again)
     assert report == []
+
+
+def stopped_at(monkeypatch, step, signal_number=signal.SIGTERM, *, in_step=lambda: None):
+    """Send this process a signal while a step is taken."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
+    plain = TrainingStep.__call__
+
+    def take(self, number, *batch):
+        values = plain(self, number, *batch)
+        if number + 1 == step:
+            os.kill(os.getpid(), signal_number)
+            in_step()
+        return values
+
+    monkeypatch.setattr(TrainingStep, "__call__", take)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_keeps_the_step_it_was_at(
+    tiny, make_model, make_settings, monkeypatch, tmp_path, caplog, signal_number
+):
+    settings = make_settings(checkpoint_every_steps=1000)
+    whole, whole_run = run(tiny, make_model, settings)
+    with monkeypatch.context() as patch, pytest.raises((Stopped, KeyboardInterrupt)), stoppable():
+        stopped_at(patch, 4, signal_number)
+        run(tiny, make_model, settings, tmp_path)
+    assert load_running(tmp_path).step == 4
+    with caplog.at_level("INFO"):
+        resumed, ended = run(tiny, make_model, settings, tmp_path)
+    assert "Going on from step 4" in caplog.text
+    assert same_weights(whole, resumed) and course(ended) == course(whole_run)
+
+
+def test_a_step_that_broke_is_not_kept(tiny, make_model, make_settings, monkeypatch, tmp_path):
+    def fail():
+        raise FloatingPointError("spoilt")
+
+    with monkeypatch.context() as patch, pytest.raises(BaseException), stoppable():  # noqa: B017
+        stopped_at(patch, 4, in_step=fail)
+        run(tiny, make_model, make_settings(checkpoint_every_steps=3), tmp_path)
+    assert load_running(tmp_path).step == 3
+
+
+def test_a_checkpoint_is_kept_after_so_many_minutes_too(tiny, make_model, make_settings, tmp_path):
+    settings = make_settings(checkpoint_every_steps=1000, checkpoint_every_minutes=1e-9)
+    with pytest.raises(Killed):
+        run(tiny, make_model, settings, tmp_path, kill_at=5)
+    assert load_running(tmp_path).step == 4
+
+
+def test_a_run_that_is_gone_on_with_and_has_ended_says_so(tiny, make_model, make_settings, tmp_path, caplog):
+    run(tiny, make_model, make_settings(), tmp_path)
+    with caplog.at_level("INFO"):
+        run(tiny, make_model, make_settings(), tmp_path)
+    assert "has ended, at step 6: nothing is left" in caplog.text and "Going on" not in caplog.text
 
 
 def test_keeping_running_checkpoints_does_not_change_the_weights(tiny, make_model, make_settings, tmp_path):
@@ -127,35 +191,35 @@ def scripted_validation(monkeypatch, losses):
 
 def test_early_stopping_keeps_the_weights_of_the_best_epoch(tiny, make_model, make_settings, monkeypatch):
     seen = scripted_validation(monkeypatch, [3.0, 1.0, 2.0, 1.5, 9.0])
-    weights, progress = run(tiny, make_model, make_settings(num_epochs=5, patience_epochs=2))
+    weights, ended = run(tiny, make_model, make_settings(num_epochs=5, patience_epochs=2))
     assert len(seen) == 4
-    assert progress.stopped
-    assert (progress.best_epoch, progress.best_loss) == (2, 1.0)
+    assert ended.progress.stopped
+    assert (ended.progress.best_epoch, ended.progress.best_loss) == (2, 1.0)
     assert same_weights(weights, seen[1])
 
 
 def test_without_early_stopping_the_last_weights_count(tiny, make_model, make_settings, monkeypatch):
     seen = scripted_validation(monkeypatch, [3.0, 1.0, 2.0])
-    weights, progress = run(tiny, make_model, make_settings())
-    assert not progress.stopped
-    assert progress.best_epoch == 2
+    weights, ended = run(tiny, make_model, make_settings())
+    assert not ended.progress.stopped
+    assert ended.progress.best_epoch == 2
     assert same_weights(weights, seen[2])
 
 
 def test_a_run_that_was_stopped_early_stays_stopped(tiny, make_model, make_settings, monkeypatch, tmp_path):
     seen = scripted_validation(monkeypatch, [1.0, 2.0, 3.0])
     settings = make_settings(patience_epochs=1, checkpoint_every_steps=100)
-    first, progress = run(tiny, make_model, settings, tmp_path)
-    again, progress_again = run(tiny, make_model, settings, tmp_path)
+    first, ended = run(tiny, make_model, settings, tmp_path)
+    again, ended_again = run(tiny, make_model, settings, tmp_path)
     assert len(seen) == 2
     assert same_weights(first, again)
-    assert progress == progress_again
+    assert course(ended) == course(ended_again)
 
 
 def test_training_works_without_held_out_patients(tiny, make_model, make_settings):
-    weights, progress = run(tiny, make_model, make_settings(patience_epochs=1), validate=False)
-    assert {entry["name"] for entry in progress.history} >= {"loss"}
-    assert not any(entry["name"].startswith("validation") for entry in progress.history)
+    weights, ended = run(tiny, make_model, make_settings(patience_epochs=1), validate=False)
+    assert {entry.name for entry in ended.history.values} >= {"loss"}
+    assert not any(entry.name.startswith("validation") for entry in ended.history.values)
     assert all(value.isfinite().all() for value in weights.values())
 
 
@@ -193,7 +257,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoi
     monkeypatch.setattr(step, "forward", broken)
     with pytest.raises(FloatingPointError, match="step 3 "):
         run(tiny, make_model, make_settings(), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["step_000000002"]
+    assert load_running(tmp_path).step == 2
 
 
 SCRIPT = """
@@ -239,15 +303,15 @@ def test_a_process_killed_outright_is_gone_on_with_to_the_very_same_weights(
     command = [sys.executable, tmp_path / "train.py", *arguments, model_settings.model_dump_json()]
     killed = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert [path.name for path in (tmp_path / "running").iterdir()] == ["step_000000004"]
+    assert sorted(path.name for path in (tmp_path / "running").iterdir()) == ["history.jsonl", "step_000000004"]
 
     def go_on(folder, steps):
         model = make_model(settings)
         return train(model, tiny.store, tiny.data(), None, settings, 16, lambda step, _: steps.append(step), folder)
 
     all_steps, later_steps = [], []
-    whole, whole_progress = go_on(None, all_steps)
-    resumed, progress = go_on(tmp_path / "running", later_steps)
+    whole, whole_run = go_on(None, all_steps)
+    resumed, ended = go_on(tmp_path / "running", later_steps)
     assert (all_steps, later_steps) == ([1, 2, 3, 4, 5, 6, 7, 8, 9], [5, 6, 7, 8, 9])
     assert same_weights(whole, resumed)
-    assert progress == whole_progress
+    assert course(ended) == course(whole_run)

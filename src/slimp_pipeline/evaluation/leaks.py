@@ -9,7 +9,7 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.models.checkpoint import Checkpoint
-from slimp_pipeline.parameters import FeatureParams, ModelParams, TrainingParams
+from slimp_pipeline.parameters import CHANGES_NOTHING_LEARNT, FeatureParams, ModelParams, TrainingParams
 from slimp_pipeline.tables.splits import ALL, check_patient_disjoint, partition, partition_names, rows_digest
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ LEAK_WARNING = (
     "The split is by %s: patients stand on both sides of it. This run shows what a leak adds; its figures are no "
     "results. For results set features.split_level to patient."
 )
-_WHERE_IT_RAN = {"device", "num_workers", "mixed_precision", "checkpoint_every_steps"}
+_WHERE_IT_RAN = CHANGES_NOTHING_LEARNT | {"device", "mixed_precision"}
 
 
 def check_pretraining(

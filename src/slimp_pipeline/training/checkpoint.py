@@ -23,7 +23,8 @@ class RunningState:
 
     step: int
     tensors: dict[str, Tensor]  # model.*, optimizer.<parameter>.<name>, best.*
-    progress: dict[str, Any]  # history, best loss: plain JSON
+    progress: dict[str, Any]  # of early stopping: plain JSON
+    num_history_bytes: int = 0  # of the history's file, that belong to this state
 
 
 def running_key(*parts: Any) -> str:
@@ -53,7 +54,8 @@ def save_running(folder: Path, state: RunningState) -> None:
             temporary.mkdir()
             tensors = {name: value.contiguous() for name, value in state.tensors.items()}
             save_file(tensors, temporary / "state.safetensors")
-            (temporary / "progress.json").write_text(json.dumps(state.progress), encoding="utf-8")
+            progress = {"progress": state.progress, "num_history_bytes": state.num_history_bytes}
+            (temporary / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
             remove(target)  # of a run that was stopped after this very step
     except (SafetensorError, OSError) as error:
         raise OSError(
@@ -72,7 +74,7 @@ def load_running(folder: Path) -> RunningState | None:
         return None
     latest = steps[-1]
     progress = json.loads((latest / "progress.json").read_text(encoding="utf-8"))
-    return RunningState(int(latest.name.removeprefix("step_")), load_file(latest / "state.safetensors"), progress)
+    return RunningState(int(latest.name.removeprefix("step_")), load_file(latest / "state.safetensors"), **progress)
 
 
 def pack_state(

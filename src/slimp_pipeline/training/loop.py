@@ -15,7 +15,7 @@ from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.processes.whole import held
 from slimp_pipeline.training.data import PatientLesions
 from slimp_pipeline.training.device import pick_device
-from slimp_pipeline.training.run import Progress, Report, Run
+from slimp_pipeline.training.run import Report, Run
 from slimp_pipeline.training.sampler import PatientBatches
 from slimp_pipeline.training.step import TrainingStep
 from slimp_pipeline.training.validation import draw_validation, validate
@@ -31,7 +31,7 @@ def train(
     report: Report,
     running: Path | None,
     label: str = "train",
-) -> tuple[dict[str, Tensor], Progress]:
+) -> tuple[dict[str, Tensor], Run]:
     """Train the nested model, or go on where a killed run with the same key stopped.
 
     Args:
@@ -46,7 +46,7 @@ def train(
         label: Name on the progress bar.
 
     Returns:
-        The final weights (with early stopping: those of the best epoch), on the CPU, and the progress.
+        The final weights (with early stopping: those of the best epoch), on the CPU, and the run as it ended.
 
     Raises:
         ValueError: If there are fewer than two training patients, or the device isn't there.
@@ -61,18 +61,23 @@ def train(
         run = Run(model.to(device), settings, batches.num_batches, report, running)
         take_step = TrainingStep(model, run.optimizer, training, settings, image_size, device, run.num_steps)
         with _progress_bar(label, batches, run) as bar:
-            for rows, (canvas_B3SS, side_px_B) in _inputs(store, image_size, training, batches, run):
-                values = take_step(run.step, rows, canvas_B3SS, side_px_B)
-                run.note_step(values, len(rows))
-                bar.update(len(rows))
-                if held_out and run.epoch_is_over:
-                    measured = validate(model, held_out, settings, device)
-                    run.note_validation(measured)
-                    bar.set_postfix(loss=f"{values['loss']:.3f}", val=f"{measured['validation_loss']:.3f}")
-                run.keep()
-                if run.is_over:
-                    break
-        return run.weights(), run.progress
+            try:
+                for rows, (canvas_B3SS, side_px_B) in _inputs(store, image_size, training, batches, run):
+                    with run.one_step():
+                        values = take_step(run.step, rows, canvas_B3SS, side_px_B)
+                        run.note_step(values, len(rows))
+                        bar.update(len(rows))
+                        if held_out and run.epoch_is_over:
+                            measured = validate(model, held_out, settings, device)
+                            run.note_validation(measured)
+                            bar.set_postfix(loss=f"{values['loss']:.3f}", val=f"{measured['validation_loss']:.3f}")
+                    run.keep_if_due()
+                    if run.is_over:
+                        break
+            except BaseException:  # a signal, or an input worker that ended; what the step itself broke isn't kept
+                run.keep_if_stopped()
+                raise
+        return run.weights(), run
 
 
 def _inputs(

@@ -15,16 +15,17 @@ from sklearn.model_selection import GroupShuffleSplit
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.slimp import SLIMP
-from slimp_pipeline.parameters import ModelParams, Objective, TrainingParams
+from slimp_pipeline.parameters import CHANGES_NOTHING_LEARNT, ModelParams, Objective, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
 from slimp_pipeline.tables.splits import ALL, partition, partition_names, rows_digest
 from slimp_pipeline.training.checkpoint import running_key, weights_digest
 from slimp_pipeline.training.data import patient_lesions
+from slimp_pipeline.training.history import Value
 from slimp_pipeline.training.loop import train
 from slimp_pipeline.training.run import Report
 
 logger = logging.getLogger(__name__)
-HISTORY_COLUMNS = ["partition", "step", "epoch", "name", "value"]
+HISTORY_COLUMNS = ["partition", *Value._fields]
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def train_partition(
         for part in (lesions[~held_out], lesions[held_out])
     )
     assert training is not None  # held-out patients are never all
-    state, progress = train(
+    state, run = train(
         model,
         store,
         training,
@@ -185,9 +186,9 @@ def train_partition(
         running_root / key if running_root else None,
         label=f"{label} {cohort.name} {name}",
     )
-    facts = _facts(cohort, name, lesions, settings, progress.best_epoch, running=key)
+    facts = _facts(cohort, name, lesions, settings, run.progress.best_epoch, running=key)
     facts["training_rows"] = rows_digest(training_rows["image_id"])
-    history = pd.DataFrame(progress.history, columns=HISTORY_COLUMNS[1:]).assign(partition=name)[HISTORY_COLUMNS]
+    history = pd.DataFrame(run.history.values, columns=Value._fields).assign(partition=name)[HISTORY_COLUMNS]
     return Checkpoint(state, model_settings, settings.loss, encoding, facts), history
 
 
@@ -213,7 +214,8 @@ def _key(
     """Digest of all that decides what is learnt, by which a run is resumed."""
     trained = [parameter for parameter, value in model.named_parameters() if value.requires_grad]
     content = [cohort.fingerprint, sorted(lesions["image_id"]), weights_digest(model), trained]
-    return running_key(settings, model_settings, cohort.encodings[name], content, name)
+    learnt = settings.model_dump(mode="json", exclude=set(CHANGES_NOTHING_LEARNT))
+    return running_key(learnt, model_settings, cohort.encodings[name], content, name)
 
 
 def _held_out_patients(lesions: pd.DataFrame, settings: TrainingParams) -> np.ndarray:

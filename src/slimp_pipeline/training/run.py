@@ -4,16 +4,18 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import TrainingParams
+from slimp_pipeline.processes.stopping import unbroken
 from slimp_pipeline.training.checkpoint import RunningState, load_running, pack_state, save_running, unpack_state
+from slimp_pipeline.training.history import History
 from slimp_pipeline.training.step import build_optimizer
 
 Report = Callable[[int, dict[str, float]], None]
@@ -22,9 +24,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Progress:
-    """What a run has seen so far; plain values, saved with every running checkpoint."""
+    """How far early stopping has come; plain values, saved with every running checkpoint."""
 
-    history: list[dict[str, Any]] = field(default_factory=list)  # step, epoch, name, value
     best_loss: float = math.inf
     best_epoch: int = -1
     stopped: bool = False
@@ -47,14 +48,20 @@ class Run:
         self.model, self.settings, self.steps_per_epoch = model, settings, steps_per_epoch
         self.num_steps = steps_per_epoch * settings.num_epochs
         self.optimizer = build_optimizer(model, settings)
-        self.step, self.progress = 0, Progress()
+        self.step, self.progress, self.history = 0, Progress(), History(folder)
         self._best: dict[str, Tensor] | None = None  # kept for early stopping alone
         self._report, self._folder = report, folder
         self._images_seen, self._started = 0, time.perf_counter()
+        self._kept_at, self._is_whole = self._started, False
         if state := load_running(folder) if folder else None:
             self._best = unpack_state(state.tensors, model, self.optimizer)
             self.step, self.progress = state.step, Progress(**state.progress)
-            logger.info("Going on from step %d of a run with the same settings and data", state.step)
+            self.history = History(folder, state.num_history_bytes)
+            if self.is_over:
+                logger.info("A run with the same settings and data has ended, at step %d: nothing is left", self.step)
+            else:
+                logger.info("Going on from step %d of a run with the same settings and data", self.step)
+        self._step_kept = self.step
 
     @property
     def epoch(self) -> int:
@@ -70,6 +77,17 @@ class Run:
     def is_over(self) -> bool:
         """Whether no step is left, or the run was stopped early."""
         return self.progress.stopped or self.step >= self.num_steps
+
+    @contextmanager
+    def one_step(self) -> Iterator[None]:
+        """Take a step and note what comes of it; a signal waits until that is done.
+
+        What stands between two steps can be kept: a run that is stopped, or whose workers were, loses nothing.
+        """
+        with unbroken():
+            self._is_whole = False
+            yield
+            self._is_whole = True
 
     def note_step(self, values: dict[str, float], num_images: int) -> None:
         """Count one more step and note its values."""
@@ -92,11 +110,25 @@ class Run:
         if patience and self.epoch - self.progress.best_epoch >= patience:
             self.progress.stopped = True
 
-    def keep(self) -> None:
-        """Save a running checkpoint, where one is due."""
-        if self._folder and (self.step % self.settings.checkpoint_every_steps == 0 or self.is_over):
+    def keep_if_due(self) -> None:
+        """Save a running checkpoint every so many steps and minutes, and at the end."""
+        minutes = (time.perf_counter() - self._kept_at) / 60
+        due = self.step % self.settings.checkpoint_every_steps == 0
+        if due or minutes >= self.settings.checkpoint_every_minutes or self.is_over:
+            self._keep()
+
+    def keep_if_stopped(self) -> None:
+        """Save a running checkpoint before leaving, where the last step is whole and not kept yet."""
+        if self._folder and self._is_whole and self.step > self._step_kept:
+            self._keep()
+            logger.info("Stopped after step %d, which is kept", self.step)
+
+    def _keep(self) -> None:
+        if self._folder:
             tensors = pack_state(self.model, self.optimizer, self._best)
-            save_running(self._folder, RunningState(self.step, tensors, vars(self.progress)))
+            state = RunningState(self.step, tensors, vars(self.progress), self.history.keep())
+            save_running(self._folder, state)
+        self._kept_at, self._step_kept = time.perf_counter(), self.step
 
     def weights(self) -> dict[str, Tensor]:
         """Copy the weights to the CPU: with early stopping those of the best epoch, else the last."""
@@ -104,6 +136,4 @@ class Run:
         return {name: value.detach().cpu().clone() for name, value in final.items()}
 
     def _note(self, values: dict[str, float]) -> None:
-        self.progress.history += [
-            {"step": self.step, "epoch": self.epoch, "name": name, "value": value} for name, value in values.items()
-        ]
+        self.history.note(self.step, self.epoch, values)
