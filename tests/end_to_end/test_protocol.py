@@ -91,7 +91,8 @@ def test_a_leaking_split_says_so_on_the_console_and_in_its_results(with_raw_file
     roles = {"source_cohort": "demo_clinic", "target_cohort": "demo_clinic"}
     roles["source"] = {"cohort": {"fabricated": {"num_patients": 60}}}
     quick = {"training": {"num_epochs": 1}, "evaluation": {"protocols": ["linear_probe"]}}
-    project.run(**roles, **quick, features={"split_level": "image"})
+    for pipeline in ("pretrain", "evaluate"):
+        project.run(pipeline, **roles, **quick, features={"split_level": "image"})
     assert "its figures are no results" in caplog.text
     results = pd.read_csv(project.latest(f"{CLINIC}/results.csv"))
     assert set(results["cohort"]) == {"demo_clinic (split by image: leaks)"}

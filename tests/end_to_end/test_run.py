@@ -197,9 +197,9 @@ def test_an_unknown_environment_is_named_with_those_there_are(fresh):
         ({"model": {"image_encoder": {"name": "vit_tinny"}}}, "vit_tinny"),
     ],
 )
-def test_a_wrong_option_is_named(copy_of_finished, parameters, message):
+def test_a_wrong_option_is_named(with_raw_files, parameters, message):
     with pytest.raises(Exception, match=message):
-        copy_of_finished().run(**parameters)
+        with_raw_files.run(**parameters)
 
 
 @pytest.mark.parametrize(

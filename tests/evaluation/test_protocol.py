@@ -9,6 +9,7 @@ from slimp_pipeline.evaluation import measure, task
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
 
+pytestmark = pytest.mark.xdist_group("evaluation_protocol")  # they share one evaluation
 KEY = ["method", "features", "protocol", "shots"]
 
 
