@@ -170,6 +170,15 @@ class SamplerParams(Block):
     patients_per_batch: int = Field(64, ge=2)
     lesions_per_patient: int = Field(8, ge=1)
     malignant_first_share: Share = 0.0  # of the lesions drawn; 0 switches positive sampling off
+    epoch: Literal["patients", "lesions"] = "patients"  # an epoch draws every patient once, or every lesion
+
+    @model_validator(mode="after")
+    def _positive_sampling_chooses(self) -> "SamplerParams":
+        if self.epoch == "lesions" and self.malignant_first_share:
+            raise ValueError(
+                "`malignant_first_share` chooses among a patient's lesions, `epoch: lesions` draws them all: set one"
+            )
+        return self
 
 
 CHANGES_NOTHING_LEARNT = frozenset({"num_workers", "checkpoint_every_steps", "checkpoint_every_minutes"})
@@ -180,7 +189,8 @@ class TrainingParams(Block):
 
     seed: int = 0
     device: Device = "auto"
-    num_epochs: int = Field(100, ge=1)
+    num_epochs: int = Field(100, ge=1)  # of the sampler
+    num_steps: int | None = Field(None, ge=1)  # the run's length in steps, instead of epochs
     learning_rate: float = Field(5e-4, gt=0)
     image_learning_rate: float | None = Field(None, gt=0)  # None: learning_rate
     weight_decay: float = Field(0.05, ge=0)

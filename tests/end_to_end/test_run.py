@@ -71,7 +71,7 @@ def test_nothing_is_pickled(finished):
     files = [path for path in (project.folder / "data").rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= {
         ".parquet", ".csv", ".json", ".safetensors", ".arrow", ".html", ".md", ".hdf5", ".png", ".svg", "",
-        ".lock", ".holder",
+        ".lock", ".holder", ".jsonl",
     }  # fmt: skip
     assert not [path for path in files if path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")]
 
@@ -126,7 +126,7 @@ def test_running_again_packs_and_trains_nothing_anew_and_keeps_the_old_versions(
     before = pd.read_csv(project.latest("08_reporting/demo_clinic/results.csv"))
     with caplog.at_level("INFO", logger="slimp_pipeline"):
         project.run()
-    assert "Going on from step" in caplog.text
+    assert "has ended, at step" in caplog.text
     assert {p: p.stat().st_mtime_ns for p in (project.folder / "data/02_intermediate").rglob("*.arrow")} == stores
     assert project.versions("08_reporting/demo_clinic/results.csv") == 2
     pd.testing.assert_frame_equal(pd.read_csv(project.latest("08_reporting/demo_clinic/results.csv")), before)

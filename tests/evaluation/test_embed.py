@@ -27,7 +27,8 @@ from slimp_pipeline.parameters import (
 )
 from slimp_pipeline.tables.encoding import CheckboxEncoding, Encoding, LevelEncoding, NumericEncoding
 from slimp_pipeline.training import pretrain
-from slimp_pipeline.training.loop import Progress
+from slimp_pipeline.training.history import History
+from slimp_pipeline.training.run import Progress
 
 AGE = NumericEncoding(mean=50, std=10, minimum=None, maximum=None)
 ENCODING = Encoding(
@@ -74,7 +75,9 @@ def trained(rows, monkeypatch):
 
         def one_step(model, *arguments, **named):
             started.update({name: value.clone() for name, value in model.state_dict().items()})
-            return {name: value + 1 for name, value in started.items()}, Progress()
+            return {name: value + 1 for name, value in started.items()}, SimpleNamespace(
+                history=History(), progress=Progress(), length="none"
+            )
 
         monkeypatch.setattr(pretrain, "train", one_step)
         patients = rows[["patient_id", "age_years"]].assign(num_images=1)

@@ -158,6 +158,23 @@ def test_a_checkpoint_is_kept_after_so_many_minutes_too(tiny, make_model, make_s
     assert load_running(tmp_path).step == 4
 
 
+def test_a_run_may_be_given_in_steps_and_says_how_long_it_is(tiny, make_model, make_settings, caplog):
+    whole, _ = run(tiny, make_model, make_settings(num_epochs=2))
+    with caplog.at_level("INFO"):
+        stepped, ended = run(tiny, make_model, make_settings(num_steps=4, num_epochs=50))
+    assert same_weights(whole, stepped) and ended.step == 4
+    assert "train: 4 steps of about " in caplog.text and "which are 2 epochs of patients" in caplog.text
+    _, ended = run(tiny, make_model, make_settings(num_steps=5))
+    assert [(e.step, e.epoch) for e in ended.history.values if e.name == "validation_loss"] == [(2, 1), (4, 2), (5, 3)]
+
+
+def test_an_epoch_of_lesions_sees_every_lesion(tiny, make_model, make_settings):
+    sampler = SamplerParams(patients_per_batch=3, lesions_per_patient=1, epoch="lesions")
+    data = tiny.data(0, 7)
+    _, ended = run(tiny, make_model, make_settings(num_epochs=1, sampler=sampler))
+    assert f"each of the {len(data.patient_N)} lesions is seen 1 times on average" in ended.length
+
+
 def test_a_run_that_is_gone_on_with_and_has_ended_says_so(tiny, make_model, make_settings, tmp_path, caplog):
     run(tiny, make_model, make_settings(), tmp_path)
     with caplog.at_level("INFO"):

@@ -15,8 +15,12 @@ cohorts = st.builds(
 )
 
 
-def batches_of(patient, malignant=None, *, patients=4, lesions=3, share=0.0, seed=0) -> PatientBatches:
-    settings = SamplerParams(patients_per_batch=patients, lesions_per_patient=lesions, malignant_first_share=share)
+def batches_of(
+    patient, malignant=None, *, patients=4, lesions=3, share=0.0, seed=0, epoch="patients"
+) -> PatientBatches:
+    settings = SamplerParams(
+        patients_per_batch=patients, lesions_per_patient=lesions, malignant_first_share=share, epoch=epoch
+    )
     return PatientBatches(
         patient, np.zeros(len(patient), dtype=bool) if malignant is None else malignant, settings, seed
     )
@@ -48,9 +52,13 @@ def test_batches_are_of_nearly_equal_size_and_none_is_a_single_patient(patient, 
 
 @given(patient=cohorts, start=st.integers(0, 20), seed=st.integers(0, 5))
 def test_steps_from_a_start_are_exactly_the_tail_of_all_steps(patient, start, seed):
-    every = [batch.tolist() for batch in batches_of(patient, seed=seed).steps(0, 3)]
-    assert len(every) == 3 * batches_of(patient).num_batches
-    assert [batch.tolist() for batch in batches_of(patient, seed=seed).steps(start, 3)] == every[start:]
+    for unit in ("patients", "lesions"):
+        batches = batches_of(patient, seed=seed, epoch=unit)
+        every = [rows.tolist() for rows in batches.steps(0, 3 * batches.num_batches)]
+        assert len(every) == 3 * batches.num_batches
+        assert [rows.tolist() for rows in batches.steps(start, 3 * batches.num_batches)] == every[start:]
+        amidst = len(every) // 2
+        assert [rows.tolist() for rows in batches.steps(start, amidst)] == every[start:amidst]
 
 
 @given(patient=cohorts, lesions=st.integers(1, 6), share=st.sampled_from([0.25, 0.5, 1.0]), data=st.data())
@@ -91,3 +99,42 @@ def test_epochs_and_seeds_differ_and_each_is_the_same_again():
 def test_fewer_than_two_patients_are_an_error(patient):
     with pytest.raises(ValueError, match="contrastive training needs at least two"):
         batches_of(np.array(patient, dtype=np.int64))
+
+
+many = st.builds(
+    lambda counts, seed: np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts)),
+    st.lists(st.integers(1, 40), min_size=2, max_size=14),
+    st.integers(0, 1000),
+)
+
+
+@given(patient=many, patients=st.integers(2, 6), lesions=st.integers(1, 5), epoch=st.integers(0, 3))
+def test_an_epoch_of_lesions_draws_each_once_and_no_patient_twice_in_a_batch(patient, patients, lesions, epoch):
+    batches = batches_of(patient, patients=patients, lesions=lesions, epoch="lesions")
+    drawn = list(batches.epoch(epoch))
+    rows = np.concatenate(drawn)
+    counts = np.bincount(patient)
+    assert len(drawn) == batches.num_batches and len(rows) == batches.lesions_per_epoch
+    assert len(set(rows)) == len(rows)
+    draws = -(-counts // lesions)
+    if 2 * draws.max() <= draws.sum():
+        assert sorted(rows) == list(range(len(patient)))  # every lesion
+    for batch in drawn:
+        owners, taken = np.unique(patient[batch], return_counts=True)
+        assert len(owners) >= 2 and taken.max() <= lesions
+        assert (np.diff(patient[batch]) != 0).sum() == len(owners) - 1  # a patient's rows next to each other
+    sizes = [len(set(patient[batch])) for batch in drawn]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_of_a_patient_with_most_lesions_what_would_be_alone_waits():
+    patient = np.repeat([0, 1], [100, 6])
+    batches = batches_of(patient, lesions=3, epoch="lesions")
+    first, second = (np.concatenate(list(batches.epoch(epoch))) for epoch in (0, 1))
+    assert len(first) == len(second) == 12 == batches.lesions_per_epoch
+    assert set(first[patient[first] == 0]) != set(second[patient[second] == 0])
+
+
+def test_positive_sampling_and_epochs_of_lesions_exclude_each_other():
+    with pytest.raises(ValueError, match="epoch: lesions` draws them all: set one"):
+        SamplerParams(epoch="lesions", malignant_first_share=0.5)

@@ -71,8 +71,9 @@ def check_encoders(
             that was killed left new rows beside old encoders.
     """
     asked = _settings(model, training.model_dump(mode="json"))
+    defaults = _settings(model, TrainingParams().model_dump(mode="json"))  # of settings younger than the encoder
     for encoder in checkpoints.values():
-        trained = _settings(encoder.model, encoder.facts["training"])
+        trained = defaults | _settings(encoder.model, encoder.facts["training"])
         if names := [name for name in {**asked, **trained} if trained.get(name) != asked.get(name)]:
             differing = "; ".join(f"{name} {trained.get(name)}, now {asked.get(name)}" for name in names[:4])
             raise ValueError(

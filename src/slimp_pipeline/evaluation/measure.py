@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from slimp_pipeline.evaluation.bootstrap import Weightings, resampled
 from slimp_pipeline.evaluation.metrics import classification_metrics
@@ -96,7 +97,8 @@ def _measure(
     """Measure each key of a table by draw and repeat; `values_of` is given the rows and the draw."""
     results: list[list[object]] = []
     averaged: Averaged = {}
-    for key_values, rows in table.groupby(list(Key._fields), sort=False, observed=True):
+    by_key = table.groupby(list(Key._fields), sort=False, observed=True)
+    for key_values, rows in tqdm(by_key, desc="Measuring", unit="figure", leave=False, disable=None):
         key = Key(*map(str, key_values))
         measured: Measured = {}
         for (draw, repeat), part in rows.groupby(["draw", "repeat"], sort=False):

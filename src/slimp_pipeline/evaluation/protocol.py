@@ -41,10 +41,10 @@ def predict(
     task, labelled = make_task(rows, splits, settings)
     features = Features(rows, labelled, task, embeddings, encodings)
     tables = []
-    for split in tqdm(
-        list(task_splits(task, cohort)), desc=f"Evaluating on {cohort}", unit="fold", leave=False, disable=None
-    ):
-        for protocol in (name for name in settings.protocols if name in SCORERS):
+    work = [(split, name) for split in task_splits(task, cohort) for name in settings.protocols if name in SCORERS]
+    with tqdm(work, desc=f"Evaluating on {cohort}", unit="protocol", leave=False, disable=None) as progress:
+        for split, protocol in progress:
             for scored in SCORERS[protocol](task, features, split, settings):
+                progress.set_postfix_str(f"{split.name}, {protocol}: {scored.key.method}, {scored.key.features}")
                 tables.append(prediction_table(task, scored.key, split, scored.score_NK, scored.train_N, scored.repeat))
     return pd.concat(tables, ignore_index=True)

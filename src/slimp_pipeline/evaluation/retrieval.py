@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from slimp_pipeline.evaluation.embed import block, encoders_of, methods
 from slimp_pipeline.evaluation.ranking import (
@@ -47,7 +48,8 @@ def retrieve(
     task, labelled = make_task(rows, splits, settings)
     device = pick_device(settings.device)
     tables = []
-    for split in task_splits(task, cohort):
+    splits_of_task = list(task_splits(task, cohort))
+    for split in tqdm(splits_of_task, desc=f"Retrieving on {cohort}", unit="fold", leave=False, disable=None):
         test, own = task.rows[split.test_N], encoders_of(encoders, split.name)
         for method in methods(embeddings):
             image_ND = block(embeddings, method, split.name, "image")

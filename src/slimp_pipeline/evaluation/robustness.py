@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.evaluation.blocks import scale_blocks
@@ -47,7 +48,8 @@ def measure_robustness(
         return pd.DataFrame(columns=ROBUSTNESS_COLUMNS)
     task, labelled = make_task(rows, splits, settings)
     tables = []
-    for split in task_splits(task, cohort):
+    splits_of_task = list(task_splits(task, cohort))
+    for split in tqdm(splits_of_task, desc=f"Spoiling metadata of {cohort}", unit="fold", leave=False, disable=None):
         frames = [
             (condition, perturbed_rows(task.rows, fields, condition, split.train_N, settings.seed))
             for condition in conditions(settings.robustness)

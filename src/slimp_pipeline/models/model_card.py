@@ -14,7 +14,7 @@ def model_card(encoder: ImageEncoderParams, encoding: Encoding, facts: Mapping[s
     Args:
         encoder: Settings of the image encoder.
         encoding: Of the metadata.
-        facts: Cohort, partition, numbers of images and patients, whether labels were used.
+        facts: Cohort, partition, numbers of images and patients, length of the training, whether labels were used.
     """
     fields = [*encoding.lesion.fields, *encoding.patient.fields]
     cohort, partition, fingerprint, images, patients = (
@@ -31,6 +31,7 @@ tags: [dermatology, skin-lesion, contrastive-learning]
 
 - Trained on: {images} images of {patients} patients of `{cohort}`, partition `{partition}`
   (fingerprint {fingerprint}).
+- Length of the training: {facts.get("length", "?")}.
 - Image encoder: `{encoder.name}`, {encoder.image_size} px, arguments {encoder.arguments or "none"}, first weights
   `{Path(encoder.weights).name}`.
 - Metadata fields: {", ".join(fields)}.

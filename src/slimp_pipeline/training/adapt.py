@@ -53,7 +53,8 @@ def adapt_partitions(
         SLIMP, arXiv:2505.23709: embedding layers train, attention layers are frozen.
     """
     chosen = adaptation.model_dump(include={"num_epochs", "learning_rate", "image_learning_rate"})
-    settings = training.model_copy(update=chosen | {"loss": source.loss})  # the heads are the source's
+    chosen |= {"num_steps": None, "loss": source.loss}  # the heads are the source's
+    settings = training.model_copy(update=chosen)
     facts = {"adapted_to": cohort.name, "adaptation": adaptation.model_dump(mode="json"), "source": source.facts}
     checkpoints, histories = {}, []
     for position, (name, rows) in enumerate(adaptation_rows.groupby("partition", sort=False)):

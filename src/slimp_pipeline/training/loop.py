@@ -1,5 +1,6 @@
 """The pre-training loop."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,6 +20,8 @@ from slimp_pipeline.training.run import Report, Run
 from slimp_pipeline.training.sampler import PatientBatches
 from slimp_pipeline.training.step import TrainingStep
 from slimp_pipeline.training.validation import draw_validation, validate
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -58,8 +61,10 @@ def train(
         device = pick_device(settings.device)
         batches = PatientBatches(training.patient_N, training.malignant_N, settings.sampler, settings.seed)
         held_out = draw_validation(store, validation, settings, image_size) if validation else None
-        run = Run(model.to(device), settings, batches.num_batches, report, running)
+        run = Run(model.to(device), settings, batches, report, running)
         take_step = TrainingStep(model, run.optimizer, training, settings, image_size, device, run.num_steps)
+        if not run.is_over:
+            logger.info("%s: %s", label, run.length)
         with _progress_bar(label, batches, run) as bar:
             try:
                 for rows, (canvas_B3SS, side_px_B) in _inputs(store, image_size, training, batches, run):
@@ -87,15 +92,15 @@ def _inputs(
     if run.is_over:
         return iter(())
     settings = run.settings
-    store_rows = (data.store_index_N[rows].tolist() for rows in batches.steps(run.step, settings.num_epochs))
+    store_rows = (data.store_index_N[rows].tolist() for rows in batches.steps(run.step, run.num_steps))
     on_gpu = pick_device(settings.device).type == "cuda"
     images = decoded_batches(store, image_size, store_rows, settings.num_workers, pin_memory=on_gpu)
-    return zip(batches.steps(run.step, settings.num_epochs), images, strict=True)
+    return zip(batches.steps(run.step, run.num_steps), images, strict=True)
 
 
 def _progress_bar(label: str, batches: PatientBatches, run: Run) -> tqdm:
     return tqdm(
-        total=batches.lesions_per_epoch * run.settings.num_epochs,
+        total=round(batches.lesions_per_epoch * run.num_steps / batches.num_batches),
         initial=run.step * batches.lesions_per_epoch // batches.num_batches,
         desc=label,
         unit="img",

@@ -187,7 +187,7 @@ def train_partition(
         label=f"{label} {cohort.name} {name}",
     )
     facts = _facts(cohort, name, lesions, settings, run.progress.best_epoch, running=key)
-    facts["training_rows"] = rows_digest(training_rows["image_id"])
+    facts |= {"training_rows": rows_digest(training_rows["image_id"]), "length": run.length}
     history = pd.DataFrame(run.history.values, columns=Value._fields).assign(partition=name)[HISTORY_COLUMNS]
     return Checkpoint(state, model_settings, settings.loss, encoding, facts), history
 

@@ -16,10 +16,12 @@ from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.processes.stopping import unbroken
 from slimp_pipeline.training.checkpoint import RunningState, load_running, pack_state, save_running, unpack_state
 from slimp_pipeline.training.history import History
+from slimp_pipeline.training.sampler import PatientBatches
 from slimp_pipeline.training.step import build_optimizer
 
 Report = Callable[[int, dict[str, float]], None]
 logger = logging.getLogger(__name__)
+_TIMED_STEPS = 20  # after which the rest is foretold
 
 
 @dataclass
@@ -34,24 +36,28 @@ class Progress:
 class Run:
     """A run after `step` optimiser steps; begins where a killed one with the same folder stopped.
 
+    Attributes:
+        length: How long the run is, in words.
+
     Args:
         model: The model with its first weights, on its device; changed in place.
         settings: Optimiser, epochs, early stop, how often a checkpoint is kept.
-        steps_per_epoch: Batches of an epoch.
+        batches: Of an epoch.
         report: Called with (step, values) as the run goes.
         folder: Of the running checkpoint; None: none is kept.
     """
 
     def __init__(
-        self, model: SLIMP, settings: TrainingParams, steps_per_epoch: int, report: Report, folder: Path | None
+        self, model: SLIMP, settings: TrainingParams, batches: PatientBatches, report: Report, folder: Path | None
     ) -> None:
-        self.model, self.settings, self.steps_per_epoch = model, settings, steps_per_epoch
-        self.num_steps = steps_per_epoch * settings.num_epochs
+        self.model, self.settings, self.steps_per_epoch = model, settings, batches.num_batches
+        self.num_steps = settings.num_steps or batches.num_batches * settings.num_epochs
+        self.length = _length(batches, self.num_steps)
         self.optimizer = build_optimizer(model, settings)
         self.step, self.progress, self.history = 0, Progress(), History(folder)
         self._best: dict[str, Tensor] | None = None  # kept for early stopping alone
         self._report, self._folder = report, folder
-        self._images_seen, self._started = 0, time.perf_counter()
+        self._images_seen, self._num_taken, self._started = 0, 0, time.perf_counter()
         self._kept_at, self._is_whole = self._started, False
         if state := load_running(folder) if folder else None:
             self._best = unpack_state(state.tensors, model, self.optimizer)
@@ -70,8 +76,8 @@ class Run:
 
     @property
     def epoch_is_over(self) -> bool:
-        """Whether the last step was the last of its epoch."""
-        return self.step % self.steps_per_epoch == 0
+        """Whether the last step was the last of its epoch, or of the run."""
+        return self.step % self.steps_per_epoch == 0 or self.step == self.num_steps
 
     @property
     def is_over(self) -> bool:
@@ -94,8 +100,12 @@ class Run:
         self.step += 1
         self._images_seen += num_images
         self._note(values)
+        seconds = time.perf_counter() - self._started
+        self._num_taken += 1
+        if self._num_taken == _TIMED_STEPS and (left := seconds / _TIMED_STEPS * (self.num_steps - self.step)) > 60:
+            logger.info("By the first %d steps, about %s to go", _TIMED_STEPS, _in_words(left))
         if self.step % max(1, self.steps_per_epoch // 4) == 0:  # a few points an epoch: writing them costs time
-            images_per_s = self._images_seen / (time.perf_counter() - self._started)
+            images_per_s = self._images_seen / seconds
             self._report(self.step, values | {"images_per_s": images_per_s})
 
     def note_validation(self, values: dict[str, float]) -> None:
@@ -137,3 +147,18 @@ class Run:
 
     def _note(self, values: dict[str, float]) -> None:
         self.history.note(self.step, self.epoch, values)
+
+
+def _length(batches: PatientBatches, num_steps: int) -> str:
+    """In words: steps, epochs, and how often a lesion is seen."""
+    pictures = batches.lesions_per_epoch / batches.num_batches
+    times = pictures * num_steps / batches.num_lesions
+    return (
+        f"{num_steps:,} steps of about {pictures:.0f} pictures, which are {num_steps / batches.num_batches:.3g} epochs "
+        f"of {batches.unit}; each of the {batches.num_lesions:,} lesions is seen {times:.2g} times on average"
+    )
+
+
+def _in_words(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"

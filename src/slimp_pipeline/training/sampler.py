@@ -10,8 +10,10 @@ from slimp_pipeline.parameters import SamplerParams
 class PatientBatches:
     """Draws an epoch as batches of lesion rows, grouped by patient.
 
-    Every patient is drawn once an epoch. Patients are spread evenly over the batches, so that the last one
-    is no remnant; a patient with L lesions or fewer gives them all, and nothing is repeated or padded.
+    An epoch of patients draws every patient once. An epoch of lesions draws every lesion once: a patient with more
+    than L is in several batches, with up to L in each. (Of a patient with more lesions than all others together, what
+    would be alone in a batch waits for another epoch.) Patients are spread evenly over the batches, so that the last
+    one is no remnant; a patient with L lesions or fewer gives them all, and nothing is repeated or padded.
     Positive sampling tops a patient's draw up with malignant lesions, to the share and no further; a
     draw that holds more of them by chance stays as it is.
     The draw depends on seed and epoch alone, so that a resumed run draws what it would have drawn.
@@ -36,22 +38,45 @@ class PatientBatches:
         self._malignant = malignant_N
         self._settings = settings
         self._seed = seed
-        self.num_batches = max(1, round(len(self._lesions) / settings.patients_per_batch))
-        self.num_batches = min(self.num_batches, len(self._lesions) // 2)
-        self.lesions_per_epoch = sum(min(len(x), settings.lesions_per_patient) for x in self._lesions)
+        self.num_lesions, self.unit = len(patient_N), settings.epoch
+        size_M = np.array([len(lesions) for lesions in self._lesions])
+        draws_M = np.ones_like(size_M)
+        if settings.epoch == "lesions":
+            draws_M = -(-size_M // settings.lesions_per_patient)
+            draws_M = np.minimum(draws_M, np.maximum(draws_M.sum() - draws_M, 1))
+        self._draws = draws_M
+        self.num_batches = max(round(draws_M.sum() / settings.patients_per_batch), int(draws_M.max()))
+        self.num_batches = min(self.num_batches, int(draws_M.sum()) // 2)
+        self.lesions_per_epoch = int(np.minimum(size_M, draws_M * settings.lesions_per_patient).sum())
 
     def epoch(self, epoch: int) -> Iterator[np.ndarray]:
         """Yield the batches of one epoch: lesion rows, int64, a patient's rows next to each other."""
         rng = np.random.default_rng([self._seed, epoch])
-        for patients in np.array_split(rng.permutation(len(self._lesions)), self.num_batches):
-            yield np.concatenate([self._draw(self._lesions[patient], rng) for patient in patients])
+        patients = rng.permutation(len(self._lesions))
+        if self._settings.epoch == "lesions":
+            yield from self._dealt(patients, rng)
+            return
+        for group in np.array_split(patients, self.num_batches):
+            yield np.concatenate([self._draw(self._lesions[patient], rng) for patient in group])
 
-    def steps(self, start: int, num_epochs: int) -> Iterator[np.ndarray]:
-        """Yield the batches of all steps from step `start` on."""
-        for epoch in range(start // self.num_batches, num_epochs):
-            for batch, rows in enumerate(self.epoch(epoch)):
-                if epoch * self.num_batches + batch >= start:
+    def steps(self, start: int, num_steps: int) -> Iterator[np.ndarray]:
+        """Yield the batches of steps number `start` to `num_steps` - 1."""
+        for epoch in range(start // self.num_batches, -(-num_steps // self.num_batches)):
+            for step, rows in enumerate(self.epoch(epoch), start=epoch * self.num_batches):
+                if start <= step < num_steps:
                     yield rows
+
+    def _dealt(self, patients: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Deal every patient's lesions like cards, L at a time, to one batch after the other: none is met twice."""
+        batches: list[list[np.ndarray]] = [[] for _ in range(self.num_batches)]
+        place = 0
+        for patient in patients:
+            lesions, num_draws = self._lesions[patient], int(self._draws[patient])
+            shuffled = rng.permutation(lesions)[: num_draws * self._settings.lesions_per_patient]
+            for drawn in np.array_split(shuffled, num_draws):
+                batches[place % self.num_batches].append(drawn)
+                place += 1
+        yield from (np.concatenate(batches[number]) for number in rng.permutation(self.num_batches))
 
     def _draw(self, lesions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         wanted = self._settings.lesions_per_patient

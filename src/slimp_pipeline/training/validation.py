@@ -39,7 +39,8 @@ def draw_validation(store: ImageStore, data: PatientLesions, settings: TrainingP
         image_size: Side of the views in pixels.
     """
     images = DecodedImages(store, image_size)
-    sampler = PatientBatches(data.patient_N, data.malignant_N, settings.sampler, settings.seed)
+    once = settings.sampler.model_copy(update={"epoch": "patients"})  # all lesions of a large cohort would be too many
+    sampler = PatientBatches(data.patient_N, data.malignant_N, once, settings.seed)
     batches = [(rows, *images.__getitems__(data.store_index_N[rows])) for rows in sampler.epoch(0)]
     return HeldOut(data, batches, image_size)
 
