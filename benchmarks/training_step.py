@@ -100,7 +100,8 @@ def _cohort(num_images: int):
     fields["age_years"] = FieldSpec(kind="numeric", level="patient", column="age")
     lesions = pd.DataFrame(
         {f"f{i}": rng.normal(size=num_images) for i in range(34)}
-        | {"patient_id": [f"p{i // 8}" for i in range(num_images)], "store_index": np.arange(num_images)}
+        | {"image_id": [f"i{i}" for i in range(num_images)], "patient_id": [f"p{i // 8}" for i in range(num_images)]}
+        | {"store_index": np.arange(num_images)}
     )
     lesions["malignant"] = pd.array([pd.NA] * num_images, dtype="boolean")
     patients = pd.DataFrame({"patient_id": lesions["patient_id"].unique()})

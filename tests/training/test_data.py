@@ -38,5 +38,5 @@ def test_an_unknown_malignancy_counts_as_not_malignant(tiny):
 
 def test_rows_of_encoded_fields_are_selected_in_order(tiny):
     fields = tiny.data().lesion
-    rows = select(fields, torch.tensor([3, 1]), torch.device("cpu"))
+    rows = select(fields, torch.tensor([3, 1]))
     assert rows["categorical"].tolist() == [fields["categorical"][3].tolist(), fields["categorical"][1].tolist()]

@@ -175,6 +175,40 @@ def test_an_epoch_of_lesions_sees_every_lesion(tiny, make_model, make_settings):
     assert f"each of the {len(data.patient_N)} lesions is seen 1 times on average" in ended.length
 
 
+def test_values_that_are_read_later_are_the_same(tiny, make_model, make_settings, monkeypatch, tmp_path):
+    settings = make_settings(checkpoint_every_steps=4)
+    at_once, at_once_report, later_report = run(tiny, make_model, settings)[1], [], []
+    run(tiny, make_model, settings, report=at_once_report)
+    monkeypatch.setattr("slimp_pipeline.training.run._steps_between_readings", lambda device: 20)
+    _, later = run(tiny, make_model, settings, report=later_report)
+    assert course(at_once) == course(later)
+    assert [(step, set(values)) for step, values in at_once_report] == [(s, set(v)) for s, v in later_report]
+    with pytest.raises(Killed):
+        run(tiny, make_model, settings, tmp_path, kill_at=5)
+    _, resumed = run(tiny, make_model, settings, tmp_path)
+    assert course(at_once) == course(resumed)
+
+
+def test_a_gradient_found_later_is_found_before_anything_is_kept(
+    tiny, make_model, make_settings, monkeypatch, tmp_path
+):
+    plain, calls = step.forward, []
+
+    def broken(*args):
+        losses, contrasts = plain(*args)
+        calls.append(losses)
+        if len(calls) == 3:
+            losses["loss"] = losses["loss"] * float("inf")
+        return losses, contrasts
+
+    monkeypatch.setattr(step, "forward", broken)
+    monkeypatch.setattr("slimp_pipeline.training.run._steps_between_readings", lambda device: 20)
+    settings = make_settings(checkpoint_every_steps=2)
+    with pytest.raises(FloatingPointError, match="step 2 "):
+        run(tiny, make_model, settings, tmp_path, validate=False)
+    assert load_running(tmp_path).step == 2 and len(calls) in (3, 4)
+
+
 def test_a_run_that_is_gone_on_with_and_has_ended_says_so(tiny, make_model, make_settings, tmp_path, caplog):
     run(tiny, make_model, make_settings(), tmp_path)
     with caplog.at_level("INFO"):
@@ -272,7 +306,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoi
         return losses, contrasts
 
     monkeypatch.setattr(step, "forward", broken)
-    with pytest.raises(FloatingPointError, match="step 3 "):
+    with pytest.raises(FloatingPointError, match=r"step 3 \(loss inf; images i\d{4}, .* and \d+ more\)\. Lower"):
         run(tiny, make_model, make_settings(), tmp_path)
     assert load_running(tmp_path).step == 2
 

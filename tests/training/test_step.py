@@ -94,13 +94,12 @@ def test_the_same_step_from_the_same_weights_gives_the_same_weights(tiny, make_m
     assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
 
 
-def test_a_gradient_that_is_not_finite_stops_the_run_and_names_the_step(tiny, make_model, make_settings):
+def test_a_gradient_that_is_not_finite_leaves_the_weights_as_they_were(tiny, make_model, make_settings):
     model = make_model(make_settings())
     with torch.no_grad():
         model.objective.inner.lesion.left[1].weight.fill_(float("nan"))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(FloatingPointError, match=r"isn't finite at step 7 .*Lower training.learning_rate"):
-        stepper(tiny, model, make_settings())(7)
+    assert not stepper(tiny, model, make_settings())(7)["grad_norm"].isfinite()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0, equal_nan=True)
 

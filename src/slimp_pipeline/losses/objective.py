@@ -118,11 +118,12 @@ class Objective(nn.Module):
         others take over its weight.
         """
         terms = {name: self.term(contrast) for name, contrast in contrasts.items()}
-        telling = [name for name, contrast in contrasts.items() if (contrast.groups_N != contrast.groups_N[0]).any()]
-        share = sum(self.weights[name] for name in terms) / max(sum(self.weights[name] for name in telling), 1e-12)
-        weights = {name: self.weights[name] * (share if name in telling else 0.0) for name in terms}
-        total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-        return {"loss": total} | {f"loss_{name}": term for name, term in terms.items()}
+        term_T = torch.stack(list(terms.values()))
+        weight_T = torch.tensor([self.weights[name] for name in terms]).to(term_T.device, non_blocking=True)
+        groups = [contrast.groups_N for contrast in contrasts.values()]
+        telling_T = torch.stack([(groups_N != groups_N[0]).any() for groups_N in groups]) * weight_T
+        weight_T = telling_T * (weight_T.sum() / telling_T.sum().clamp(min=1e-12))
+        return {"loss": (weight_T * term_T).sum()} | {f"loss_{name}": term for name, term in terms.items()}
 
     def clamp_temperatures(self) -> None:
         """Hold all temperatures at their minimum; called after every step."""

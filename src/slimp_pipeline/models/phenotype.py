@@ -36,7 +36,7 @@ class MeanPooling(nn.Module):
 
     def forward(self, lesions_BD: Tensor, patient_B: Tensor, num_patients: int) -> Tensor:
         """Pool; see `build_pooling`."""
-        counts_P = torch.bincount(patient_B, minlength=num_patients)
+        counts_P = _counts(patient_B, num_patients)
         return _sum(_float(lesions_BD), patient_B, num_patients) / counts_P.clamp_min(1).unsqueeze(1)
 
 
@@ -110,7 +110,7 @@ class SetTransformerPooling(nn.Module):
     def forward(self, lesions_BD: Tensor, patient_B: Tensor, num_patients: int) -> Tensor:
         """Pool; see `build_pooling`."""
         hidden_BA = self.embed(_float(lesions_BD))
-        counts_P = torch.bincount(patient_B, minlength=num_patients)
+        counts_P = _counts(patient_B, num_patients)
         order_B = torch.argsort(patient_B, stable=True)
         place_B = (
             torch.arange(len(order_B), device=patient_B.device) - (counts_P.cumsum(0) - counts_P)[patient_B[order_B]]
@@ -123,6 +123,11 @@ class SetTransformerPooling(nn.Module):
         seed_P1A = self.seed.expand(num_patients, -1, -1)
         pooled_P1A, _ = self.pool(seed_P1A, mixed_PLA, mixed_PLA, key_padding_mask=absent_PL, need_weights=False)
         return pooled_P1A.squeeze(1).float()
+
+
+def _counts(patient_B: Tensor, num_patients: int) -> Tensor:
+    """Rows of each patient, int64 (P,); `torch.bincount` would wait for a GPU to know its result's size."""
+    return patient_B.new_zeros(num_patients).index_add(0, patient_B, torch.ones_like(patient_B))
 
 
 def _float(rows: Tensor) -> Tensor:

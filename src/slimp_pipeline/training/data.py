@@ -1,6 +1,6 @@
 """Lesions of patients as the training loop reads them: encoded fields, groups, and where the pixels are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,8 @@ class PatientLesions:
     """N lesions with images, of M patients, as tensors.
 
     Attributes:
-        store_index_N: Row of each lesion's image in the image store.
+        image_id_N: Id of each lesion's image.
+        store_index_N: Its row in the image store.
         patient_N: Position of each lesion's patient, 0..M-1.
         malignant_N: Whether the lesion is known to be malignant.
         lesion: Encoded lesion fields, N rows.
@@ -24,6 +25,7 @@ class PatientLesions:
         patient_group_M: Likewise for patients.
     """
 
+    image_id_N: np.ndarray
     store_index_N: np.ndarray
     patient_N: np.ndarray
     malignant_N: np.ndarray
@@ -31,6 +33,16 @@ class PatientLesions:
     patient: dict[str, Tensor]
     lesion_group_N: Tensor
     patient_group_M: Tensor
+
+    def to(self, device: torch.device) -> "PatientLesions":
+        """The same with its tensors on a device: a batch's metadata are gathered where it is computed."""
+        return replace(
+            self,
+            lesion={name: values.to(device) for name, values in self.lesion.items()},
+            patient={name: values.to(device) for name, values in self.patient.items()},
+            lesion_group_N=self.lesion_group_N.to(device),
+            patient_group_M=self.patient_group_M.to(device),
+        )
 
     @property
     def num_patients(self) -> int:
@@ -42,7 +54,7 @@ def patient_lesions(lesions: pd.DataFrame, patients: pd.DataFrame, encoding: Enc
     """Encode lesions and their patients.
 
     Args:
-        lesions: Rows with an image: patient_id, store_index, malignant, lesion fields.
+        lesions: Rows with an image: image_id, patient_id, store_index, malignant, lesion fields.
         patients: Patients table; rows of patients without lesions here are left out.
         encoding: Fitted on training patients.
     """
@@ -50,6 +62,7 @@ def patient_lesions(lesions: pd.DataFrame, patients: pd.DataFrame, encoding: Enc
     position = pd.Series(own.index, index=own["patient_id"])
     lesion, patient = encode(encoding.lesion, lesions), encode(encoding.patient, own)
     return PatientLesions(
+        image_id_N=lesions["image_id"].to_numpy(dtype=object),
         store_index_N=lesions["store_index"].to_numpy(dtype=np.int64),
         patient_N=position.loc[lesions["patient_id"]].to_numpy(dtype=np.int64),
         malignant_N=lesions["malignant"].fillna(False).to_numpy(dtype=bool),
@@ -65,6 +78,6 @@ def as_tensors(encoded: EncodedFields) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in encoded.items()}
 
 
-def select(fields: dict[str, Tensor], rows: Tensor, device: torch.device) -> dict[str, Tensor]:
-    """Rows of encoded fields, on a device."""
-    return {name: values[rows].to(device, non_blocking=True) for name, values in fields.items()}
+def select(fields: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """Rows of encoded fields, on the device where they are."""
+    return {name: values[rows] for name, values in fields.items()}

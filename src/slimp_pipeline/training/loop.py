@@ -53,16 +53,16 @@ def train(
 
     Raises:
         ValueError: If there are fewer than two training patients, or the device isn't there.
-        FloatingPointError: If a gradient isn't finite; names the step.
+        FloatingPointError: If a gradient isn't finite; names the step and its images.
     """
     keep_freed_memory()
     # A second run with the same key waits, and then finds this one's last checkpoint.
     with held(running.with_name(f".{running.name}.lock"), f"training ({label})") if running else nullcontext():
         device = pick_device(settings.device)
         batches = PatientBatches(training.patient_N, training.malignant_N, settings.sampler, settings.seed)
-        held_out = draw_validation(store, validation, settings, image_size) if validation else None
+        held_out = draw_validation(store, validation.to(device), settings, image_size) if validation else None
         run = Run(model.to(device), settings, batches, report, running)
-        take_step = TrainingStep(model, run.optimizer, training, settings, image_size, device, run.num_steps)
+        take_step = TrainingStep(model, run.optimizer, training.to(device), settings, image_size, device, run.num_steps)
         if not run.is_over:
             logger.info("%s: %s", label, run.length)
         with _progress_bar(label, batches, run) as bar:
@@ -70,12 +70,14 @@ def train(
                 for rows, (canvas_B3SS, side_px_B) in _inputs(store, image_size, training, batches, run):
                     with run.one_step():
                         values = take_step(run.step, rows, canvas_B3SS, side_px_B)
-                        run.note_step(values, len(rows))
+                        run.note_step(values, training.image_id_N[rows])
                         bar.update(len(rows))
                         if held_out and run.epoch_is_over:
                             measured = validate(model, held_out, settings, device)
                             run.note_validation(measured)
-                            bar.set_postfix(loss=f"{values['loss']:.3f}", val=f"{measured['validation_loss']:.3f}")
+                            bar.set_postfix(
+                                loss=f"{float(values['loss']):.3f}", val=f"{measured['validation_loss']:.3f}"
+                            )
                     run.keep_if_due()
                     if run.is_over:
                         break

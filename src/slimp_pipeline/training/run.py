@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from slimp_pipeline.models.slimp import SLIMP
@@ -17,11 +19,13 @@ from slimp_pipeline.processes.stopping import unbroken
 from slimp_pipeline.training.checkpoint import RunningState, load_running, pack_state, save_running, unpack_state
 from slimp_pipeline.training.history import History
 from slimp_pipeline.training.sampler import PatientBatches
-from slimp_pipeline.training.step import build_optimizer
+from slimp_pipeline.training.step import StepValues, build_optimizer
 
 Report = Callable[[int, dict[str, float]], None]
 logger = logging.getLogger(__name__)
 _TIMED_STEPS = 20  # after which the rest is foretold
+_READ_EVERY = 20  # steps on a GPU, which would wait at every reading
+_NUM_SHOWN = 5
 
 
 @dataclass
@@ -68,6 +72,9 @@ class Run:
             else:
                 logger.info("Going on from step %d of a run with the same settings and data", self.step)
         self._step_kept = self.step
+        self._read_every = _steps_between_readings(next(model.parameters()).device)
+        self._unread: list[tuple[int, StepValues, np.ndarray]] = []
+        self._last: dict[str, float] = {}
 
     @property
     def epoch(self) -> int:
@@ -95,22 +102,29 @@ class Run:
             yield
             self._is_whole = True
 
-    def note_step(self, values: dict[str, float], num_images: int) -> None:
-        """Count one more step and note its values."""
+    def note_step(self, values: StepValues, image_ids: np.ndarray) -> None:
+        """Count one more step and note its values, which on a GPU are still being computed: they are read later.
+
+        Raises:
+            FloatingPointError: If the gradient of one of the last steps wasn't finite.
+        """
         self.step += 1
-        self._images_seen += num_images
-        self._note(values)
+        self._images_seen += len(image_ids)
+        self._unread.append((self.step, values, image_ids))
+        if len(self._unread) >= self._read_every:
+            self._read()
         seconds = time.perf_counter() - self._started
         self._num_taken += 1
         if self._num_taken == _TIMED_STEPS and (left := seconds / _TIMED_STEPS * (self.num_steps - self.step)) > 60:
             logger.info("By the first %d steps, about %s to go", _TIMED_STEPS, _in_words(left))
         if self.step % max(1, self.steps_per_epoch // 4) == 0:  # a few points an epoch: writing them costs time
             images_per_s = self._images_seen / seconds
-            self._report(self.step, values | {"images_per_s": images_per_s})
+            self._report(self.step, self._read() | {"images_per_s": images_per_s})
 
     def note_validation(self, values: dict[str, float]) -> None:
         """Note what was measured after an epoch, and stop early where it no longer gets better."""
-        self._note(values)
+        self._read()
+        self.history.note(self.step, self.epoch, values)
         self._report(self.step, values)
         patience = self.settings.patience_epochs
         if values["validation_loss"] < self.progress.best_loss:
@@ -134,6 +148,7 @@ class Run:
             logger.info("Stopped after step %d, which is kept", self.step)
 
     def _keep(self) -> None:
+        self._read()
         if self._folder:
             tensors = pack_state(self.model, self.optimizer, self._best)
             state = RunningState(self.step, tensors, vars(self.progress), self.history.keep())
@@ -142,11 +157,35 @@ class Run:
 
     def weights(self) -> dict[str, Tensor]:
         """Copy the weights to the CPU: with early stopping those of the best epoch, else the last."""
+        self._read()
         final = self._best or self.model.state_dict()
         return {name: value.detach().cpu().clone() for name, value in final.items()}
 
-    def _note(self, values: dict[str, float]) -> None:
-        self.history.note(self.step, self.epoch, values)
+    def _read(self) -> dict[str, float]:
+        """Note the values that weren't read yet, all at once; return the last step's."""
+        unread, self._unread = self._unread, []
+        computed = [value for _, values, _ in unread for value in values.values() if isinstance(value, Tensor)]
+        numbers = iter(torch.stack(computed).tolist() if computed else [])
+        for step, values, image_ids in unread:
+            read = {name: next(numbers) if isinstance(value, Tensor) else value for name, value in values.items()}
+            if not math.isfinite(read["grad_norm"]):
+                self._is_whole = False
+                raise FloatingPointError(_not_finite(step - 1, read["loss"], image_ids))
+            self.history.note(step, math.ceil(step / self.steps_per_epoch), read)
+            self._last = read
+        return self._last
+
+
+def _steps_between_readings(device: torch.device) -> int:
+    return 1 if device.type == "cpu" else _READ_EVERY
+
+
+def _not_finite(step: int, loss: float, image_ids: np.ndarray) -> str:
+    more = f" and {len(image_ids) - _NUM_SHOWN} more" if len(image_ids) > _NUM_SHOWN else ""
+    return (
+        f"the gradient isn't finite at step {step} (loss {loss}; images {', '.join(image_ids[:_NUM_SHOWN])}{more}). "
+        "Lower training.learning_rate."
+    )
 
 
 def _length(batches: PatientBatches, num_steps: int) -> str:

@@ -12,9 +12,14 @@ from slimp_pipeline.models.slimp import SLIMP, Batch
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.training.data import PatientLesions, select
 
+StepValues = dict[str, Tensor | float]
+
 
 def build_optimizer(model: SLIMP, settings: TrainingParams) -> torch.optim.AdamW:
-    """AdamW; biases, norms, embeddings and temperatures aren't decayed; the backbone has its own rate."""
+    """AdamW; biases, norms, embeddings and temperatures aren't decayed; the backbone has its own rate.
+
+    On CUDA in its fused form: one kernel, which also leaves the weights as they are where the gradient isn't finite.
+    """
     groups: dict[tuple[bool, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -31,7 +36,7 @@ def build_optimizer(model: SLIMP, settings: TrainingParams) -> torch.optim.AdamW
             for (is_image, decayed), parameters in groups.items()
         ],
         lr=settings.learning_rate,
-        fused=False,
+        fused=next(model.parameters()).device.type == "cuda",
     )
 
 
@@ -49,7 +54,7 @@ class TrainingStep:
     Args:
         model: The model, on `device`; put into training mode.
         optimizer: As `build_optimizer` makes it.
-        data: Lesions of training patients.
+        data: Lesions of training patients, on `device`.
         settings: Schedule, augmentation, loss, gradient clipping.
         image_size: Side of the views in pixels.
         device: Where it computes.
@@ -71,8 +76,8 @@ class TrainingStep:
         self.amp = settings.mixed_precision and device.type == "cuda"
         model.train()
 
-    def __call__(self, step: int, rows: np.ndarray, canvas_B3SS: Tensor, side_px_B: Tensor) -> dict[str, float]:
-        """Take step number `step` (from 0).
+    def __call__(self, step: int, rows: np.ndarray, canvas_B3SS: Tensor, side_px_B: Tensor) -> StepValues:
+        """Take step number `step` (from 0). On CUDA nothing waits for the device: what is returned is still computed.
 
         Args:
             step: Sets the learning rate and the seed of views and dropout.
@@ -81,10 +86,8 @@ class TrainingStep:
             side_px_B: Their sides, likewise.
 
         Returns:
-            Losses in nats (`loss` and its terms), learning rate of the heads, norm of the gradient before clipping.
-
-        Raises:
-            FloatingPointError: If the gradient isn't finite; the weights stay as they were.
+            Losses in nats (`loss` and its terms), learning rate of the heads, norm of the gradient before clipping;
+            tensors of shape (), but for the rate. Where that norm isn't finite, the weights stay as they were.
         """
         factor = learning_rate_factor(step, self.num_steps, self.settings.warmup_share)
         for group in self.optimizer.param_groups:
@@ -93,17 +96,18 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
-        if not torch.isfinite(grad_norm):
-            raise FloatingPointError(
-                f"the gradient isn't finite at step {step} (loss {float(losses['loss'].detach())}). "
-                "Lower training.learning_rate."
-            )
-        self.optimizer.step()
+        self._update(torch.isfinite(grad_norm))
         self.model.objective.clamp_temperatures()
-        return {name: float(value.detach()) for name, value in losses.items()} | {
-            "learning_rate": self.settings.learning_rate * factor,
-            "grad_norm": float(grad_norm),
-        }
+        computed = {name: value.detach() for name, value in losses.items()}
+        rate = self.settings.learning_rate * factor
+        return {**computed, "learning_rate": rate, "grad_norm": grad_norm}
+
+    def _update(self, is_finite: Tensor) -> None:
+        if self.optimizer.defaults["fused"]:
+            self.optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]  # as torch's GradScaler does
+            self.optimizer.step()
+        elif is_finite:
+            self.optimizer.step()
 
     def _views(self, step: int, canvas_B3SS: Tensor, side_px_B: Tensor) -> Tensor:
         # Seeded by step alone: a resumed run draws the same views and the same dropout.
@@ -129,17 +133,18 @@ class TrainingStep:
 def forward(
     model: SLIMP, data: PatientLesions, rows: np.ndarray, views: Tensor, amp: bool
 ) -> tuple[dict[str, Tensor], dict[str, Contrast]]:
-    """Losses and contrasts of one batch: lesion rows, and their views, view by view."""
-    device = views.device
+    """Losses and contrasts of one batch: lesion rows, and their views, view by view, where the data are."""
     patients, patient_of_lesion = np.unique(data.patient_N[rows], return_inverse=True)
-    rows_B, patients_P = torch.from_numpy(rows), torch.from_numpy(patients)
+    rows_B, patients_P, patient_of_lesion_B = (
+        torch.from_numpy(numbers).to(views.device, non_blocking=True) for numbers in (rows, patients, patient_of_lesion)
+    )
     batch = Batch(
         views,
-        select(data.lesion, rows_B, device),
-        select(data.patient, patients_P, device),
-        torch.from_numpy(patient_of_lesion).to(device),
-        data.lesion_group_N[rows_B].to(device),
-        data.patient_group_M[patients_P].to(device),
+        select(data.lesion, rows_B),
+        select(data.patient, patients_P),
+        patient_of_lesion_B,
+        data.lesion_group_N[rows_B],
+        data.patient_group_M[patients_P],
     )
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=amp):
+    with torch.autocast(views.device.type, dtype=torch.bfloat16, enabled=amp):
         return model(batch)
