@@ -158,9 +158,12 @@ def _measured(
             for value_R, of_counts in zip(values, measures, strict=True):
                 value_R[part] = of_counts(counts)
 
-    parts = list(_ranked(score_N, positive_N, weightings))
-    with ThreadPoolExecutor(min(len(parts), torch.get_num_threads())) as threads:
-        list(threads.map(measure, *zip(*parts, strict=True)))
+    first, *others = _ranked(score_N, positive_N, weightings)
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # which start when there is something to do
+        done = [threads.submit(measure, *part) for part in others]
+        measure(*first)
+        for one in done:
+            one.result()
     return values
 
 
@@ -180,7 +183,7 @@ def _ranked(
         yield part, partial(_count, by_patient, weightings.count_PR[:, part])
 
 
-def _count(by_patient: Sequence[sparse.csr_matrix], count_PR: np.ndarray) -> _Counts:
+def _count(by_patient: Sequence[np.ndarray | sparse.csr_matrix], count_PR: np.ndarray) -> _Counts:
     return _Counts(*(rows @ np.ascontiguousarray(count_PR) for rows in by_patient))
 
 
