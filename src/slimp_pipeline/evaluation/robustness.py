@@ -82,7 +82,10 @@ def _blocks(
     encodings: Mapping[str, Encoding],
     settings: EvaluationParams,
 ) -> list[tuple[str, str, list[list[np.ndarray]]]]:
-    """Method, feature set (the levels that it reads of the target), its blocks under each condition, all rows."""
+    """Method, feature set (the levels that it reads of the target), and its blocks: of all rows, which are intact under
+    the first condition, and of the test rows under each."""
+    test_N = split.test_N
+    spoilt = [frame[test_N] for _, frame in frames]
     device = pick_device(settings.device)
     own = encoders_of(encoders, split.name)
     start = start_method(embeddings)
@@ -97,12 +100,14 @@ def _blocks(
         read = [level for level in encode if block(embeddings, method, split.name, level) is not None]
         if image_ND is None or not read:
             continue
-        blocks = [[image_ND[labelled], *(encode[level](frame) for level in read)] for _, frame in frames]
+        image_ND = image_ND[labelled]
+        intact = [image_ND, *(encode[level](frames[0][1]) for level in read)]
+        blocks = [intact, *([image_ND[test_N], *(encode[level](rows) for level in read)] for rows in spoilt)]
         made.append((method, "+".join(["image", *read]), blocks))
     encoding = encodings[split.name]
     levels = [level for level in (encoding.lesion, encoding.patient) if level.fields]
     if levels:
-        blocks = [[one_hot(level, frame) for level in levels] for _, frame in frames]
+        blocks = [[one_hot(level, rows) for level in levels] for rows in (frames[0][1], *spoilt)]
         made.append(("metadata_linear", "metadata", blocks))
     return made
 
@@ -112,10 +117,8 @@ def _score(
 ) -> list[tuple[Condition, np.ndarray]]:
     """Fit once on intact training rows, score the test rows of every condition: stacked, they are one test set."""
     train, test = np.flatnonzero(split.train_N), np.flatnonzero(split.test_N)
-    stacked = [
-        np.concatenate([intact[train], *(condition[place][test] for condition in blocks)])
-        for place, intact in enumerate(blocks[0])
-    ]
+    intact, *spoilt = blocks
+    stacked = [np.concatenate([block[train], *others]) for block, *others in zip(intact, *spoilt, strict=True)]
     is_train = np.arange(len(stacked[0])) < len(train)
     order = np.concatenate([train, *[test] * len(listed)])
     patients = task.rows["patient_id"].to_numpy()[order]
