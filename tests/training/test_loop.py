@@ -126,15 +126,17 @@ def stopped_at(monkeypatch, step, signal_number=signal.SIGTERM, *, in_step=lambd
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("every", [1, 1000])
 def test_a_run_that_is_stopped_keeps_the_step_it_was_at(
-    tiny, make_model, make_settings, monkeypatch, tmp_path, caplog, signal_number
+    tiny, make_model, make_settings, monkeypatch, tmp_path, caplog, signal_number, every
 ):
-    settings = make_settings(checkpoint_every_steps=1000)
+    settings = make_settings(checkpoint_every_steps=every)
     whole, whole_run = run(tiny, make_model, settings)
     with monkeypatch.context() as patch, pytest.raises((Stopped, KeyboardInterrupt)), stoppable():
         stopped_at(patch, 4, signal_number)
-        run(tiny, make_model, settings, tmp_path)
-    assert load_running(tmp_path).step == 4
+        with caplog.at_level("INFO"):
+            run(tiny, make_model, settings, tmp_path)
+    assert load_running(tmp_path).step == 4 and "Stopped after step 4, which is kept" in caplog.text
     with caplog.at_level("INFO"):
         resumed, ended = run(tiny, make_model, settings, tmp_path)
     assert "Going on from step 4" in caplog.text

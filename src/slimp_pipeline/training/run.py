@@ -142,9 +142,10 @@ class Run:
             self._keep()
 
     def keep_if_stopped(self) -> None:
-        """Save a running checkpoint before leaving, where the last step is whole and not kept yet."""
-        if self._folder and self._is_whole and self.step > self._step_kept:
-            self._keep()
+        """Save a running checkpoint before leaving, where the last step is whole, and say so."""
+        if self._folder and self._is_whole:
+            if self.step > self._step_kept:
+                self._keep()
             logger.info("Stopped after step %d, which is kept", self.step)
 
     def _keep(self) -> None:
