@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -100,6 +101,8 @@ def _end_where_a_batch_is_lost(_: int) -> None:
         print(f"an input worker can't hand over its pictures: {error}", file=sys.stderr, flush=True)
         os._exit(1)
 
+    for number in (signal.SIGTERM, signal.SIGINT):  # sent to all: whoever reads finishes its step, and ends its workers
+        signal.signal(number, signal.SIG_IGN)
     Queue._on_queue_feeder_error = staticmethod(end)  # type: ignore[attr-defined]
 
 
