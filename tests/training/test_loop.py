@@ -191,19 +191,25 @@ def test_values_that_are_read_later_are_the_same(tiny, make_model, make_settings
     assert course(at_once) == course(resumed)
 
 
-def test_a_gradient_found_later_is_found_before_anything_is_kept(
-    tiny, make_model, make_settings, monkeypatch, tmp_path
-):
+def spoil_loss(monkeypatch, at_call):
+    """Make the loss infinite at one forward pass of the training; returns the losses of all, as they come."""
     plain, calls = step.forward, []
 
     def broken(*args):
         losses, contrasts = plain(*args)
         calls.append(losses)
-        if len(calls) == 3:
+        if len(calls) == at_call:
             losses["loss"] = losses["loss"] * float("inf")
         return losses, contrasts
 
     monkeypatch.setattr(step, "forward", broken)
+    return calls
+
+
+def test_a_gradient_found_later_is_found_before_anything_is_kept(
+    tiny, make_model, make_settings, monkeypatch, tmp_path
+):
+    calls = spoil_loss(monkeypatch, at_call=3)
     monkeypatch.setattr("slimp_pipeline.training.run._steps_between_readings", lambda device: 20)
     settings = make_settings(checkpoint_every_steps=2)
     with pytest.raises(FloatingPointError, match="step 2 "):
@@ -298,16 +304,7 @@ def test_validation_reads_no_training_patient_and_training_no_held_out_one(
 def test_a_gradient_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     tiny, make_model, make_settings, tmp_path, monkeypatch
 ):
-    plain, calls = step.forward, []
-
-    def broken(*args):
-        losses, contrasts = plain(*args)
-        calls.append(losses)
-        if len(calls) == 4:
-            losses["loss"] = losses["loss"] * float("inf")
-        return losses, contrasts
-
-    monkeypatch.setattr(step, "forward", broken)
+    spoil_loss(monkeypatch, at_call=4)
     with pytest.raises(FloatingPointError, match=r"step 3 \(loss inf; images i\d{4}, .* and \d+ more\)\. Lower"):
         run(tiny, make_model, make_settings(), tmp_path)
     assert load_running(tmp_path).step == 2

@@ -79,7 +79,7 @@ class Run:
     @property
     def epoch(self) -> int:
         """Epoch of the last step, from 1; 0 before the first."""
-        return math.ceil(self.step / self.steps_per_epoch)
+        return self._epoch_of(self.step)
 
     @property
     def epoch_is_over(self) -> bool:
@@ -158,9 +158,11 @@ class Run:
 
     def weights(self) -> dict[str, Tensor]:
         """Copy the weights to the CPU: with early stopping those of the best epoch, else the last."""
-        self._read()
         final = self._best or self.model.state_dict()
         return {name: value.detach().cpu().clone() for name, value in final.items()}
+
+    def _epoch_of(self, step: int) -> int:
+        return math.ceil(step / self.steps_per_epoch)
 
     def _read(self) -> dict[str, float]:
         """Note the values that weren't read yet, all at once; return the last step's."""
@@ -172,7 +174,7 @@ class Run:
             if not math.isfinite(read["grad_norm"]):
                 self._is_whole = False
                 raise FloatingPointError(_not_finite(step - 1, read["loss"], image_ids))
-            self.history.note(step, math.ceil(step / self.steps_per_epoch), read)
+            self.history.note(step, self._epoch_of(step), read)
             self._last = read
         return self._last
 
