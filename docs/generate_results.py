@@ -16,8 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from slimp_pipeline.evaluation.embed import STARTS
-from slimp_pipeline.evaluation.records import leading_differences
+from slimp_pipeline.evaluation.features.embed import STARTS
+from slimp_pipeline.evaluation.measures.records import leading_differences
 from slimp_pipeline.reporting.audits import known_truth_table
 from slimp_pipeline.reporting.comparison import spread, turned
 from slimp_pipeline.reporting.labels import (

@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import settings
 
-from slimp_pipeline.evaluation.measure import measure
-from slimp_pipeline.evaluation.protocol import predict
-from slimp_pipeline.evaluation.records import difference_table
+from slimp_pipeline.evaluation.measures.measure import measure
+from slimp_pipeline.evaluation.measures.records import difference_table
+from slimp_pipeline.evaluation.protocols.run import predict
 from slimp_pipeline.parameters import EvaluationParams, LowShotParams, ProbeParams
 from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding, NumericEncoding
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
-from slimp_pipeline.evaluation.bootstrap import Weightings
+from slimp_pipeline.evaluation.measures.bootstrap import Weightings
 from slimp_pipeline.extrapolation.agreement import as_numbers, chance, expected_absolute_error, measures
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slimp_pipeline.evaluation.compare import COMPARISON_COLUMNS, PAIR_COLUMNS
-from slimp_pipeline.evaluation.known_truth import TRUTH_COLUMNS
-from slimp_pipeline.evaluation.missingness import MISSINGNESS_COLUMNS
-from slimp_pipeline.evaluation.records import DIFFERENCE_COLUMNS, RESULT_COLUMNS
-from slimp_pipeline.evaluation.subgroups import SUBGROUP_COLUMNS
+from slimp_pipeline.evaluation.audits.known_truth import TRUTH_COLUMNS
+from slimp_pipeline.evaluation.audits.missingness import MISSINGNESS_COLUMNS
+from slimp_pipeline.evaluation.audits.subgroups import SUBGROUP_COLUMNS
+from slimp_pipeline.evaluation.features.transfer import FIELDS_READ_COLUMNS
+from slimp_pipeline.evaluation.measures.compare import COMPARISON_COLUMNS, PAIR_COLUMNS
+from slimp_pipeline.evaluation.measures.records import DIFFERENCE_COLUMNS, RESULT_COLUMNS
 from slimp_pipeline.evaluation.task import Task
-from slimp_pipeline.evaluation.transfer import FIELDS_READ_COLUMNS
 from slimp_pipeline.reporting import figures
 from slimp_pipeline.reporting.page import Measured, Role
 from slimp_pipeline.tables.duplicates import SEEN_COLUMNS

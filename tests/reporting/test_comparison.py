@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slimp_pipeline.evaluation.compare import TRUTH_COMPARISON_COLUMNS
+from slimp_pipeline.evaluation.measures.compare import TRUTH_COMPARISON_COLUMNS
 from slimp_pipeline.reporting.comparison import render_comparison
 
 NO_TRUTHS = pd.DataFrame(columns=TRUTH_COMPARISON_COLUMNS)

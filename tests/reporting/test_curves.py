@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slimp_pipeline.evaluation.records import RESULT_COLUMNS
-from slimp_pipeline.evaluation.robustness import ROBUSTNESS_COLUMNS
+from slimp_pipeline.evaluation.audits.robustness import ROBUSTNESS_COLUMNS
+from slimp_pipeline.evaluation.measures.records import RESULT_COLUMNS
 from slimp_pipeline.reporting.curves import low_shot_figure, reliability_figure, robustness_figure
 from slimp_pipeline.reporting.labels import method_colour
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from slimp_pipeline.evaluation.records import RESULT_COLUMNS
+from slimp_pipeline.evaluation.measures.records import RESULT_COLUMNS
 from slimp_pipeline.extrapolation.quality import QUALITY_COLUMNS
 from slimp_pipeline.extrapolation.run import WORTH_COLUMNS
 from slimp_pipeline.reporting.cases import picture_cases, text_of

@@ -7,7 +7,7 @@ R weightings of the rows is (R,) float, NaN where a weighting leaves nothing to 
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.evaluation.bootstrap import Weightings
+from slimp_pipeline.evaluation.measures.bootstrap import Weightings
 
 BOUNDS = {
     "accuracy": (0.0, 1.0),

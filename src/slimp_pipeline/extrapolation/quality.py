@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.evaluation.bootstrap import Weightings, interval, resampled
+from slimp_pipeline.evaluation.measures.bootstrap import Weightings, interval, resampled
 from slimp_pipeline.extrapolation.agreement import BOUNDS, LOWER_IS_BETTER, as_numbers, chance, measures
 from slimp_pipeline.extrapolation.comparable import shared_columns
 

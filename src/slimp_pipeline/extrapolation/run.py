@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.evaluation.bootstrap import estimate
-from slimp_pipeline.evaluation.embed import embed_images, named_encoders
-from slimp_pipeline.evaluation.measure import measure
-from slimp_pipeline.evaluation.protocol import predict
-from slimp_pipeline.evaluation.records import EXTRAPOLATED, Key
-from slimp_pipeline.evaluation.transfer import fields_read
+from slimp_pipeline.evaluation.features.embed import embed_images, named_encoders
+from slimp_pipeline.evaluation.features.transfer import fields_read
+from slimp_pipeline.evaluation.measures.bootstrap import estimate
+from slimp_pipeline.evaluation.measures.measure import measure
+from slimp_pipeline.evaluation.measures.records import EXTRAPOLATED, Key
+from slimp_pipeline.evaluation.protocols.run import predict
 from slimp_pipeline.extrapolation.lend import NEAREST_ROW, borrow
 from slimp_pipeline.extrapolation.neighbours import nearest, shared_keys
 from slimp_pipeline.images.store import ImageStore

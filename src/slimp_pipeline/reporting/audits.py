@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from slimp_pipeline.evaluation.records import pretrained_method, summary_draw
+from slimp_pipeline.evaluation.measures.records import pretrained_method, summary_draw
 from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_name
 
 

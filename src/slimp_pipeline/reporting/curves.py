@@ -5,8 +5,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from slimp_pipeline.evaluation.calibration import reliability
-from slimp_pipeline.evaluation.records import pretrained_method
+from slimp_pipeline.evaluation.measures.calibration import reliability
+from slimp_pipeline.evaluation.measures.records import pretrained_method
 from slimp_pipeline.reporting.figures import laid_out
 from slimp_pipeline.reporting.labels import (
     METRIC_NAMES,

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimp_pipeline.evaluation.records import EXTRAPOLATED, summary_draw
+from slimp_pipeline.evaluation.measures.records import EXTRAPOLATED, summary_draw
 from slimp_pipeline.reporting.cases import compared_columns, text_of
 from slimp_pipeline.reporting.figures import laid_out
 from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES, verdict

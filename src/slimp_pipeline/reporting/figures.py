@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from slimp_pipeline.evaluation.embed import block, methods
-from slimp_pipeline.evaluation.metrics import roc_points
-from slimp_pipeline.evaluation.records import pretrained_method, summary_draw
+from slimp_pipeline.evaluation.features.embed import block, methods
+from slimp_pipeline.evaluation.measures.metrics import roc_points
+from slimp_pipeline.evaluation.measures.records import pretrained_method, summary_draw
 from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES, features_name, in_order, method_colour, method_name
 from slimp_pipeline.tables.splits import HOLDOUT, partition_names

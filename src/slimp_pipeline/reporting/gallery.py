@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from slimp_pipeline.evaluation.embed import block, methods
-from slimp_pipeline.evaluation.records import pretrained_method
+from slimp_pipeline.evaluation.features.embed import block, methods
+from slimp_pipeline.evaluation.measures.records import pretrained_method
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.reporting.labels import UNLABELLED
 from slimp_pipeline.tables.splits import partition, partition_names

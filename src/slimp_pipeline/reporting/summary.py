@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from slimp_pipeline.evaluation.records import leading_differences, summary_draw
+from slimp_pipeline.evaluation.measures.records import leading_differences, summary_draw
 from slimp_pipeline.reporting.labels import verdict
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from slimp_pipeline.evaluation.records import leading_differences, summary_draw
+from slimp_pipeline.evaluation.measures.records import leading_differences, summary_draw
 from slimp_pipeline.reporting.labels import COMPARED, METRIC_NAMES, PROTOCOL_NAMES, features_name, in_order, method_name
 from slimp_pipeline.tables.splits import HOLDOUT
 

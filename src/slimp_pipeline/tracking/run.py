@@ -17,7 +17,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.evaluation.records import summary_draw
+from slimp_pipeline.evaluation.measures.records import summary_draw
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.reporting.interactive import render_figures
 from slimp_pipeline.tables.csv_cells import csv_text

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.evaluation.leaks import check_encoders
+from slimp_pipeline.evaluation.audits.leaks import check_encoders
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import AdaptationParams, FeatureParams, ModelParams, TrainingParams

@@ -8,9 +8,9 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.fabricated import tbp_truth
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.evaluation import known_truth, robustness, subgroups
-from slimp_pipeline.evaluation.embed import evaluation_rows, named_encoders
-from slimp_pipeline.evaluation.missingness import missingness_audit
+from slimp_pipeline.evaluation.audits import known_truth, robustness, subgroups
+from slimp_pipeline.evaluation.audits.missingness import missingness_audit
+from slimp_pipeline.evaluation.features.embed import evaluation_rows, named_encoders
 from slimp_pipeline.evaluation.task import check_task
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint

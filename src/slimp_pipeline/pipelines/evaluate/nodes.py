@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.evaluation import fine_tuning, protocol, retrieval
-from slimp_pipeline.evaluation.embed import chosen_rows, embed_methods, named_encoders
-from slimp_pipeline.evaluation.leaks import check_no_leak, check_pretraining
-from slimp_pipeline.evaluation.measure import measure_all
-from slimp_pipeline.evaluation.transfer import fields_read, log_fields_read
+from slimp_pipeline.evaluation.audits.leaks import check_no_leak, check_pretraining
+from slimp_pipeline.evaluation.features.embed import chosen_rows, embed_methods, named_encoders
+from slimp_pipeline.evaluation.features.transfer import fields_read, log_fields_read
+from slimp_pipeline.evaluation.measures.measure import measure_all
+from slimp_pipeline.evaluation.protocols import fine_tuning, retrieval, run
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ModelParams, TrainingParams
@@ -64,7 +64,7 @@ def predict(
     settings: EvaluationParams,
 ) -> pd.DataFrame:
     """Scores of every test row by every method, feature set and protocol on frozen features."""
-    return protocol.predict(rows, splits, embeddings, validated(encodings), target.name, settings)
+    return run.predict(rows, splits, embeddings, validated(encodings), target.name, settings)
 
 
 def fine_tune(

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.evaluation.leaks import check_pretraining
-from slimp_pipeline.evaluation.records import RESULT_COLUMNS
+from slimp_pipeline.evaluation.audits.leaks import check_pretraining
+from slimp_pipeline.evaluation.measures.records import RESULT_COLUMNS
 from slimp_pipeline.evaluation.task import has_two_classes
 from slimp_pipeline.extrapolation import run
 from slimp_pipeline.extrapolation.judge import judge_borrowed

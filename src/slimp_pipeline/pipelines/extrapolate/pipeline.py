@@ -4,7 +4,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from slimp_pipeline.evaluation.embed import chosen_rows
+from slimp_pipeline.evaluation.features.embed import chosen_rows
 from slimp_pipeline.pipelines.extrapolate import nodes
 
 _SOURCE, _TARGET = "params:source.cohort", "params:target.cohort"

@@ -1,0 +1,135 @@
+"""Robustness: probes trained on intact rows, tested on rows whose metadata are missing or wrong."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from slimp_pipeline.cohorts.spec import FieldSpec
+from slimp_pipeline.evaluation.audits.perturbation import Condition, conditions, perturbed_rows
+from slimp_pipeline.evaluation.features.blocks import scale_blocks
+from slimp_pipeline.evaluation.features.embed import RANDOM_INIT, block, encoders_of, initial, start_method
+from slimp_pipeline.evaluation.measures.measure import measure
+from slimp_pipeline.evaluation.measures.records import ADAPTED, Key, prediction_table
+from slimp_pipeline.evaluation.protocols.probe import linear_probe
+from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
+from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.models.pretrained import PretrainedSLIMP
+from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.tables.encoding import Encoding, one_hot
+from slimp_pipeline.training.device import pick_device
+
+ROBUSTNESS_COLUMNS = [
+    "cohort", "method", "features", "kind", "share", "metric", "value", "ci_low", "ci_high", "num_test_patients",
+]  # fmt: skip
+
+
+def measure_robustness(
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    embeddings: Mapping[str, np.ndarray],
+    encoders: Mapping[str, Mapping[str, Checkpoint]],
+    encodings: Mapping[str, Encoding],
+    fields: dict[str, FieldSpec],
+    cohort: str,
+    settings: EvaluationParams,
+) -> pd.DataFrame:
+    """Measure linear probes on all features, and on one-hot metadata, as test metadata get worse.
+
+    Images stay as they are. Compared are the pre-trained encoders, the model that they started from (untrained
+    metadata encoders; for an adapted encoder with the target's fields), and `metadata_linear`.
+
+    Returns:
+        `ROBUSTNESS_COLUMNS`; kind and share as `perturbation.Condition` has them, values means over folds and draws.
+        No rows where it isn't asked for.
+    """
+    if "robustness" not in settings.protocols:
+        return pd.DataFrame(columns=ROBUSTNESS_COLUMNS)
+    task, labelled = make_task(rows, splits, settings)
+    tables = []
+    splits_of_task = list(task_splits(task, cohort))
+    for split in tqdm(splits_of_task, desc=f"Spoiling metadata of {cohort}", unit="fold", leave=False, disable=None):
+        frames = [
+            (condition, perturbed_rows(task.rows, fields, condition, split.train_N, settings.seed))
+            for condition in conditions(settings.robustness)
+        ]
+        for method, features, blocks in _blocks(
+            task, labelled, split, frames, embeddings, encoders, encodings, settings
+        ):
+            for condition, score_NK in _score(task, split, [c for c, _ in frames], blocks, settings):
+                key = Key(method, features, "linear_probe", f"{condition.kind}|{condition.share}")
+                tables.append(prediction_table(task, key, split, score_NK, split.train_N, condition.draw))
+    if not tables:
+        return pd.DataFrame(columns=ROBUSTNESS_COLUMNS)
+    results, _ = measure(cohort, pd.concat(tables, ignore_index=True), settings)
+    results = results[results["draw"].isin(["all", "holdout"])].drop_duplicates(["method", "shots", "metric"])
+    kind_and_share = results["shots"].str.split("|", expand=True)
+    results = results.assign(kind=kind_and_share[0], share=kind_and_share[1].astype(float))
+    return results[ROBUSTNESS_COLUMNS].reset_index(drop=True)
+
+
+Frames = list[tuple[Condition, pd.DataFrame]]
+
+
+def _blocks(
+    task: Task,
+    labelled: np.ndarray,
+    split: Split,
+    frames: Frames,
+    embeddings: Mapping[str, np.ndarray],
+    encoders: Mapping[str, Mapping[str, Checkpoint]],
+    encodings: Mapping[str, Encoding],
+    settings: EvaluationParams,
+) -> list[tuple[str, str, list[list[np.ndarray]]]]:
+    """Method, feature set (the levels that it reads of the target), and its blocks: of all rows, which are intact under
+    the first condition, and of the test rows under each."""
+    test_N = split.test_N
+    spoilt = [frame[test_N] for _, frame in frames]
+    device = pick_device(settings.device)
+    own = encoders_of(encoders, split.name)
+    start = start_method(embeddings)
+    for method, checkpoint in list(own.items()):
+        name = start + ADAPTED if method.endswith(ADAPTED) else start
+        own.setdefault(name, initial(checkpoint, random_image_encoder=start == RANDOM_INIT))
+    made = []
+    for method, checkpoint in own.items():
+        image_ND = block(embeddings, method, split.name, "image")
+        encoder = PretrainedSLIMP(checkpoint, device)
+        encode = {"lesion": encoder.encode_metadata, "patient": encoder.encode_patients}
+        read = [level for level in encode if block(embeddings, method, split.name, level) is not None]
+        if image_ND is None or not read:
+            continue
+        image_ND = image_ND[labelled]
+        intact = [image_ND, *(encode[level](frames[0][1]) for level in read)]
+        blocks = [intact, *([image_ND[test_N], *(encode[level](rows) for level in read)] for rows in spoilt)]
+        made.append((method, "+".join(["image", *read]), blocks))
+    encoding = encodings[split.name]
+    levels = [level for level in (encoding.lesion, encoding.patient) if level.fields]
+    if levels:
+        blocks = [[one_hot(level, rows) for level in levels] for rows in (frames[0][1], *spoilt)]
+        made.append(("metadata_linear", "metadata", blocks))
+    return made
+
+
+def _score(
+    task: Task, split: Split, listed: list[Condition], blocks: list[list[np.ndarray]], settings: EvaluationParams
+) -> list[tuple[Condition, np.ndarray]]:
+    """Fit once on intact training rows, score the test rows of every condition: stacked, they are one test set."""
+    train, test = np.flatnonzero(split.train_N), np.flatnonzero(split.test_N)
+    intact, *spoilt = blocks
+    stacked = [np.concatenate([block[train], *others]) for block, *others in zip(intact, *spoilt, strict=True)]
+    is_train = np.arange(len(stacked[0])) < len(train)
+    order = np.concatenate([train, *[test] * len(listed)])
+    patients = task.rows["patient_id"].to_numpy()[order]
+    probe = linear_probe(
+        scale_blocks(stacked, is_train),
+        task.label_N[order],
+        patients,
+        is_train,
+        ~is_train,
+        len(task.classes),
+        settings.probe,
+        settings.seed,
+    )
+    return list(zip(listed, np.split(probe.score_NK, len(listed)), strict=True))

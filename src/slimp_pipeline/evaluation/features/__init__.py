@@ -1,0 +1,1 @@
+"""What a classifier sees of a target: embeddings and feature sets."""

@@ -1,0 +1,97 @@
+"""Feature sets: which blocks of a method's embeddings, and of the metadata, a classifier sees."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.evaluation.features.blocks import scale_blocks
+from slimp_pipeline.evaluation.features.embed import block, methods, start_method
+from slimp_pipeline.evaluation.features.patient_context import patient_relative, ugly_duckling
+from slimp_pipeline.evaluation.task import Split, Task
+from slimp_pipeline.tables.encoding import Encoding, encode, one_hot
+
+FEATURE_SETS: dict[str, tuple[str, ...]] = {
+    "image": ("image",),
+    "image+lesion": ("image", "lesion"),
+    "image+lesion+patient": ("image", "lesion", "patient"),
+    "image+metadata": ("image", "metadata"),
+    "image+ugly_duckling": ("image", "ugly_duckling"),
+}
+"""Blocks `image`, `lesion`, `patient`: embeddings. `metadata`: one-hot fields. `ugly_duckling`: the image embedding
+against those of the patient's other lesions."""
+
+
+class Features:
+    """Features of a task's rows, by method, feature set and split.
+
+    Args:
+        rows: All embedded rows of the target, in the order of the embeddings; unlabelled ones too, since
+            they are part of their patient's context.
+        labelled: Which of them the task holds.
+        task: The task.
+        embeddings: `<method>.<partition>.<block>` -> float (len(rows), D).
+        encodings: Partition -> encoding fitted on its training patients.
+    """
+
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        labelled: np.ndarray,
+        task: Task,
+        embeddings: Mapping[str, np.ndarray],
+        encodings: Mapping[str, Encoding],
+    ) -> None:
+        self._rows, self._patient = rows, rows["patient_id"].to_numpy()
+        self._labelled, self._task = labelled, task
+        self._embeddings, self._encodings = embeddings, encodings
+        self._lesion = rows["lesion_id"].to_numpy()
+        self._has_context = bool(rows.drop_duplicates(["patient_id", "lesion_id"])["patient_id"].duplicated().any())
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods that there are embeddings of, of images or of metadata alone."""
+        return methods(self._embeddings, fused=True)
+
+    @property
+    def start(self) -> str:
+        """Method that stands for what training started from."""
+        return start_method(self._embeddings)
+
+    def of(self, method: str, feature_set: str, split: Split) -> np.ndarray | None:
+        """Blocks of a feature set, scaled to equal weight by training rows; None where the target lacks one."""
+        names = FEATURE_SETS[feature_set]
+        if method not in methods(self._embeddings) and not {"lesion", "patient"} & set(names):
+            return None
+        blocks: list[np.ndarray] = []
+        for name in names:
+            values = self.block(method, name, split)
+            if values is None:
+                return None
+            # The two distances would drown among a thousand coordinates: they are a block of their own.
+            blocks += np.split(values, [-2], axis=1) if name == "ugly_duckling" else [values]
+        return scale_blocks(blocks, split.train_N)
+
+    def block(self, method: str, name: str, split: Split) -> np.ndarray | None:
+        """One block as it is, (N, D)."""
+        if name == "metadata":
+            return self.metadata(split)
+        if name == "ugly_duckling":
+            image = block(self._embeddings, method, split.name, "image")
+            known = image is not None and self._has_context
+            return ugly_duckling(image, self._patient, self._lesion)[self._labelled] if known else None  # type: ignore[arg-type]
+        values = block(self._embeddings, method, split.name, name)
+        return None if values is None else values[self._labelled]
+
+    def metadata(self, split: Split) -> np.ndarray | None:
+        """Metadata of both levels, one-hot, each level of equal weight; None for a cohort of images alone."""
+        encoding = self._encodings[split.name]
+        levels = [one_hot(level, self._task.rows) for level in (encoding.lesion, encoding.patient)]
+        levels = [level for level in levels if level.shape[1]]
+        return scale_blocks(levels, split.train_N) if levels else None
+
+    def patient_relative(self, split: Split) -> np.ndarray | None:
+        """Numbers of the lesion level relative to the patient's other rows; None where no patient has two lesions."""
+        numeric_NF = encode(self._encodings[split.name].lesion, self._rows)["numeric"]
+        known = numeric_NF.shape[1] > 0 and self._has_context
+        return patient_relative(numeric_NF, self._patient)[self._labelled] if known else None

@@ -1,0 +1,226 @@
+"""Metrics of a classifier, for many weightings of the same rows at once.
+
+Every function takes `Weightings` of the rows, and returns (R,) float: NaN where a weighting leaves nothing to measure.
+What needs the order of the scores is computed from the weight of positives and negatives in groups of rows between
+which a threshold makes a difference, for a bounded number of weightings at a time, in float32.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from slimp_pipeline.evaluation.measures.bootstrap import Weightings
+
+MIN_TPR = 0.8
+FIXED_SPECIFICITY = 0.95
+_NUM_BINS = 15
+
+
+def classification_metrics(
+    score_NK: np.ndarray, label_N: np.ndarray, malignant_K: np.ndarray, weightings: Weightings
+) -> dict[str, np.ndarray]:
+    """Return all metrics by name.
+
+    Args:
+        score_NK: Class probabilities.
+        label_N: Class numbers, 0..K-1.
+        malignant_K: 1 where a class is malignant, 0 where benign, -1 where neither: such rows are in no malignancy
+            metric. Without classes of both kinds those metrics are left out.
+        weightings: How often each row counts, R times.
+    """
+    confusion_RKK = confusion(score_NK.argmax(axis=1), label_N, score_NK.shape[1], weightings)
+    by_class = [
+        _measured(score_NK[:, k], label_N == k, weightings, _auroc, _average_precision)
+        for k in range(score_NK.shape[1])
+    ]
+    values = {
+        "balanced_accuracy": balanced_accuracy(confusion_RKK),
+        "macro_f1": macro_f1(confusion_RKK),
+        "macro_auroc": _nanmean(np.stack([auroc_R for auroc_R, _ in by_class], axis=1)),
+        "average_precision": _nanmean(np.stack([precision_R for _, precision_R in by_class], axis=1)),
+        "ece": expected_calibration_error(score_NK, label_N, weightings),
+    }
+    is_malignant_K = malignant_K == 1
+    if is_malignant_K.any() and (malignant_K == 0).any():
+        decided_N = malignant_K[label_N] != -1
+        score_N, positive_N = score_NK[:, is_malignant_K].sum(axis=1), is_malignant_K[label_N]
+        measures = (_auroc, _average_precision, _pauc_above_tpr, _sensitivity_at_specificity)
+        found = _measured(score_N[decided_N], positive_N[decided_N], weightings[decided_N], *measures)
+        names = ("malignant_auroc", "malignant_average_precision", "pauc_above_80_tpr", "sensitivity_at_95_specificity")
+        values |= dict(zip(names, found, strict=True))
+    return values
+
+
+def confusion(predicted_N: np.ndarray, label_N: np.ndarray, num_classes: int, weightings: Weightings) -> np.ndarray:
+    """Confusion counts (R, K, K): true class by row, predicted class by column."""
+    cells_RC = weightings.sums(np.ones(len(label_N)), label_N * num_classes + predicted_N, num_classes**2)
+    return cells_RC.reshape(-1, num_classes, num_classes)
+
+
+def balanced_accuracy(confusion_RKK: np.ndarray) -> np.ndarray:
+    """Mean recall over the classes that are there."""
+    support_RK = confusion_RKK.sum(axis=2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall_RK = np.diagonal(confusion_RKK, axis1=1, axis2=2) / support_RK
+    return _nanmean(np.where(support_RK > 0, recall_RK, np.nan))
+
+
+def macro_f1(confusion_RKK: np.ndarray) -> np.ndarray:
+    """Mean F1 over the classes that are there or are predicted."""
+    hit_RK = np.diagonal(confusion_RKK, axis1=1, axis2=2)
+    total_RK = confusion_RKK.sum(axis=2) + confusion_RKK.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _nanmean(np.where(total_RK > 0, 2 * hit_RK / total_RK, np.nan))
+
+
+def expected_calibration_error(score_NK: np.ndarray, label_N: np.ndarray, weightings: Weightings) -> np.ndarray:
+    """Mean gap between confidence and accuracy over 15 equal bins of confidence.
+
+    Source:
+        Guo et al. 2017, arXiv:1706.04599.
+    """
+    confidence_N = score_NK.max(axis=1)
+    gap_N = (score_NK.argmax(axis=1) == label_N) - confidence_N
+    bin_N = np.clip((confidence_N * _NUM_BINS).astype(int), 0, _NUM_BINS - 1)
+    sums_RB, total_R1 = weightings.sums(gap_N, bin_N, _NUM_BINS), weightings.sums(np.ones(len(gap_N)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.abs(sums_RB).sum(axis=1) / total_R1[:, 0]
+
+
+def auroc(score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings) -> np.ndarray:
+    """Area under the ROC curve; ties count half."""
+    return _measured(score_N, positive_N, weightings, _auroc)[0]
+
+
+def average_precision(score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings) -> np.ndarray:
+    """Precision averaged over the steps in recall, without interpolation."""
+    return _measured(score_N, positive_N, weightings, _average_precision)[0]
+
+
+def pauc_above_tpr(
+    score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings, min_tpr: float = MIN_TPR
+) -> np.ndarray:
+    """Area between the ROC curve and the line TPR = min_tpr: 0 to 1 - min_tpr.
+
+    Source:
+        ISIC 2024 challenge (pAUC above 80 % TPR, range 0 to 0.2).
+    """
+    return _measured(score_N, positive_N, weightings, partial(_pauc_above_tpr, min_tpr=min_tpr))[0]
+
+
+def sensitivity_at_specificity(
+    score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings, specificity: float = FIXED_SPECIFICITY
+) -> np.ndarray:
+    """Highest sensitivity of a threshold whose specificity is at least that given."""
+    measure = partial(_sensitivity_at_specificity, specificity=specificity)
+    return _measured(score_N, positive_N, weightings, measure)[0]
+
+
+def roc_points(score_N: np.ndarray, positive_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ROC curve from (0, 0): false and true positive rates wherever its direction may change."""
+    ((_, count),) = _ranked(score_N, positive_N, Weightings.of_rows(np.ones((1, len(score_N)))))
+    counts = count()
+    rates = counts.false_above_GR[:, 0] / counts.num_false_R, counts.true_above_GR[:, 0] / counts.num_true_R
+    return np.append(0, rates[0]), np.append(0, rates[1])
+
+
+class _Counts:
+    """Weight of positives and negatives in G groups of rows, from the highest score down; and above its threshold.
+
+    Rows of one score are in one group. Neighbouring groups without positives are one: between them the curves run
+    straight, and no metric changes.
+    """
+
+    def __init__(self, true_GR: np.ndarray, false_GR: np.ndarray) -> None:
+        self.true_GR, self.false_GR = true_GR, false_GR
+        self.true_above_GR, self.false_above_GR = true_GR.cumsum(axis=0), false_GR.cumsum(axis=0)
+        self.num_true_R = self.true_above_GR[-1].astype(np.float64)
+        self.num_false_R = self.false_above_GR[-1].astype(np.float64)
+
+    def known(self, value_R: np.ndarray) -> np.ndarray:
+        """A value where positives and negatives are there, elsewhere NaN."""
+        return np.where((self.num_true_R > 0) & (self.num_false_R > 0), value_R, np.nan)
+
+
+def _measured(
+    score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings, *measures: Callable[[_Counts], np.ndarray]
+) -> list[np.ndarray]:
+    """Each measure's values, (R,): of a bounded number of weightings at a time, in as many threads as torch has."""
+    values = [np.empty(weightings.num) for _ in measures]
+
+    def measure(part: slice, count: Callable[[], _Counts]) -> None:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            counts = count()
+            for value_R, of_counts in zip(values, measures, strict=True):
+                value_R[part] = of_counts(counts)
+
+    first, *others = _ranked(score_N, positive_N, weightings)
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # which start when there is something to do
+        done = [threads.submit(measure, *part) for part in others]
+        measure(*first)
+        for one in done:
+            one.result()
+    return values
+
+
+def _ranked(
+    score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings
+) -> Iterator[tuple[slice, Callable[[], _Counts]]]:
+    """Parts of the weightings, and what gives their counts."""
+    order_N = np.argsort(-score_N, kind="stable")
+    distinct_N = np.cumsum(np.diff(score_N[order_N], prepend=np.inf) != 0) - 1
+    has_true_D = np.bincount(distinct_N, positive_N[order_N]) > 0
+    opens_D = has_true_D | np.append(True, has_true_D[:-1])
+    group_N = np.empty(len(score_N), dtype=np.int64)
+    group_N[order_N] = (np.cumsum(opens_D) - 1)[distinct_N]
+    num_groups = int(opens_D.sum())
+    by_patient = [weightings.by_group(np.flatnonzero(rows), group_N, num_groups) for rows in (positive_N, ~positive_N)]
+    for part in weightings.parts(num_groups):
+        yield part, partial(_count, by_patient, weightings.count_PR[:, part])
+
+
+def _count(by_patient: Sequence[np.ndarray | sparse.csr_matrix], count_PR: np.ndarray) -> _Counts:
+    return _Counts(*(rows @ np.ascontiguousarray(count_PR) for rows in by_patient))
+
+
+def _auroc(counts: _Counts) -> np.ndarray:
+    """Of each negative, the share of positives above it, and half of those beside it."""
+    above_GR = counts.true_above_GR - counts.true_GR / 2
+    above_GR *= counts.false_GR / counts.num_false_R.astype(above_GR.dtype)
+    return counts.known(above_GR.sum(axis=0, dtype=np.float64) / counts.num_true_R)
+
+
+def _average_precision(counts: _Counts) -> np.ndarray:
+    precision_GR = counts.true_above_GR / (counts.true_above_GR + counts.false_above_GR)
+    precision_GR *= counts.true_GR
+    value_R = np.nansum(precision_GR, axis=0, dtype=np.float64) / counts.num_true_R
+    return np.where(counts.num_true_R > 0, value_R, np.nan)
+
+
+def _pauc_above_tpr(counts: _Counts, min_tpr: float = MIN_TPR) -> np.ndarray:
+    dtype = counts.true_GR.dtype
+    of_true_R, of_false_R = (1 / counts.num_true_R).astype(dtype), (1 / counts.num_false_R).astype(dtype)
+    tpr_GR, rise_GR = counts.true_above_GR * of_true_R, counts.true_GR * of_true_R
+    fpr_GR, run_GR = counts.false_above_GR * of_false_R, counts.false_GR * of_false_R
+    height_GR = np.clip(tpr_GR - min_tpr, 0, rise_GR)  # of the part of a step above the line
+    share_GR = np.where(rise_GR > 0, height_GR / rise_GR, 0)
+    # A step's mean distance from the right edge, over the part of it that is above the line.
+    area_GR = height_GR * (1 - fpr_GR + share_GR * run_GR / 2)
+    return counts.known(area_GR.sum(axis=0, dtype=np.float64))
+
+
+def _sensitivity_at_specificity(counts: _Counts, specificity: float = FIXED_SPECIFICITY) -> np.ndarray:
+    most_false_R = (1 - specificity) * counts.num_false_R + 1e-9 * np.maximum(counts.num_false_R, 1)
+    allowed_GR = counts.false_above_GR <= most_false_R.astype(counts.false_GR.dtype)
+    best_R = np.where(allowed_GR, counts.true_above_GR, 0).max(axis=0)
+    return counts.known(best_R / counts.num_true_R)
+
+
+def _nanmean(values_RK: np.ndarray) -> np.ndarray:
+    there = ~np.isnan(values_RK)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(there, values_RK, 0).sum(axis=1) / there.sum(axis=1)

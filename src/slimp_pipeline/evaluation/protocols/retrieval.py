@@ -1,0 +1,111 @@
+"""Retrieval on a target's test rows: what each query finds, beside chance."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from slimp_pipeline.evaluation.features.embed import block, encoders_of, methods
+from slimp_pipeline.evaluation.measures.records import ADAPTED, Key
+from slimp_pipeline.evaluation.protocols.ranking import (
+    chance_recall_at_k,
+    chance_same_class,
+    recall_at_k,
+    retrieve_same_class,
+)
+from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
+from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.models.pretrained import PretrainedSLIMP
+from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.training.device import pick_device
+
+OUTCOME_COLUMNS = [*Key._fields, "draw", "repeat", "num_train_patients", "image_id", "patient_id"]
+CHANCE = "chance"
+_SIDES = {"lesion": ("image", "lesion"), "patient": ("phenotype", "patient"), "flat": ("image", "metadata")}
+
+
+def retrieve(
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    embeddings: Mapping[str, np.ndarray],
+    encoders: Mapping[str, Mapping[str, Checkpoint]],
+    cohort: str,
+    settings: EvaluationParams,
+) -> pd.DataFrame:
+    """Let every test row, and every test patient, query.
+
+    Images query the training images for those of their diagnosis (`image`); within the test rows of a fold, images
+    query metadata and phenotypes patients, and the other way round, as far as the encoder's objective projects them
+    (`image to lesion`, `phenotype to patient`, ...). Each stands beside chance on the same queries.
+
+    Returns:
+        `OUTCOME_COLUMNS`, one row per query, and its outcomes: precision_at_<k>, mean_average_precision (of the one
+        query), recall_at_<k>; NaN where an outcome doesn't apply. No rows where it isn't asked for.
+    """
+    if "retrieval" not in settings.protocols:
+        return pd.DataFrame(columns=OUTCOME_COLUMNS)
+    task, labelled = make_task(rows, splits, settings)
+    device = pick_device(settings.device)
+    tables = []
+    splits_of_task = list(task_splits(task, cohort))
+    for split in tqdm(splits_of_task, desc=f"Retrieving on {cohort}", unit="fold", leave=False, disable=None):
+        test, own = task.rows[split.test_N], encoders_of(encoders, split.name)
+        for method in methods(embeddings):
+            image_ND = block(embeddings, method, split.name, "image")
+            assert image_ND is not None  # every method embeds images
+            image_ND = image_ND[labelled]
+            tables += list(_by_diagnosis(task, split, method, image_ND, settings.retrieval.ks))
+            if method in own:
+                contrasts = PretrainedSLIMP(own[method], device).contrast(image_ND[split.test_N], test)
+                for name, sides in contrasts.items():
+                    tables += list(_partners(task, split, method, name, sides, settings.retrieval.ks))
+    outcomes = pd.concat(tables, ignore_index=True)
+    return outcomes.drop_duplicates([*Key._fields, "draw", "image_id"], ignore_index=True)  # chance, of each method
+
+
+def _by_diagnosis(
+    task: Task, split: Split, method: str, image_ND: np.ndarray, ks: Sequence[int]
+) -> Iterator[pd.DataFrame]:
+    query_N, key_N = task.label_N[split.test_N], task.label_N[split.train_N]
+    found = retrieve_same_class(image_ND[split.test_N], image_ND[split.train_N], query_N, key_N, ks)
+    expected = chance_same_class(query_N, key_N, ks)
+    queries = task.rows[split.test_N]
+    for name, outcomes in ((method, found), (CHANCE, expected)):
+        yield _table(task, split, Key(name, "image", "retrieval"), queries, outcomes)
+
+
+def _partners(
+    task: Task, split: Split, method: str, contrast: str, sides: tuple[np.ndarray, ...], ks: Sequence[int]
+) -> Iterator[pd.DataFrame]:
+    left_ND, right_ND, groups_N = sides
+    if contrast not in _SIDES or len(np.unique(groups_N)) < 2:  # views; or the target tells its rows apart by nothing
+        return
+    left, right = _SIDES[contrast]
+    queries = task.rows[split.test_N]
+    queries = queries.drop_duplicates("patient_id") if contrast == "patient" else queries
+    expected = chance_recall_at_k(groups_N, ks)
+    for title, query_ND, key_ND in (
+        (f"{left} to {right}", left_ND, right_ND),
+        (f"{right} to {left}", right_ND, left_ND),
+    ):
+        found = recall_at_k(query_ND, key_ND, groups_N, ks)
+        # Chance depends on which rows coincide, which the encoder's own fields decide.
+        chance = CHANCE + (ADAPTED if method.endswith(ADAPTED) else "")
+        for name, outcomes in ((method, found), (chance, expected)):
+            yield _table(task, split, Key(name, title, "retrieval"), queries, outcomes)
+
+
+def _table(task: Task, split: Split, key: Key, queries: pd.DataFrame, outcomes: dict[str, np.ndarray]) -> pd.DataFrame:
+    named = {name.replace("average_precision", "mean_average_precision"): value for name, value in outcomes.items()}
+    return pd.DataFrame(
+        {
+            **key._asdict(),
+            "draw": split.name.removeprefix("fold_"),
+            "repeat": 0,
+            "num_train_patients": task.rows.loc[split.train_N, "patient_id"].nunique(),
+            "image_id": queries["image_id"].to_numpy(),
+            "patient_id": queries["patient_id"].to_numpy(),
+            **named,
+        }
+    )

@@ -1,0 +1,54 @@
+"""k nearest neighbours."""
+
+from unittest import mock
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimp_pipeline.evaluation.protocols import knn
+from slimp_pipeline.evaluation.protocols.knn import knn_scores
+
+
+def slow_scores(feature_ND, label_N, train_N, test_N, num_classes, k, prior_weighted):
+    counts = [int(((label_N == c) & train_N).sum()) for c in range(num_classes)]
+    rows = []
+    for i in np.flatnonzero(test_N):
+        near = []
+        for j in np.flatnonzero(train_N):
+            lengths = np.linalg.norm(feature_ND[i]) * np.linalg.norm(feature_ND[j])
+            near.append((-(feature_ND[i] @ feature_ND[j]) / lengths, label_N[j]))
+        votes = np.zeros(num_classes)
+        for _, label in sorted(near, key=lambda pair: pair[0])[:k]:
+            votes[label] += 1 / counts[label] if prior_weighted else 1
+        rows.append(votes / votes.sum())
+    return np.array(rows)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 12), st.booleans(), st.sampled_from([1, 4, 256]))
+def test_scores_equal_a_slow_loop_however_queries_are_chunked(seed, k, prior_weighted, chunk):
+    rng = np.random.default_rng(seed)
+    feature_ND, label_N = rng.normal(size=(20, 3)), rng.integers(0, 3, 20)
+    train_N = np.arange(20) < 14
+    arguments = (feature_ND, label_N, train_N, ~train_N, 3, k)
+    with mock.patch.object(knn, "_QUERIES_PER_CHUNK", chunk):
+        fast = knn_scores(*arguments, prior_weighted=prior_weighted)
+    np.testing.assert_allclose(fast, slow_scores(*arguments, prior_weighted))
+    np.testing.assert_allclose(fast.sum(axis=1), 1)
+
+
+def test_prior_weighted_votes_by_hand():
+    # Training: four of class 0, one of class 1, all voting: plain 4/5 to 1/5, weighted 4/4 to 1/1.
+    feature_ND = np.array([[1, 0], [1, 0.1], [1, 0.2], [1, 0.3], [1, 0.4], [1, 0.5]])
+    label_N, train_N = np.array([0, 0, 0, 0, 1, 0]), np.arange(6) < 5
+    plain = knn_scores(feature_ND, label_N, train_N, ~train_N, 2, 5, prior_weighted=False)
+    weighted = knn_scores(feature_ND, label_N, train_N, ~train_N, 2, 5, prior_weighted=True)
+    np.testing.assert_allclose(plain, [[0.8, 0.2]])
+    np.testing.assert_allclose(weighted, [[0.5, 0.5]])
+
+
+def test_all_training_rows_vote_where_they_are_fewer_than_k():
+    feature_ND, label_N = np.eye(4), np.array([0, 1, 1, 0])
+    train_N = np.array([True, True, True, False])
+    scores = knn_scores(feature_ND, label_N, train_N, ~train_N, 3, 50, prior_weighted=False)
+    np.testing.assert_allclose(scores, [[1 / 3, 2 / 3, 0]])

@@ -1,0 +1,245 @@
+"""The evaluation protocol on a small cohort."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
+
+from slimp_pipeline.evaluation import task
+from slimp_pipeline.evaluation.measures import measure
+from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
+
+pytestmark = pytest.mark.xdist_group("evaluation_protocol")  # they share one evaluation
+KEY = ["method", "features", "protocol", "shots"]
+
+
+def test_result_tables_have_exactly_the_promised_columns(small_results):
+    results, differences, predictions = small_results
+    assert list(results) == [
+        "cohort",
+        "method",
+        "features",
+        "protocol",
+        "shots",
+        "draw",
+        "metric",
+        "value",
+        "ci_low",
+        "ci_high",
+        "num_train_patients",
+        "num_test_patients",
+    ]
+    assert list(differences) == [
+        "cohort",
+        "method",
+        "reference",
+        "features",
+        "protocol",
+        "shots",
+        "metric",
+        "difference",
+        "ci_low",
+        "ci_high",
+        "num_comparisons",
+    ]
+    scores = ["score.BCC", "score.MEL", "score.NEV"]
+    assert list(predictions) == [
+        *KEY,
+        "draw",
+        "repeat",
+        "num_train_patients",
+        "image_id",
+        "patient_id",
+        "label",
+        "label_malignant",
+        "predicted",
+        *scores,
+    ]
+    assert set(results["draw"]) == {"0", "1", "2", "holdout", "all"}
+    assert set(results["protocol"]) == {
+        "linear_probe",
+        "linear_probe_calibrated",
+        "knn",
+        "knn_prior_weighted",
+        "baseline",
+        "low_shot",
+    }
+    assert set(results["shots"]) == {"all", "1", "5", "25%"} and set(results["cohort"]) == {"small"}
+    sets = {"image", "image+lesion", "image+lesion+patient", "image+metadata", "image+ugly_duckling", "metadata"}
+    assert set(results["features"]) == sets
+    of_images = {"image", "image+metadata", "image+ugly_duckling"}
+    assert set(results[results["method"] == "random_init"]["features"]) == of_images
+    assert not results.duplicated([*KEY, "draw", "metric"]).any()
+
+
+def test_all_is_the_mean_over_folds_without_the_hold_out(small_results):
+    results = small_results[0]
+    results = results[results["shots"] == "all"]
+    folds = results[results["draw"].isin(["0", "1", "2"])].groupby([*KEY, "metric"])["value"].mean()
+    together = results[results["draw"] == "all"].set_index([*KEY, "metric"])["value"]
+    pd.testing.assert_series_equal(folds.sort_index(), together.sort_index())
+
+
+def test_patients_are_counted_by_draw(small_results):
+    results = small_results[0]
+    results = results[results["shots"] == "all"]
+    sizes = results.groupby("draw")[["num_train_patients", "num_test_patients"]].agg(["min", "max"])
+    assert sizes.loc["0"].tolist() == [36, 36, 18, 18]
+    assert sizes.loc["holdout"].tolist() == [54, 54, 6, 6]
+    assert sizes.loc["all"].tolist() == [36, 36, 54, 54]
+
+
+def test_every_interval_holds_its_value(small_results):
+    results, differences, _ = small_results
+    known = results.dropna(subset="value")
+    assert ((known["ci_low"] <= known["value"]) & (known["value"] <= known["ci_high"])).all()
+    assert known["ci_low"].ge(0).all() and known["ci_high"].le(1).all()
+    assert (
+        (differences["ci_low"] <= differences["difference"]) & (differences["difference"] <= differences["ci_high"])
+    ).all()
+
+
+def test_predictions_allow_to_recompute_every_metric(small_results):
+    results, _, predictions = small_results
+    predictions = predictions[predictions["protocol"].isin(["linear_probe", "baseline"])]
+    values = dict(list(results.groupby([*KEY, "draw"])))
+    for key, rows in predictions.groupby([*KEY, "draw"]):
+        value = values[key].set_index("metric")["value"]
+        scores = rows[["score.BCC", "score.MEL", "score.NEV"]].to_numpy()
+        malignant = rows["label"].ne("NEV")
+        assert value["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(rows["label"], rows["predicted"]))
+        assert value["macro_f1"] == pytest.approx(f1_score(rows["label"], rows["predicted"], average="macro"))
+        one_vs_rest = roc_auc_score(pd.get_dummies(rows["label"]), scores)
+        assert value["macro_auroc"] == pytest.approx(one_vs_rest)
+        assert value["malignant_auroc"] == pytest.approx(roc_auc_score(malignant, scores[:, 0] + scores[:, 1]))
+
+
+def test_test_rows_of_a_fold_are_its_own_patients(small_cohort, small_results):
+    _, _, predictions = small_results
+    fold = small_cohort.splits.set_index("image_id")["fold"]
+    draws = predictions["draw"].replace("holdout", "-1").astype(int)
+    assert (draws == predictions["image_id"].map(fold)).all()
+    assert not predictions.duplicated([*KEY, "repeat", "image_id"]).any()
+    pd.testing.assert_series_equal(
+        predictions["label"],
+        predictions["image_id"].map(small_cohort.lesions.set_index("image_id")["diagnosis"]),
+        check_names=False,
+        check_dtype=False,
+    )
+
+
+def test_identical_embeddings_differ_by_exactly_nothing(small_cohort):
+    small_cohort.embeddings["random_init.all.image"] = small_cohort.embeddings["slimp.all.image"]
+    _, differences, _ = small_cohort.run("linear_probe", "knn")
+    paired = differences[differences["reference"] == "random_init"]
+    assert len(paired) and (paired[["difference", "ci_low", "ci_high"]] == 0).all(axis=None)
+
+
+def test_an_informative_embedding_beats_noise_beyond_the_interval(small_results):
+    _, differences, _ = small_results
+    paired = differences[(differences["reference"] == "random_init") & (differences["features"] == "image")]
+    for metric in ("balanced_accuracy", "macro_auroc", "malignant_auroc"):
+        assert (paired.loc[paired["metric"] == metric, "ci_low"] > 0).all(), metric
+
+
+def test_differences_are_those_of_the_means_and_their_number_is_stated(small_results):
+    results, differences, _ = small_results
+    means = results[results["draw"] == "all"].set_index([*KEY, "metric"])["value"]
+    for row in differences.itertuples():
+        reference = (row.reference, row.features, row.protocol, row.shots, row.metric)
+        if "metadata" in row.reference:
+            reference = (row.reference, "metadata", "baseline", "all", row.metric)
+        if row.reference == "fused_gbdt":
+            reference = (row.reference, "image+metadata", "baseline", "all", row.metric)
+        expected = means[("slimp", row.features, row.protocol, row.shots, row.metric)] - means[reference]
+        assert row.difference == pytest.approx(expected)
+    assert (differences["num_comparisons"] == len(differences)).all()
+    baseline = differences[differences["reference"] == "metadata_linear"]
+    assert {"image", "image+lesion", "image+lesion+patient"} < set(baseline["features"])
+    assert set(baseline["protocol"]) == {"linear_probe"}
+
+
+def test_folds_are_resampled_independently(small_cohort, monkeypatch):
+    drawn = []
+    plain = measure.resampled
+    monkeypatch.setattr(measure, "resampled", lambda *a: drawn.append(plain(*a)) or drawn[-1])
+    small_cohort.run("linear_probe")
+    first, second, third = (weightings.count_PR[:, 1:] for weightings in drawn[:3])
+    assert first.shape == second.shape
+    for one, other in ((first, second), (second, third), (first, third)):
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.15
+
+
+def test_test_rows_change_nothing_but_their_own_scores(small_cohort, small_results):
+    _, _, before = small_results
+    spoilt = small_cohort.lesions["image_id"].eq("i001").to_numpy()  # one of patient p00, tested in fold 0
+    for name, values in small_cohort.embeddings.items():
+        small_cohort.embeddings[name] = np.where(spoilt[:, None], 100, values)
+    _, _, after = small_cohort.run()
+    others = (before["draw"] == "0") & (before["patient_id"] != "p00")  # its other row has it in its context
+    pd.testing.assert_frame_equal(before[others], after[others])
+
+
+def test_unlabelled_rows_are_left_out(small_cohort):
+    absent = small_cohort.lesions["image_id"].isin(["i000", "i007"])
+    small_cohort.lesions.loc[absent, "diagnosis"] = None
+    _, _, predictions = small_cohort.run("linear_probe", "knn")
+    assert predictions["image_id"].nunique() == 118
+    assert not set(predictions["image_id"]) & {"i000", "i007"}
+
+
+def test_a_class_that_a_fold_lacks_is_no_hindrance(small_cohort):
+    lesions, fold = small_cohort.lesions, small_cohort.splits["fold"]
+    lesions.loc[(lesions["diagnosis"] == "MEL") & (fold == 1), "diagnosis"] = "BCC"
+    lesions.loc[(lesions["diagnosis"] == "BCC") & (fold != 1), "diagnosis"] = "NEV"
+    results, _, predictions = small_cohort.run("linear_probe", "knn", "baselines")
+    trained_without = predictions[predictions["draw"] == "1"]  # no BCC in the other folds
+    assert not trained_without["score.BCC"].any()
+    assert results.loc[results["metric"] == "balanced_accuracy", "value"].notna().all()
+
+
+def test_malignant_or_not_may_be_the_label(small_cohort):
+    small_cohort.settings = small_cohort.settings.model_copy(update={"label": "malignant"})
+    small_cohort.lesions.loc[0, "malignant"] = pd.NA
+    results, _, predictions = small_cohort.run("linear_probe")
+    assert set(predictions["label"]) == {"benign", "malignant"}
+    assert "i000" not in set(predictions["image_id"])
+    values = results.set_index([*KEY, "draw", "metric"])["value"]
+    key = ("slimp", "image", "linear_probe", "all", "all")
+    assert values[(*key, "malignant_auroc")] == pytest.approx(values[(*key, "macro_auroc")])
+
+
+def test_where_malignancy_isnt_known_its_metrics_are_left_out(small_cohort):
+    small_cohort.lesions["malignant"] = pd.array([pd.NA] * 120, dtype="boolean")
+    results, _, _ = small_cohort.run("linear_probe")
+    assert not results["metric"].str.startswith("malignant").any()
+
+
+def test_a_cohort_of_images_alone_has_no_metadata_baseline(small_cohort):
+    empty = LevelEncoding(fields={})
+    encoding = Encoding(lesion=empty, patient=empty, num_patients=36)
+    small_cohort.encodings = dict.fromkeys(small_cohort.encodings, encoding)
+    results, _, _ = small_cohort.run("linear_probe", "baselines")
+    assert "baseline" not in set(results["protocol"])
+
+
+def test_a_collapsed_embedding_is_measured_as_one_that_tells_nothing(small_cohort):
+    small_cohort.embeddings["slimp.all.image"] = np.ones((120, 3), dtype=np.float32)
+    results, _, _ = small_cohort.run("linear_probe")
+    chosen = (results["method"] == "slimp") & (results["features"] == "image") & (results["metric"] == "macro_auroc")
+    np.testing.assert_allclose(results.loc[chosen & (results["protocol"] == "linear_probe"), "value"], 0.5)
+
+
+def test_a_fold_whose_training_patients_are_of_one_class_is_refused(small_cohort):
+    fold = small_cohort.splits["fold"]
+    small_cohort.lesions["diagnosis"] = np.where(fold == 0, "MEL", "NEV")
+    with pytest.raises(ValueError, match=r"fold_0.*all of one class.*num_folds"):
+        small_cohort.run()
+
+
+@pytest.mark.parametrize(("diagnosis", "found"), [(None, "none"), ("NEV", "only 'NEV'")])
+def test_a_task_needs_two_classes(small_cohort, diagnosis, found):
+    small_cohort.lesions["diagnosis"] = pd.Series([diagnosis] * 120, dtype="str")
+    with pytest.raises(ValueError, match=found):
+        task.make_task(small_cohort.lesions, small_cohort.splits, EvaluationParams())
