@@ -55,26 +55,26 @@ def main() -> None:
     print(json.dumps({"seconds": seconds, "peak_gb": peak_gb, "num_fields": len(fields)}))
 
 
-def generate(spec) -> pd.DataFrame:
+def generate(spec, num_rows: int = NUM_ROWS, num_patients: int = NUM_PATIENTS) -> pd.DataFrame:
     """Lesion rows with every field of SLICE-3D, drawn at random."""
     rng = np.random.default_rng(0)
-    patient = np.sort(rng.integers(NUM_PATIENTS, size=NUM_ROWS))
+    patient = np.sort(rng.integers(num_patients, size=num_rows))
     columns = {
-        "image_id": pd.array([f"ISIC_{i:07d}" for i in range(NUM_ROWS)], dtype="str"),
+        "image_id": pd.array([f"ISIC_{i:07d}" for i in range(num_rows)], dtype="str"),
         "patient_id": pd.array([f"IP_{i:07d}" for i in patient], dtype="str"),
-        "diagnosis": pd.array(np.where(rng.random(NUM_ROWS) < 0.001, "malignant", "benign"), dtype="str"),
+        "diagnosis": pd.array(np.where(rng.random(num_rows) < 0.001, "malignant", "benign"), dtype="str"),
     }
     for name, field in spec.fields.items():
         if field.kind == "numeric":
-            values = rng.uniform(field.minimum, field.maximum, NUM_ROWS)
-            values[rng.random(NUM_ROWS) < 0.02] = np.nan
+            values = rng.uniform(field.minimum, field.maximum, num_rows)
+            values[rng.random(num_rows) < 0.02] = np.nan
             columns[name] = values
         else:
             columns[name] = pd.array(
-                rng.choice(field.categories or [f"place {i}" for i in range(20)], NUM_ROWS), dtype="str"
+                rng.choice(field.categories or [f"place {i}" for i in range(20)], num_rows), dtype="str"
             )
     lesions = pd.DataFrame(columns)
-    lesions["store_index"] = pd.array([pd.NA] * NUM_ROWS, dtype="Int64")
+    lesions["store_index"] = pd.array([pd.NA] * num_rows, dtype="Int64")
     return lesions
 
 

@@ -234,6 +234,7 @@ class ProbeParams(Block):
     strengths: list[float] = [0.001, 0.01, 0.1, 1.0, 10.0]  # inverse L2 penalty, chosen by inner folds
     num_inner_folds: int = Field(5, ge=2)
     num_neighbours: int = Field(11, ge=1)
+    max_voters: int | None = Field(20_000, ge=1)  # of k-NN: where training rows are more, so many are drawn
 
 
 class LowShotParams(Block):
@@ -249,6 +250,7 @@ class RetrievalParams(Block):
     """How many results of a query count."""
 
     ks: list[int] = [1, 5, 10]
+    max_queries: int | None = Field(2000, ge=1)  # of a fold: where test rows are more, so many are drawn
 
 
 class FineTuningParams(Block):

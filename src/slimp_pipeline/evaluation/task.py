@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,16 @@ class Task:
     label_N: np.ndarray
     classes: list[str]
     malignant_K: np.ndarray
+
+    @cached_property
+    def image_id_N(self) -> pd.Categorical:
+        """Image ids, in the order of the rows, which is theirs."""
+        return pd.Categorical(self.rows["image_id"])
+
+    @cached_property
+    def patient_id_N(self) -> pd.Categorical:
+        """Patient ids."""
+        return pd.Categorical(self.rows["patient_id"])
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _DASHES = ("solid", "dot", "dash", "dashdot")
 
 def reliability_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure:
     """Accuracy by confidence of the pre-trained image probe, before and after temperature scaling."""
-    method = pretrained_method(predictions["method"])
+    method = pretrained_method(predictions["method"].unique())
     figure = go.Figure()
     for protocol in ("linear_probe", "linear_probe_calibrated"):
         chosen = predictions[

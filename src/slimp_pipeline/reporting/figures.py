@@ -28,7 +28,7 @@ def results_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") -> 
     draw = summary_draw(chosen)
     chosen = chosen[chosen["draw"] == draw]
     figure = go.Figure()
-    for method in in_order(chosen["method"]):
+    for method in in_order(chosen["method"].unique()):
         rows = chosen[chosen["method"] == method]
         figure.add_scatter(
             x=rows["value"],
@@ -96,10 +96,12 @@ def roc_figure(predictions: pd.DataFrame, classes: list[str], malignant_K: np.nd
     chosen = folds if len(folds) else chosen
     grouped = bool((malignant_K == 1).any() and (malignant_K == 0).any())
     figure = go.Figure()
-    for method in in_order(chosen["method"]):
+    for method in in_order(chosen["method"].unique()):
         rows = chosen[chosen["method"] == method]
         curves = [
-            curve for _, fold in rows.groupby("draw") for curve in _curves(fold, classes, malignant_K, grouped=grouped)
+            curve
+            for _, fold in rows.groupby("draw", observed=True)
+            for curve in _curves(fold, classes, malignant_K, grouped=grouped)
         ]
         if curves:
             line = {"color": method_colour(method)}
@@ -129,7 +131,7 @@ def _curve(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 def confusion_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure:
     """Confusion matrix of the pre-trained image probe, rows summed over the folds and shown as shares."""
-    method = pretrained_method(predictions["method"])
+    method = pretrained_method(predictions["method"].unique())
     chosen = predictions[
         (predictions["method"] == method)
         & (predictions["protocol"] == "linear_probe")

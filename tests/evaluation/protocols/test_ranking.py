@@ -1,6 +1,7 @@
 """Retrieval by cosine."""
 
 from itertools import permutations
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from slimp_pipeline.evaluation.protocols import ranking
 from slimp_pipeline.evaluation.protocols.ranking import (
     chance_recall_at_k,
     chance_same_class,
@@ -43,7 +45,8 @@ def test_ranking_equals_a_slow_loop_and_scikit_learn_however_it_is_cut(seed, chu
     rng = np.random.default_rng(seed)
     queries, keys = rng.normal(size=(7, 4)), rng.normal(size=(20, 4))
     query_label_Q, key_label_K = rng.integers(0, 3, 7), rng.integers(0, 2, 20)
-    found = retrieve_same_class(queries, keys, query_label_Q, key_label_K, [k], chunk)
+    with mock.patch.object(ranking, "_MAX_COSINES", 20 * chunk):
+        found = retrieve_same_class(queries, keys, query_label_Q, key_label_K, [k])
     for i in range(7):
         order = sorted(range(20), key=lambda j: -cosine(queries[i], keys[j]))
         relevant = key_label_K == query_label_Q[i]
@@ -198,3 +201,12 @@ def test_degenerate_input_is_refused():
         chance_recall_at_k(labels[:1], [1])
     with pytest.raises(ValueError, match="2 queries, 1 keys"):
         recall_at_k(two, two[:1], labels, [1])
+
+
+def test_only_the_queries_that_are_asked_are_answered():
+    rng = np.random.default_rng(0)
+    queries, keys, group_B = rng.normal(size=(9, 3)), rng.normal(size=(9, 3)), np.arange(9) % 7
+    every, asked = recall_at_k(queries, keys, group_B, [1, 3]), np.array([2, 5, 8])
+    some = recall_at_k(queries, keys, group_B, [1, 3], asked)
+    for name, value in every.items():
+        np.testing.assert_array_equal(some[name], value[asked])

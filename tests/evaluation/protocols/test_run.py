@@ -118,12 +118,12 @@ def test_predictions_allow_to_recompute_every_metric(small_results):
 def test_test_rows_of_a_fold_are_its_own_patients(small_cohort, small_results):
     _, _, predictions = small_results
     fold = small_cohort.splits.set_index("image_id")["fold"]
-    draws = predictions["draw"].replace("holdout", "-1").astype(int)
-    assert (draws == predictions["image_id"].map(fold)).all()
+    draws = predictions["draw"].astype(str).replace("holdout", "-1").astype(int)
+    assert (draws == predictions["image_id"].astype(str).map(fold)).all()
     assert not predictions.duplicated([*KEY, "repeat", "image_id"]).any()
     pd.testing.assert_series_equal(
-        predictions["label"],
-        predictions["image_id"].map(small_cohort.lesions.set_index("image_id")["diagnosis"]),
+        predictions["label"].astype(str),
+        predictions["image_id"].astype(str).map(small_cohort.lesions.set_index("image_id")["diagnosis"]),
         check_names=False,
         check_dtype=False,
     )

@@ -8,11 +8,11 @@ from tqdm import tqdm
 
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.evaluation.audits.perturbation import Condition, conditions, perturbed_rows
-from slimp_pipeline.evaluation.features.blocks import scale_blocks
+from slimp_pipeline.evaluation.features.blocks import Scaling
 from slimp_pipeline.evaluation.features.embed import RANDOM_INIT, block, encoders_of, initial, start_method
 from slimp_pipeline.evaluation.measures.measure import measure
-from slimp_pipeline.evaluation.measures.records import ADAPTED, Key, prediction_table
-from slimp_pipeline.evaluation.protocols.probe import linear_probe
+from slimp_pipeline.evaluation.measures.records import ADAPTED, Key, join_tables, prediction_table
+from slimp_pipeline.evaluation.protocols.probe import fit_probe
 from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
@@ -62,7 +62,7 @@ def measure_robustness(
                 tables.append(prediction_table(task, key, split, score_NK, split.train_N, condition.draw))
     if not tables:
         return pd.DataFrame(columns=ROBUSTNESS_COLUMNS)
-    results, _ = measure(cohort, pd.concat(tables, ignore_index=True), settings)
+    results, _ = measure(cohort, join_tables(tables), settings)
     results = results[results["draw"].isin(["all", "holdout"])].drop_duplicates(["method", "shots", "metric"])
     kind_and_share = results["shots"].str.split("|", expand=True)
     results = results.assign(kind=kind_and_share[0], share=kind_and_share[1].astype(float))
@@ -115,21 +115,17 @@ def _blocks(
 def _score(
     task: Task, split: Split, listed: list[Condition], blocks: list[list[np.ndarray]], settings: EvaluationParams
 ) -> list[tuple[Condition, np.ndarray]]:
-    """Fit once on intact training rows, score the test rows of every condition: stacked, they are one test set."""
-    train, test = np.flatnonzero(split.train_N), np.flatnonzero(split.test_N)
+    """Fit once on intact training rows, score the test rows of every condition."""
     intact, *spoilt = blocks
-    stacked = [np.concatenate([block[train], *others]) for block, *others in zip(intact, *spoilt, strict=True)]
-    is_train = np.arange(len(stacked[0])) < len(train)
-    order = np.concatenate([train, *[test] * len(listed)])
-    patients = task.rows["patient_id"].to_numpy()[order]
-    probe = linear_probe(
-        scale_blocks(stacked, is_train),
-        task.label_N[order],
-        patients,
-        is_train,
-        ~is_train,
+    train = [block[split.train_N] for block in intact]
+    scaling = Scaling.fit(train)
+    probe = fit_probe(
+        scaling(train),
+        task.label_N[split.train_N],
+        task.rows["patient_id"].to_numpy()[split.train_N],
         len(task.classes),
         settings.probe,
         settings.seed,
+        pick_device(settings.device),
     )
-    return list(zip(listed, np.split(probe.score_NK, len(listed)), strict=True))
+    return [(condition, probe.scores(scaling(tested))) for condition, tested in zip(listed, spoilt, strict=True)]

@@ -91,9 +91,9 @@ def _measure(
         keys = group[["method", "features"]].drop_duplicates().to_numpy()
         return [[*key, "", np.nan, np.nan, np.nan, *sizes, True] for key in keys]
     by_fold: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
-    for position, (_, fold) in enumerate(group.groupby("draw")):
+    for position, (_, fold) in enumerate(group.groupby("draw", observed=True)):
         weightings = fold_weightings(fold.drop_duplicates("image_id").sort_values("image_id"), settings, position)
-        for (method, features), scored in fold.groupby(["method", "features"], sort=False):
+        for (method, features), scored in fold.groupby(["method", "features"], sort=False, observed=True):
             scored = scored.sort_values("image_id")
             score_NK = scored[[f"score.{name}" for name in classes]].to_numpy()
             label_N = pd.Index(classes).get_indexer(scored["label"])

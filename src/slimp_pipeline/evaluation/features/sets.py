@@ -60,17 +60,22 @@ class Features:
 
     def of(self, method: str, feature_set: str, split: Split) -> np.ndarray | None:
         """Blocks of a feature set, scaled to equal weight by training rows; None where the target lacks one."""
+        blocks = self.blocks(method, feature_set, split)
+        return scale_blocks(blocks, split.train_N) if blocks else None
+
+    def blocks(self, method: str, feature_set: str, split: Split) -> list[np.ndarray]:
+        """Blocks of a feature set as they are, each (N, D_block); none where the target lacks one."""
         names = FEATURE_SETS[feature_set]
         if method not in methods(self._embeddings) and not {"lesion", "patient"} & set(names):
-            return None
+            return []
         blocks: list[np.ndarray] = []
         for name in names:
             values = self.block(method, name, split)
             if values is None:
-                return None
+                return []
             # The two distances would drown among a thousand coordinates: they are a block of their own.
             blocks += np.split(values, [-2], axis=1) if name == "ugly_duckling" else [values]
-        return scale_blocks(blocks, split.train_N)
+        return blocks
 
     def block(self, method: str, name: str, split: Split) -> np.ndarray | None:
         """One block as it is, (N, D)."""

@@ -101,7 +101,7 @@ def _measure(
     for key_values, rows in tqdm(by_key, desc="Measuring", unit="figure", leave=False, disable=None):
         key = Key(*map(str, key_values))
         measured: Measured = {}
-        for (draw, repeat), part in rows.groupby(["draw", "repeat"], sort=False):
+        for (draw, repeat), part in rows.groupby(["draw", "repeat"], sort=False, observed=True):
             sizes = int(part["num_train_patients"].iloc[0]), part["patient_id"].nunique()
             measured[str(draw), int(repeat)] = values_of(part, str(draw)), sizes
         results += _rows(cohort, key, measured, confidence)
@@ -154,7 +154,7 @@ def _chosen(measured: Measured) -> Iterable[Values]:
 
 
 def _folds_first(predictions: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    by_draw = [(str(draw), rows) for draw, rows in predictions.groupby("draw", sort=False)]
+    by_draw = [(str(draw), rows) for draw, rows in predictions.groupby("draw", sort=False, observed=True)]
     return sorted(by_draw, key=lambda part: (part[0] == HOLDOUT, part[0].zfill(6)))
 
 

@@ -1,6 +1,6 @@
 """The tables that an evaluation leaves: predictions, and from them results and paired differences."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -129,19 +129,32 @@ def comparable(key: Key, other: Key) -> bool:
 def prediction_table(
     task: Task, key: Key, split: Split, score_NK: np.ndarray, train_N: np.ndarray, repeat: int = 0
 ) -> pd.DataFrame:
-    """Scores of a split's test rows, with the names of their true and their predicted class."""
-    label_N, names = task.label_N[split.test_N], np.array(task.classes, dtype=object)
-    test = task.rows[split.test_N]
+    """Scores of a split's test rows, with the names of their true and their predicted class.
+
+    Texts are categorical: an evaluation holds many such tables, and each row repeats them.
+    """
+    label_N, rows = task.label_N[split.test_N], np.flatnonzero(split.test_N)
+    named = {**key._asdict(), "draw": split.name.removeprefix("fold_")}
     table = {
-        **key._asdict(),
-        "draw": split.name.removeprefix("fold_"),
-        "repeat": repeat,
-        "num_train_patients": task.rows.loc[train_N, "patient_id"].nunique(),
-        "image_id": test["image_id"].to_numpy(),
-        "patient_id": test["patient_id"].to_numpy(),
-        "label": names[label_N],
-        "label_malignant": task.malignant_K[label_N],
-        "predicted": names[score_NK.argmax(axis=1)],
+        **{name: pd.Categorical.from_codes(np.zeros(len(rows), np.int8), [value]) for name, value in named.items()},
+        "repeat": np.full(len(rows), repeat, np.int16),
+        "num_train_patients": np.int32(task.rows.loc[train_N, "patient_id"].nunique()),
+        "image_id": task.image_id_N[rows],
+        "patient_id": task.patient_id_N[rows],
+        "label": pd.Categorical.from_codes(label_N, task.classes),
+        "label_malignant": task.malignant_K[label_N].astype(np.int8),
+        "predicted": pd.Categorical.from_codes(score_NK.argmax(axis=1), task.classes),
         **{f"score.{name}": score_NK[:, k] for k, name in enumerate(task.classes)},
     }
-    return pd.DataFrame(table, index=range(len(test)))
+    return pd.DataFrame(table)
+
+
+def join_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One below the other; a column that is categorical in all stays so."""
+    tables = [table for table in tables if len(table)] or list(tables[:1])
+    for name in tables[0].select_dtypes("category"):
+        known = [table[name].cat.categories for table in tables]
+        if any(categories is not known[0] for categories in known):
+            together = pd.Index(dict.fromkeys(value for categories in known for value in categories))
+            tables = [table.assign(**{name: table[name].cat.set_categories(together)}) for table in tables]
+    return pd.concat(tables, ignore_index=True)

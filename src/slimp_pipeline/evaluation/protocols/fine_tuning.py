@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.evaluation.features.embed import encoders_of, initial
-from slimp_pipeline.evaluation.measures.records import Key, prediction_table
+from slimp_pipeline.evaluation.measures.records import Key, join_tables, prediction_table
 from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
@@ -66,7 +66,7 @@ def predict_fine_tuned(
                 tables.append(
                     prediction_table(task, Key(method, features, "fine_tune"), split, values_NK, split.train_N)
                 )
-    return pd.concat(tables, ignore_index=True)
+    return join_tables(tables)
 
 
 def _metadata_scores(predictions: pd.DataFrame, task: Task, split: Split) -> np.ndarray | None:

@@ -1,21 +1,50 @@
 """k nearest neighbours on frozen features, by cosine similarity."""
 
+from dataclasses import dataclass
+
 import numpy as np
+import torch
+import torch.nn.functional as F
 
-_QUERIES_PER_CHUNK = 256  # similarities to all training rows are held for so many
+_MAX_SIMILARITIES = 2**23  # held at once
 
 
-def knn_scores(
+@dataclass(frozen=True)
+class Votes:
+    """Votes of the nearest training rows.
+
+    Attributes:
+        vote_NK: How many training rows of each class vote; one that stands for others of its class counts for them too.
+        size_K: Training rows of each class.
+    """
+
+    vote_NK: np.ndarray
+    size_K: np.ndarray
+
+    def shares(self) -> np.ndarray:
+        """Share of votes per class, (N, K); rows sum to 1."""
+        return self.vote_NK / self.vote_NK.sum(axis=1, keepdims=True)
+
+    def prior_weighted_shares(self) -> np.ndarray:
+        """The same where a vote counts as one over its class's share of the training rows.
+
+        Plain majority collapses to the commonest class in imbalanced cohorts.
+        """
+        return Votes(self.vote_NK / np.maximum(self.size_K, 1), self.size_K).shares()
+
+
+def knn_votes(
     feature_ND: np.ndarray,
     label_N: np.ndarray,
     train_N: np.ndarray,
     test_N: np.ndarray,
     num_classes: int,
     num_neighbours: int,
-    *,
-    prior_weighted: bool,
-) -> np.ndarray:
-    """Share of votes per class among the nearest training rows.
+    max_voters: int | None = None,
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> Votes:
+    """Let the nearest training rows vote on each test row.
 
     Args:
         feature_ND: Features, scaled by training rows.
@@ -24,18 +53,37 @@ def knn_scores(
         test_N: Which rows are scored.
         num_classes: K.
         num_neighbours: Voters per row; all training rows where they are fewer.
-        prior_weighted: A vote counts as one over its class's share of the training rows. Plain majority
-            collapses to the commonest class in imbalanced cohorts.
-
-    Returns:
-        float (num_test, K), rows sum to 1.
+        max_voters: Where there are more training rows, so many are drawn, and each stands for others of its class:
+            a class keeps all of its rows unless it has more than its equal part. Our choice. None: all may vote.
+        seed: Of that draw.
+        device: Where it is computed, in float32; None: the CPU.
     """
-    unit_ND = feature_ND / np.maximum(np.linalg.norm(feature_ND, axis=1, keepdims=True), 1e-12)
-    labels, keys_ND, queries_ND = label_N[train_N], unit_ND[train_N], unit_ND[test_N]
-    chunks = np.split(queries_ND, range(_QUERIES_PER_CHUNK, len(queries_ND), _QUERIES_PER_CHUNK))
-    ordered = (np.argsort(-(chunk_QD @ keys_ND.T), axis=1, kind="stable") for chunk_QD in chunks)
-    nearest = np.concatenate([order_QN[:, :num_neighbours] for order_QN in ordered])
-    votes = np.eye(num_classes)[labels[nearest]].sum(axis=1)
-    if prior_weighted:
-        votes = votes / np.maximum(np.bincount(labels, minlength=num_classes), 1)
-    return votes / votes.sum(axis=1, keepdims=True)
+    rows = np.flatnonzero(train_N)
+    size_K = np.bincount(label_N[rows], minlength=num_classes)
+    if max_voters and len(rows) > max_voters:
+        rows = _thinned(rows, label_N[rows], max_voters, seed)
+    weight_K = size_K / np.maximum(np.bincount(label_N[rows], minlength=num_classes), 1)
+    keys_ND, queries_ND = (_unit(feature_ND[chosen], device) for chosen in (rows, test_N))
+    votes_KV = torch.from_numpy(np.diag(weight_K)[label_N[rows]]).to(keys_ND.device)
+    num_voters = min(num_neighbours, len(rows))
+    parts = [
+        votes_KV[(queries_QD @ keys_ND.T).topk(num_voters, dim=1).indices].sum(dim=1)
+        for queries_QD in queries_ND.split(max(1, _MAX_SIMILARITIES // len(rows)))
+    ]
+    return Votes(torch.cat(parts).cpu().numpy(), size_K)
+
+
+def _unit(feature_ND: np.ndarray, device: torch.device | None) -> torch.Tensor:
+    return F.normalize(torch.from_numpy(feature_ND.astype(np.float32)).to(device), dim=1)
+
+
+def _thinned(rows: np.ndarray, labels: np.ndarray, max_rows: int, seed: int) -> np.ndarray:
+    """Draw `max_rows` rows, from all classes alike as far as they have that many; sorted."""
+    shuffled = np.random.default_rng(seed).permutation(len(rows))
+    of_class = labels[shuffled]
+    place_N = np.empty(len(rows), dtype=np.int64)  # of each row within its class
+    for label in np.unique(labels):
+        members = np.flatnonzero(of_class == label)
+        place_N[members] = np.arange(len(members))
+    # The first of every class, then the second of every class that has one, and so on.
+    return np.sort(rows[shuffled[np.argsort(place_N, kind="stable")[:max_rows]]])

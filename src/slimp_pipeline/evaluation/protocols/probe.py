@@ -1,105 +1,157 @@
 """Linear probe: logistic regression on frozen features, its strength chosen inside the training patients."""
 
 import warnings
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+import torch
 from sklearn.model_selection import StratifiedGroupKFold
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from slimp_pipeline.evaluation.measures.calibration import fit_temperature
+from slimp_pipeline.evaluation.protocols.logistic import LinearModels, fit_logistic
 from slimp_pipeline.parameters import ProbeParams
 
-_SMALL = 2000  # training rows
+_CPU = torch.device("cpu")
+_ROWS_AT_ONCE = 2**16
+_SMALL = 2**20  # numbers
 
 
-class Probe(NamedTuple):
-    """What a probe gives.
+@dataclass(frozen=True)
+class FittedProbe:
+    """A linear probe.
 
     Attributes:
-        score_NK: Probabilities of the test rows, 0 for classes without a training row.
+        model: Of all classes; those without a training row get probability 0.
         strength: The chosen strength.
         temperature: Of the log probabilities, fitted on held-out training patients; 1 where nothing is chosen.
     """
 
-    score_NK: np.ndarray
+    model: LinearModels
     strength: float
     temperature: float
 
+    def scores(self, feature_ND: np.ndarray) -> np.ndarray:
+        """Class probabilities, float64 (N, K)."""
+        parts = np.split(feature_ND, range(_ROWS_AT_ONCE, len(feature_ND), _ROWS_AT_ONCE))
+        return np.concatenate([_probabilities(self.model, part)[0] for part in parts])
 
-def linear_probe(
+
+def fit_probe(
     feature_ND: np.ndarray,
     label_N: np.ndarray,
     patient_N: np.ndarray,
-    train_N: np.ndarray,
-    test_N: np.ndarray,
     num_classes: int,
     settings: ProbeParams,
     seed: int,
-) -> Probe:
-    """Fit on training rows, score test rows.
+    device: torch.device = _CPU,
+) -> FittedProbe:
+    """Fit on training rows.
 
     The inverse penalty is the one of `settings.strengths` with the lowest class-weighted log loss over
     inner patient-grouped folds of the training rows (the stronger penalty on a tie): a proper score, which
     moves smoothly where the balanced accuracy of a few rare cases jumps. Classes are weighted inversely to
     their frequency. Both are our choice. With a single strength nothing is held out, and nothing calibrated.
 
+    Args:
+        feature_ND: Features of the training rows.
+        label_N: Their class numbers.
+        patient_N: Their patients.
+        num_classes: K.
+        settings: Strengths and inner folds.
+        seed: Of the inner folds.
+        device: Where it is computed, in float32.
+
     Raises:
         ValueError: If the training rows are all of one class.
     """
-    features, labels, patients = feature_ND[train_N], label_N[train_N], patient_N[train_N]
-    classes = np.unique(labels)
-    if len(classes) < 2:
+    if len(np.unique(label_N)) < 2:
         raise ValueError("all training rows are of one class: there is nothing to tell apart")
+    rows = _Rows(
+        torch.from_numpy(feature_ND.astype(np.float32, copy=False)).to(device),
+        torch.from_numpy(label_N.astype(np.int64, copy=False)).to(device),
+        num_classes,
+    )
     # Threads that wait for one another cost more than they save on matrices this small.
-    with threadpool_limits(1 if len(labels) < _SMALL else None):
-        # A linear model with an L2 penalty only sees the span of its training rows: rotating into it is exact.
-        mean = features.mean(axis=0)
-        _, _, basis = np.linalg.svd(features - mean, full_matrices=False)
-        train, test = (features - mean) @ basis.T, (feature_ND[test_N] - mean) @ basis.T
-        strength, temperature = _choose(train, labels, patients, num_classes, settings, seed)
-        model = _fit(train, labels, strength)
-        scores = np.zeros((int(test_N.sum()), num_classes))
-        scores[:, model.classes_] = model.predict_proba(test)
-    return Probe(scores, strength, temperature)
+    with _threads().limit(limits=1 if feature_ND.size < _SMALL else None):
+        strength, temperature = _choose(rows, label_N, patient_N, settings, seed)
+        model = rows.fit(_balanced(label_N, np.ones(len(label_N), dtype=bool))[None], [strength])
+    return FittedProbe(model, strength, temperature)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Training rows where they are fitted."""
+
+    feature_ND: torch.Tensor
+    label_N: torch.Tensor
+    num_classes: int
+
+    def fit(self, weight_BN: np.ndarray, strengths: list[float]) -> LinearModels:
+        weights, strength_B = (
+            torch.tensor(values, dtype=torch.float32, device=self.feature_ND.device)
+            for values in (weight_BN, strengths)
+        )
+        return fit_logistic(self.feature_ND, self.label_N, weights, strength_B, self.num_classes)
 
 
 def _choose(
-    features: np.ndarray, labels: np.ndarray, patients: np.ndarray, num_classes: int, settings: ProbeParams, seed: int
+    rows: _Rows, label_N: np.ndarray, patient_N: np.ndarray, settings: ProbeParams, seed: int
 ) -> tuple[float, float]:
     """Strength, and the temperature that calibrates it, by inner folds."""
     strengths = sorted(settings.strengths)
-    num_folds = min(settings.num_inner_folds, len(np.unique(patients)), int(np.bincount(labels).max()))
+    num_folds = min(settings.num_inner_folds, len(np.unique(patient_N)), int(np.bincount(label_N).max()))
     if len(strengths) == 1 or num_folds < 2:
         return strengths[0], 1.0
+    splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # rare classes are spread as they can be
-        folds = list(StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed).split(features, labels, patients))
-    held_out = np.concatenate([test for train, test in folds if len(np.unique(labels[train])) > 1] or [[]]).astype(int)
-    if not len(held_out):
+        folds = [
+            held_out for train, held_out in splitter.split(label_N, label_N, patient_N) if _telling(label_N[train])
+        ]
+    if not folds:
         return strengths[0], 1.0
-    score_SNK = np.zeros((len(strengths), len(labels), num_classes))
-    for train, test in folds:
-        if len(np.unique(labels[train])) < 2 or not len(test):
-            continue
-        for index, strength in enumerate(strengths):
-            model = _fit(features[train], labels[train], strength)
-            score_SNK[np.ix_([index], test, model.classes_)] = model.predict_proba(features[test])
-    class_weights = 1 / np.maximum(np.bincount(labels), 1)
-    losses = [_log_loss(score_NK[held_out], labels[held_out], class_weights) for score_NK in score_SNK]
+    trains = [~np.isin(np.arange(len(label_N)), held_out) for held_out in folds]
+    weight_FN = np.stack([_balanced(label_N, train_N) for train_N in trains])
+    models = rows.fit(np.repeat(weight_FN, len(strengths), axis=0), strengths * len(folds))
+    score_SNK = np.concatenate(
+        [
+            _probabilities(models.take(slice(place, place + len(strengths))), rows.feature_ND[held_out])
+            for place, held_out in zip(range(0, len(models), len(strengths)), folds, strict=True)
+        ],
+        axis=1,
+    )
+    held_out = label_N[np.concatenate(folds)]
+    class_weights = 1 / np.maximum(np.bincount(label_N), 1)
+    losses = [_log_loss(score_NK, held_out, class_weights) for score_NK in score_SNK]
     best = int(np.argmin(losses))
-    return strengths[best], fit_temperature(score_SNK[best, held_out], labels[held_out])
+    return strengths[best], fit_temperature(score_SNK[best], held_out)
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()  # looks for libraries, which takes longer than a small fit
+
+
+def _telling(labels: np.ndarray) -> bool:
+    return len(np.unique(labels)) > 1
+
+
+def _balanced(label_N: np.ndarray, train_N: np.ndarray) -> np.ndarray:
+    """Weight of each row, float (N,): 0 where it doesn't train; else classes count alike, and a row 1 on average."""
+    count_K = np.bincount(label_N[train_N], minlength=int(label_N.max()) + 1)
+    return train_N * (train_N.sum() / (np.count_nonzero(count_K) * np.maximum(count_K, 1)))[label_N]
+
+
+def _probabilities(model: LinearModels, feature_ND: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Probabilities by each model, float64 (B, N, K); rows sum to 1."""
+    features = torch.as_tensor(feature_ND, dtype=torch.float32, device=model.weight_BDK.device)
+    score_BNK = model.probabilities(features).double().cpu().numpy()
+    return score_BNK / score_BNK.sum(axis=2, keepdims=True)
 
 
 def _log_loss(score_NK: np.ndarray, labels: np.ndarray, class_weights: np.ndarray) -> float:
     """Class-weighted log loss, summed; rows of a class that the model never saw count alike for every strength."""
     of_label = np.clip(score_NK[np.arange(len(labels)), labels], 1e-6, 1)
     return float(-(class_weights[labels] * np.log(of_label)).sum())
-
-
-def _fit(features: np.ndarray, labels: np.ndarray, strength: float) -> LogisticRegression:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties converge slowly; the folds judge them
-        return LogisticRegression(C=strength, class_weight="balanced", max_iter=300, tol=1e-3).fit(features, labels)

@@ -4,13 +4,15 @@ Ties count pessimistically throughout: of keys equally near to a query, the wron
 have collapsed into one point thus find nothing, whatever the order of the rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import torch
 from scipy.stats import hypergeom
 from sklearn.preprocessing import normalize
 
-_CHUNK = 128  # queries compared at once
+_MAX_COSINES = 2**22  # compared at once, in each thread
 _LEVELS = 1e9  # cosines are told apart to 1 / _LEVELS: those of equal rows may differ by rounding; 2e9 fits in int32
 
 
@@ -20,7 +22,6 @@ def retrieve_same_class(
     query_label_Q: np.ndarray,
     key_label_K: np.ndarray,
     ks: Sequence[int],
-    chunk: int = _CHUNK,
 ) -> dict[str, np.ndarray]:
     """Rank all keys by cosine; a key is relevant where its class is the query's.
 
@@ -30,7 +31,6 @@ def retrieve_same_class(
         query_label_Q: Class numbers of the queries, int (Q,).
         key_label_K: Class numbers of the keys, int (K,).
         ks: How many results count, each at least 1; more than K count as K.
-        chunk: Queries ranked at once: memory grows as chunk * K.
 
     Returns:
         Per query, float (Q,): `precision_at_<k>` per k, and `average_precision` over the full ranking, NaN
@@ -42,7 +42,8 @@ def retrieve_same_class(
     _require_positive(ks)
     num_keys, ranks_K = len(key_KD), np.arange(1, len(key_KD) + 1)
     values = {name: np.empty(len(query_QD)) for name in (*(f"precision_at_{k}" for k in ks), "average_precision")}
-    for rows, level_CK in _levels(query_QD, key_KD, chunk):
+
+    def rank(rows: slice, level_CK: np.ndarray) -> None:
         relevant_CK = query_label_Q[rows, None] == key_label_K
         # A key's number: nearer is lower, among equals the irrelevant is lower; its last bit is the relevance.
         ranked_CK = np.sort(relevant_CK - 2 * level_CK, axis=1) & 1
@@ -51,6 +52,8 @@ def retrieve_same_class(
             values[f"precision_at_{k}"][rows] = precision_CK[:, min(k, num_keys) - 1]
         with np.errstate(invalid="ignore"):
             values["average_precision"][rows] = (precision_CK * ranked_CK).sum(axis=1) / ranked_CK.sum(axis=1)
+
+    _compare(query_QD, key_KD, rank)
     return values
 
 
@@ -82,7 +85,11 @@ def chance_same_class(query_label_Q: np.ndarray, key_label_K: np.ndarray, ks: Se
 
 
 def recall_at_k(
-    query_BD: np.ndarray, key_BD: np.ndarray, group_B: np.ndarray, ks: Sequence[int]
+    query_BD: np.ndarray,
+    key_BD: np.ndarray,
+    group_B: np.ndarray,
+    ks: Sequence[int],
+    asked_Q: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Tell whether a query's counterpart is among its k nearest keys by cosine.
 
@@ -91,9 +98,10 @@ def recall_at_k(
         key_BD: Key embeddings, same shape; row i is the counterpart of query i.
         group_B: Group numbers, int (B,). Keys of the query's group are as good as its own (their metadata coincide).
         ks: How many results count, each at least 1.
+        asked_Q: Which queries are asked, by position; None: all.
 
     Returns:
-        `recall_at_<k>` per k: 1.0 or 0.0 per query, float (B,).
+        `recall_at_<k>` per k: 1.0 or 0.0 per query that is asked, float (Q,).
 
     Raises:
         ValueError: If a k is below 1, shapes differ, B < 2, or embeddings are not finite.
@@ -102,13 +110,17 @@ def recall_at_k(
     _require_pairs(group_B)
     if not len(query_BD) == len(key_BD) == len(group_B):
         raise ValueError(f"{len(query_BD)} queries, {len(key_BD)} keys, {len(group_B)} groups: give one of each a row")
-    values = {f"recall_at_{k}": np.empty(len(group_B)) for k in ks}
-    for rows, level_CB in _levels(query_BD, key_BD, _CHUNK):
-        own_CB = group_B[rows, None] == group_B
+    asked_Q = np.arange(len(group_B)) if asked_Q is None else asked_Q
+    values = {f"recall_at_{k}": np.empty(len(asked_Q)) for k in ks}
+
+    def find(rows: slice, level_CB: np.ndarray) -> None:
+        own_CB = group_B[asked_Q[rows], None] == group_B
         nearest_own_C = level_CB.max(axis=1, where=own_CB, initial=np.iinfo(level_CB.dtype).min)
         num_before_C = (~own_CB & (level_CB >= nearest_own_C[:, None])).sum(axis=1)
         for k in ks:
             values[f"recall_at_{k}"][rows] = num_before_C < k
+
+    _compare(query_BD[asked_Q], key_BD, find)
     return values
 
 
@@ -130,14 +142,21 @@ def chance_recall_at_k(group_B: np.ndarray, ks: Sequence[int]) -> dict[str, np.n
     return {f"recall_at_{k}": 1 - hypergeom.pmf(0, num_keys, size_G, min(k, num_keys))[group_of_row_B] for k in ks}
 
 
-def _levels(query_QD: np.ndarray, key_KD: np.ndarray, chunk: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield rows of the queries with their cosines to all keys as whole multiples of 1 / _LEVELS, int (C, K)."""
+def _compare(query_QD: np.ndarray, key_KD: np.ndarray, measure: Callable[[slice, np.ndarray], None]) -> None:
+    """Give `measure` the queries' cosines to all keys, some queries at a time, in as many threads as torch has.
+
+    Cosines are whole multiples of 1 / _LEVELS, int32 (C, K).
+    """
     query_QD, key_KD = normalize(query_QD.astype(np.float64)), normalize(key_KD.astype(np.float64))
-    for start in range(0, len(query_QD), chunk):
-        rows = slice(start, start + chunk)
+
+    def of(rows: slice) -> None:
         cosine_CK = query_QD[rows] @ key_KD.T
         cosine_CK *= _LEVELS  # in place, since this is all of the memory and most of the time
-        yield rows, np.rint(cosine_CK, out=cosine_CK).astype(np.int32)
+        measure(rows, np.rint(cosine_CK, out=cosine_CK).astype(np.int32))
+
+    size = max(1, _MAX_COSINES // len(key_KD))
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        list(threads.map(of, (slice(start, start + size) for start in range(0, len(query_QD), size))))
 
 
 def _require_positive(ks: Sequence[int]) -> None:

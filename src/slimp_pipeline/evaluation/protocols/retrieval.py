@@ -1,6 +1,6 @@
 """Retrieval on a target's test rows: what each query finds, beside chance."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,8 @@ def retrieve(
 
     Images query the training images for those of their diagnosis (`image`); within the test rows of a fold, images
     query metadata and phenotypes patients, and the other way round, as far as the encoder's objective projects them
-    (`image to lesion`, `phenotype to patient`, ...). Each stands beside chance on the same queries.
+    (`image to lesion`, `phenotype to patient`, ...). Each stands beside chance on the same queries. Of more than
+    `settings.retrieval.max_queries` test rows of a fold so many are drawn to query; the keys stay all that there are.
 
     Returns:
         `OUTCOME_COLUMNS`, one row per query, and its outcomes: precision_at_<k>, mean_average_precision (of the one
@@ -55,28 +56,30 @@ def retrieve(
             image_ND = block(embeddings, method, split.name, "image")
             assert image_ND is not None  # every method embeds images
             image_ND = image_ND[labelled]
-            tables += list(_by_diagnosis(task, split, method, image_ND, settings.retrieval.ks))
+            tables += list(_by_diagnosis(task, split, method, image_ND, settings))
             if method in own:
                 contrasts = PretrainedSLIMP(own[method], device).contrast(image_ND[split.test_N], test)
                 for name, sides in contrasts.items():
-                    tables += list(_partners(task, split, method, name, sides, settings.retrieval.ks))
+                    tables += list(_partners(task, split, method, name, sides, settings))
     outcomes = pd.concat(tables, ignore_index=True)
     return outcomes.drop_duplicates([*Key._fields, "draw", "image_id"], ignore_index=True)  # chance, of each method
 
 
 def _by_diagnosis(
-    task: Task, split: Split, method: str, image_ND: np.ndarray, ks: Sequence[int]
+    task: Task, split: Split, method: str, image_ND: np.ndarray, settings: EvaluationParams
 ) -> Iterator[pd.DataFrame]:
-    query_N, key_N = task.label_N[split.test_N], task.label_N[split.train_N]
-    found = retrieve_same_class(image_ND[split.test_N], image_ND[split.train_N], query_N, key_N, ks)
+    ks, asked = settings.retrieval.ks, np.flatnonzero(split.test_N)
+    asked = asked[_drawn(len(asked), settings)]
+    query_N, key_N = task.label_N[asked], task.label_N[split.train_N]
+    found = retrieve_same_class(image_ND[asked], image_ND[split.train_N], query_N, key_N, ks)
     expected = chance_same_class(query_N, key_N, ks)
-    queries = task.rows[split.test_N]
+    queries = task.rows.iloc[asked]
     for name, outcomes in ((method, found), (CHANCE, expected)):
         yield _table(task, split, Key(name, "image", "retrieval"), queries, outcomes)
 
 
 def _partners(
-    task: Task, split: Split, method: str, contrast: str, sides: tuple[np.ndarray, ...], ks: Sequence[int]
+    task: Task, split: Split, method: str, contrast: str, sides: tuple[np.ndarray, ...], settings: EvaluationParams
 ) -> Iterator[pd.DataFrame]:
     left_ND, right_ND, groups_N = sides
     if contrast not in _SIDES or len(np.unique(groups_N)) < 2:  # views; or the target tells its rows apart by nothing
@@ -84,16 +87,24 @@ def _partners(
     left, right = _SIDES[contrast]
     queries = task.rows[split.test_N]
     queries = queries.drop_duplicates("patient_id") if contrast == "patient" else queries
-    expected = chance_recall_at_k(groups_N, ks)
+    ks, asked = settings.retrieval.ks, _drawn(len(queries), settings)
+    queries = queries.iloc[asked]
+    expected = {name: value[asked] for name, value in chance_recall_at_k(groups_N, ks).items()}
     for title, query_ND, key_ND in (
         (f"{left} to {right}", left_ND, right_ND),
         (f"{right} to {left}", right_ND, left_ND),
     ):
-        found = recall_at_k(query_ND, key_ND, groups_N, ks)
+        found = recall_at_k(query_ND, key_ND, groups_N, ks, asked)
         # Chance depends on which rows coincide, which the encoder's own fields decide.
         chance = CHANCE + (ADAPTED if method.endswith(ADAPTED) else "")
         for name, outcomes in ((method, found), (chance, expected)):
             yield _table(task, split, Key(name, title, "retrieval"), queries, outcomes)
+
+
+def _drawn(num_queries: int, settings: EvaluationParams) -> np.ndarray:
+    """Positions of the queries that are asked: all, or a draw of them, sorted."""
+    limit = settings.retrieval.max_queries or num_queries
+    return np.sort(np.random.default_rng(settings.seed).permutation(num_queries)[:limit])
 
 
 def _table(task: Task, split: Split, key: Key, queries: pd.DataFrame, outcomes: dict[str, np.ndarray]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from slimp_pipeline.evaluation.features.sets import Features
-from slimp_pipeline.evaluation.measures.records import prediction_table
+from slimp_pipeline.evaluation.measures.records import join_tables, prediction_table
 from slimp_pipeline.evaluation.protocols.scorers import SCORERS
 from slimp_pipeline.evaluation.task import make_task, task_splits
 from slimp_pipeline.parameters import EvaluationParams
@@ -47,4 +47,4 @@ def predict(
             for scored in SCORERS[protocol](task, features, split, settings):
                 progress.set_postfix_str(f"{split.name}, {protocol}: {scored.key.method}, {scored.key.features}")
                 tables.append(prediction_table(task, scored.key, split, scored.score_NK, scored.train_N, scored.repeat))
-    return pd.concat(tables, ignore_index=True)
+    return join_tables(tables)

@@ -5,15 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from slimp_pipeline.evaluation.features.blocks import Scaling
 from slimp_pipeline.evaluation.features.sets import Features
 from slimp_pipeline.evaluation.measures.calibration import rescale
 from slimp_pipeline.evaluation.measures.records import Key
 from slimp_pipeline.evaluation.protocols.gbdt import gbdt_scores
-from slimp_pipeline.evaluation.protocols.knn import knn_scores
+from slimp_pipeline.evaluation.protocols.knn import knn_votes
 from slimp_pipeline.evaluation.protocols.low_shot import low_shot_draws
-from slimp_pipeline.evaluation.protocols.probe import Probe, linear_probe
+from slimp_pipeline.evaluation.protocols.probe import FittedProbe, fit_probe
 from slimp_pipeline.evaluation.task import Split, Task
 from slimp_pipeline.parameters import EvaluationParams, ProbeParams, Protocol
+from slimp_pipeline.training.device import pick_device
 
 _LOW_SHOT_FEATURES = ("image", "image+lesion+patient")
 
@@ -33,27 +35,30 @@ Scorer = Callable[[Task, Features, Split, EvaluationParams], Iterator[Scored]]
 def score_linear_probe(task: Task, features: Features, split: Split, settings: EvaluationParams) -> Iterator[Scored]:
     """Linear probe of every method and feature set, as it is and calibrated by a temperature."""
     for method, feature_set, feature_ND in _every(features, split, settings.features):
-        probe = _probe(task, feature_ND, split.train_N, split, settings.probe, settings.seed)
-        yield Scored(Key(method, feature_set, "linear_probe"), probe.score_NK, split.train_N)
-        calibrated_NK = rescale(probe.score_NK, probe.temperature)
+        probe = _fit(task, feature_ND, split.train_N, settings.probe, settings)
+        score_NK = probe.scores(feature_ND[split.test_N])
+        yield Scored(Key(method, feature_set, "linear_probe"), score_NK, split.train_N)
+        calibrated_NK = rescale(score_NK, probe.temperature)
         yield Scored(Key(method, feature_set, "linear_probe_calibrated"), calibrated_NK, split.train_N)
 
 
 def score_knn(task: Task, features: Features, split: Split, settings: EvaluationParams) -> Iterator[Scored]:
     """k-NN of every method and feature set, its votes plain and weighted by prior."""
-    num_classes, num_neighbours = len(task.classes), settings.probe.num_neighbours
+    chosen, device = settings.probe, pick_device(settings.device)
     for method, feature_set, feature_ND in _every(features, split, settings.features):
-        for protocol, weighted in (("knn", False), ("knn_prior_weighted", True)):
-            score_NK = knn_scores(
-                feature_ND,
-                task.label_N,
-                split.train_N,
-                split.test_N,
-                num_classes,
-                num_neighbours,
-                prior_weighted=weighted,
-            )
-            yield Scored(Key(method, feature_set, protocol), score_NK, split.train_N)
+        votes = knn_votes(
+            feature_ND,
+            task.label_N,
+            split.train_N,
+            split.test_N,
+            len(task.classes),
+            chosen.num_neighbours,
+            chosen.max_voters,
+            settings.seed,
+            device,
+        )
+        yield Scored(Key(method, feature_set, "knn"), votes.shares(), split.train_N)
+        yield Scored(Key(method, feature_set, "knn_prior_weighted"), votes.prior_weighted_shares(), split.train_N)
 
 
 def score_baselines(task: Task, features: Features, split: Split, settings: EvaluationParams) -> Iterator[Scored]:
@@ -61,8 +66,9 @@ def score_baselines(task: Task, features: Features, split: Split, settings: Eval
     metadata_NF = features.metadata(split)
     if metadata_NF is None:
         return
-    probe = _probe(task, metadata_NF, split.train_N, split, settings.probe, settings.seed)
-    yield Scored(Key("metadata_linear", "metadata", "baseline"), probe.score_NK, split.train_N)
+    probe = _fit(task, metadata_NF, split.train_N, settings.probe, settings)
+    score_NK = probe.scores(metadata_NF[split.test_N])
+    yield Scored(Key("metadata_linear", "metadata", "baseline"), score_NK, split.train_N)
     yield Scored(
         Key("metadata_gbdt", "metadata", "baseline"), _boost(task, metadata_NF, split, settings), split.train_N
     )
@@ -85,12 +91,13 @@ def score_low_shot(task: Task, features: Features, split: Split, settings: Evalu
     draws = list(low_shot_draws(task.label_N, patients, split.train_N, settings.low_shot, settings.seed))
     for method in features.methods:
         for feature_set in _LOW_SHOT_FEATURES:
-            for drawn in draws:
-                few = Split(split.name, drawn.rows_N, split.test_N)
-                feature_ND = features.of(method, feature_set, few)  # scaled by the rows drawn alone
-                if feature_ND is None:
-                    break
-                score_NK = _probe(task, feature_ND, drawn.rows_N, split, probe, settings.seed).score_NK
+            blocks = features.blocks(method, feature_set, split)
+            tested = [block_ND[split.test_N] for block_ND in blocks]
+            for drawn in draws if blocks else ():
+                few = [block_ND[drawn.rows_N] for block_ND in blocks]
+                scaling = Scaling.fit(few)  # by the rows drawn alone
+                fitted = _fit_rows(task, scaling(few), drawn.rows_N, probe, settings)
+                score_NK = fitted.scores(scaling(tested))
                 yield Scored(Key(method, feature_set, "low_shot", drawn.shots), score_NK, drawn.rows_N, drawn.draw)
 
 
@@ -110,11 +117,18 @@ def _every(features: Features, split: Split, feature_sets: Sequence[str]) -> Ite
                 yield method, feature_set, feature_ND
 
 
-def _probe(
-    task: Task, feature_ND: np.ndarray, train_N: np.ndarray, split: Split, settings: ProbeParams, seed: int
-) -> Probe:
-    patients, num_classes = task.rows["patient_id"].to_numpy(), len(task.classes)
-    return linear_probe(feature_ND, task.label_N, patients, train_N, split.test_N, num_classes, settings, seed)
+def _fit(
+    task: Task, feature_ND: np.ndarray, train_N: np.ndarray, probe: ProbeParams, settings: EvaluationParams
+) -> FittedProbe:
+    return _fit_rows(task, feature_ND[train_N], train_N, probe, settings)
+
+
+def _fit_rows(
+    task: Task, train_ND: np.ndarray, train_N: np.ndarray, probe: ProbeParams, settings: EvaluationParams
+) -> FittedProbe:
+    """Fit on the features of the training rows alone."""
+    labels, patients = task.label_N[train_N], task.rows["patient_id"].to_numpy()[train_N]
+    return fit_probe(train_ND, labels, patients, len(task.classes), probe, settings.seed, pick_device(settings.device))
 
 
 def _boost(task: Task, feature_ND: np.ndarray, split: Split, settings: EvaluationParams) -> np.ndarray:

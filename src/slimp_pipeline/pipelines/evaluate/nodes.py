@@ -10,6 +10,7 @@ from slimp_pipeline.evaluation.audits.leaks import check_no_leak, check_pretrain
 from slimp_pipeline.evaluation.features.embed import chosen_rows, embed_methods, named_encoders
 from slimp_pipeline.evaluation.features.transfer import fields_read, log_fields_read
 from slimp_pipeline.evaluation.measures.measure import measure_all
+from slimp_pipeline.evaluation.measures.records import join_tables
 from slimp_pipeline.evaluation.protocols import fine_tuning, retrieval, run
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
@@ -84,7 +85,7 @@ def fine_tune(
     tuned = fine_tuning.predict_fine_tuned(
         rows, splits, image_store, named, frozen, target.name, augmentation, settings
     )
-    return pd.concat([frozen, tuned], ignore_index=True)
+    return join_tables([frozen, tuned])
 
 
 def retrieve(

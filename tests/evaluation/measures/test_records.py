@@ -1,0 +1,23 @@
+"""Tables of predictions."""
+
+import pandas as pd
+import pytest
+
+from slimp_pipeline.evaluation.measures.records import join_tables
+
+
+@pytest.mark.parametrize("first", [["a", "b"], ["a"]])
+def test_joined_tables_hold_what_they_held_and_stay_categorical(first):
+    tables = [
+        pd.DataFrame({"name": pd.Categorical(first, categories=["b", "a"]), "value": range(len(first))}),
+        pd.DataFrame({"name": pd.Categorical(["c"]), "value": [9]}),
+        pd.DataFrame({"name": pd.Categorical([], categories=["never"]), "value": pd.Series([], dtype="int64")}),
+    ]
+    joined = join_tables(tables)
+    assert joined["name"].tolist() == [*first, "c"] and joined["value"].tolist() == [*range(len(first)), 9]
+    assert list(joined["name"].cat.categories) == ["b", "a", "c"] and joined["value"].dtype == "int64"
+
+
+def test_nothing_joined_with_nothing_is_an_empty_table():
+    empty = pd.DataFrame({"name": pd.Categorical([]), "value": pd.Series([], dtype="float64")})
+    assert list(join_tables([empty, empty]).columns) == ["name", "value"] and join_tables([empty]).empty
