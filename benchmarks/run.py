@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import contrast_65k
 import demo
 import extrapolation_401k
 import features_401k
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Path, int], dict]] = {
     "training_step_vit_tiny": lambda folder, rounds: training_step.measure(folder, "vit_tiny", rounds),
     "training_step_efficientnet": lambda folder, rounds: training_step.measure(folder, "efficientnet", rounds),
     "training_step_vit_small": lambda folder, rounds: training_step.measure(folder, "vit_small", rounds),
+    "contrast_65k": contrast_65k.measure,
     "features_401k": features_401k.measure,
     "extrapolation_401k": extrapolation_401k.measure,
     "demo": demo.measure,

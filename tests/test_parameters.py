@@ -7,7 +7,7 @@ import timm
 from pydantic import ValidationError
 from timm.models._builder import build_model_with_cfg
 
-from slimp_pipeline.parameters import ImageEncoderParams, ModelParams
+from slimp_pipeline.parameters import ImageEncoderParams, ModelParams, TrainingParams
 
 ELSEWHERE = [
     *(
@@ -64,3 +64,9 @@ def test_the_setting_that_is_refused_is_named():
     with pytest.raises(ValidationError) as caught:
         ModelParams.model_validate({"image_encoder": {"name": "hf-hub:x"}})
     assert [problem["loc"] for problem in caught.value.errors()] == [("image_encoder", "name")]
+
+
+@pytest.mark.parametrize("count", [0, -8])
+def test_a_pass_of_no_image_is_refused(count):
+    with pytest.raises(ValidationError, match="images_per_pass\n  Input should be greater than or equal to 1"):
+        TrainingParams(images_per_pass=count)

@@ -181,6 +181,7 @@ class SamplerParams(Block):
         return self
 
 
+# `images_per_pass` isn't one of them: weights would differ by rounding, and with batch norm by its statistics.
 CHANGES_NOTHING_LEARNT = frozenset({"num_workers", "checkpoint_every_steps", "checkpoint_every_minutes"})
 
 
@@ -197,6 +198,7 @@ class TrainingParams(Block):
     warmup_share: Share = 0.1  # of the steps
     max_grad_norm: float = Field(1.0, gt=0)
     mixed_precision: bool = True  # bfloat16 on CUDA; never on the CPU, where it is slower
+    images_per_pass: int | None = Field(None, ge=1)  # through the image encoder at once; None: the whole batch
     num_workers: int = Field(1, ge=0)
     validation_share: Share = 0.1  # of the training patients
     patience_epochs: int | None = Field(None, ge=1)  # early stop on validation loss; None: off

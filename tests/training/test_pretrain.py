@@ -183,3 +183,16 @@ def test_one_level_without_fields_is_said_and_images_alone_are_enough_for_simclr
         check_contrast("clinic", Encoding(lesion=FULL, patient=EMPTY, num_patients=3), "slimp")
         assert "no metadata fields of the level patient" in caplog.text
         check_contrast("clinic", Encoding(lesion=EMPTY, patient=EMPTY, num_patients=3), "simclr")
+
+
+@pytest.mark.parametrize(("changes", "same"), [({"num_workers": 1}, True), ({"images_per_pass": 5}, False)])
+def test_what_changes_weights_by_rounding_alone_is_another_run(
+    cohort, tiny, model_settings, make_settings, changes, same
+):
+    keys = []
+    for settings in (make_settings(num_steps=1), make_settings(num_steps=1, **changes)):
+        checkpoints, _ = pretrain_partitions(
+            cohort, tiny.store, rows_of(tiny.lesions), model_settings, settings, None, silent
+        )
+        keys.append(checkpoints[ALL].facts["run"])
+    assert (keys[0] == keys[1]) == same

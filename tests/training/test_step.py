@@ -1,6 +1,7 @@
 """One optimiser step."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import torch
 
 from slimp_pipeline.images.decode import DecodedImages
 from slimp_pipeline.models.slimp import SLIMP
-from slimp_pipeline.parameters import LossParams
-from slimp_pipeline.training.step import TrainingStep, build_optimizer, learning_rate_factor
+from slimp_pipeline.parameters import LossParams, Objective, Pooling
+from slimp_pipeline.training.step import TrainingStep, build_optimizer, forward, learning_rate_factor
 
 CPU = torch.device("cpu")
 
@@ -152,3 +153,43 @@ def test_hidden_fields_are_reconstructed_beside_the_contrast(tiny, make_settings
 def test_reconstruction_without_hidden_fields_is_refused(tiny, model_settings):
     with pytest.raises(ValueError, match="field_dropout above 0"):
         SLIMP(model_settings, LossParams(reconstruction_weight=0.5), tiny.encoding)
+
+
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+@pytest.mark.parametrize("objective", get_args(Objective))
+def test_passes_of_images_give_the_loss_and_the_gradients_of_the_whole_batch(
+    tiny, make_settings, model_settings, objective, pooling
+):
+    settings = make_settings(loss=LossParams(objective=objective, reconstruction_weight=0.5))
+    metadata = model_settings.metadata_encoder.model_copy(update={"field_dropout": 0.5})
+    changes = {"metadata_encoder": metadata, "pooling": pooling}
+    torch.manual_seed(0)
+    model = SLIMP(model_settings.model_copy(update=changes), settings.loss, tiny.encoding).train()
+    views = torch.randn(11 * model.objective.num_views, 3, 16, 16)
+    found = []
+    for images_per_pass in (None, 4):
+        torch.manual_seed(1)
+        chosen = settings.model_copy(update={"images_per_pass": images_per_pass})
+        losses, _ = forward(model, tiny.data(), np.arange(11), views, chosen)
+        model.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        found.append((losses, gradients))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
+    assert {name.partition(".")[0] for name in found[0][1]} >= {"image_encoder", "objective", "reconstructions"}
+
+
+@pytest.mark.parametrize("num_passes", [1, 3])
+def test_steps_in_passes_can_be_taken_again_and_one_pass_is_the_whole_batch(
+    tiny, make_model, make_settings, model_settings, num_passes
+):
+    arguments = model_settings.image_encoder.arguments | {"proj_drop_rate": 0.3}
+    states = []
+    for images_per_pass in (8 // num_passes, 8 // num_passes if num_passes > 1 else None):
+        settings = make_settings(images_per_pass=images_per_pass)
+        model = make_model(settings, arguments=arguments)
+        take_step = stepper(tiny, model, settings)
+        for number in range(2):
+            take_step(number)
+        states.append(model.state_dict())
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from slimp_pipeline.parameters import LossParams
@@ -43,6 +44,13 @@ def test_validation_measures_everything_and_changes_nothing(tiny, make_model, ma
     assert model.training
     assert torch.equal(random_state, torch.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_passes_of_images_are_measured_as_the_whole_batch(tiny, make_model, make_settings):
+    settings, passes = make_settings(), make_settings(images_per_pass=3)
+    held_out = draw_validation(tiny.store, tiny.data(), settings, 16)
+    whole, parts = (validate(make_model(chosen), held_out, chosen, CPU) for chosen in (settings, passes))
+    assert parts == pytest.approx(whole, rel=1e-4, abs=1e-5)
 
 
 def test_frozen_normalisation_stays_frozen_after_validation(tiny, make_model, make_settings):

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from slimp_pipeline.losses.objective import Contrast, Dims, Objective, Representations, Temperature, projection
+from slimp_pipeline.losses.tiles import pair_logsumexp, rows_per_tile
 from slimp_pipeline.parameters import LossParams
 
 
@@ -36,7 +37,8 @@ class SimCLR(Objective):
 def nt_xent(left_BD: Tensor, right_BD: Tensor, *, temperature: Tensor) -> Tensor:
     """Normalised temperature-scaled cross entropy of two views.
 
-    The positive of a row is its other view; all other rows of both views, 2B - 2, are negatives.
+    The positive of a row is its other view; all other rows of both views, 2B - 2, are negatives. More rows than a
+    tile has are computed tile by tile, as in `info_nce`.
 
     Args:
         left_BD: Projections of one view, float, shape (B, D), B >= 2; normalised here.
@@ -58,7 +60,20 @@ def nt_xent(left_BD: Tensor, right_BD: Tensor, *, temperature: Tensor) -> Tensor
         )
     with torch.autocast(left_BD.device.type, enabled=False):
         both = F.normalize(torch.cat([left_BD, right_BD]).float(), dim=1)
-        logits = both @ both.T / temperature.float()
-        logits.fill_diagonal_(float("-inf"))  # a row is no partner of itself
-        partner = torch.arange(len(both), device=both.device).roll(len(left_BD))
-        return F.cross_entropy(logits, partner)
+        compute = _plain if len(both) <= rows_per_tile(both.device) else _tiled
+        return compute(both, temperature.float())
+
+
+def _plain(both_ND: Tensor, temperature: Tensor) -> Tensor:
+    """The loss of normalised rows, N = 2B, from all logits at once."""
+    logits_NN = both_ND @ both_ND.T / temperature
+    logits_NN.fill_diagonal_(float("-inf"))  # a row is no partner of itself
+    partner_N = torch.arange(len(both_ND), device=both_ND.device).roll(len(both_ND) // 2)
+    return F.cross_entropy(logits_NN, partner_N)
+
+
+def _tiled(both_ND: Tensor, temperature: Tensor) -> Tensor:
+    """The loss of normalised rows: log-sum-exps over all pairs, less the logit of the right one."""
+    scaled_ND = both_ND / temperature
+    row_N, _ = pair_logsumexp(scaled_ND, both_ND, skip_diagonal=True)
+    return row_N.mean() - (scaled_ND * both_ND.roll(len(both_ND) // 2, 0)).sum(dim=1).mean()

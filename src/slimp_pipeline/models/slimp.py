@@ -9,6 +9,7 @@ from slimp_pipeline.losses import Dims, build_objective
 from slimp_pipeline.losses.objective import Contrast, Representations
 from slimp_pipeline.losses.reconstruction import Reconstruction
 from slimp_pipeline.models.image import build_image_encoder, hold_statistics, normalisation
+from slimp_pipeline.models.passes import encode_in_passes
 from slimp_pipeline.models.phenotype import build_pooling
 from slimp_pipeline.models.tabular import MetadataEncoder, TensorFields, hide_fields
 from slimp_pipeline.parameters import LossParams, ModelParams
@@ -75,32 +76,47 @@ class SLIMP(nn.Module):
         self.register_buffer("image_mean", mean_3, persistent=False)
         self.register_buffer("image_std", std_3, persistent=False)
 
-    def forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Contrast]]:
+    def forward(
+        self, batch: Batch, images_per_pass: int | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Contrast]]:
         """Represent and contrast a batch of patients.
+
+        Args:
+            batch: The batch.
+            images_per_pass: How many images go through the image encoder at once; None: all.
 
         Returns:
             Losses in nats, each shape (): `loss`, and its terms as `loss_<name>`; and the contrasts by name.
         """
+        represented, hidden = self.encode(batch, images_per_pass)
+        # Up to here every lesion and patient stands for itself; from here on all of the batch meet.
+        contrasts = self.objective.contrasts(represented)
+        losses = self.objective.losses(contrasts)
+        if hidden and self.reconstructions:
+            losses["loss_reconstruction"] = self.reconstruct(represented, batch, hidden)
+            losses["loss"] = losses["loss"] + self._reconstruction_weight * losses["loss_reconstruction"]
+        return losses, contrasts
+
+    def encode(self, batch: Batch, images_per_pass: int | None = None) -> tuple[Representations, dict[str, Tensor]]:
+        """Represent a batch; in training also hide fields, and say which: bool (N, F) by level."""
         lesion, patient = batch.lesion, batch.patient
         hidden = {}
         if self.training and self._field_dropout:
             lesion, hidden["lesion"] = hide_fields(lesion, self._field_dropout)
             patient, hidden["patient"] = hide_fields(patient, self._field_dropout)
-        image_I = self.image_encoder(batch.views)
+        image_I = encode_in_passes(self.image_encoder, batch.views, images_per_pass)
         lesion_BM, patient_PM = self.lesion_encoder(lesion), self.patient_encoder(patient)
-        represented = self.represent(image_I, lesion_BM, patient_PM, batch)
-        contrasts = self.objective.contrasts(represented)
-        losses = self.objective.losses(contrasts)
-        if hidden and self.reconstructions:
-            context = {
-                "lesion": torch.cat([represented.image_VBI[0], lesion_BM], dim=1),
-                "patient": torch.cat([represented.phenotype_PX, patient_PM], dim=1),
-            }
-            fields = {"lesion": batch.lesion, "patient": batch.patient}
-            terms = [head(context[name], fields[name], hidden[name]) for name, head in self.reconstructions.items()]
-            losses["loss_reconstruction"] = torch.stack(terms).sum()
-            losses["loss"] = losses["loss"] + self._reconstruction_weight * losses["loss_reconstruction"]
-        return losses, contrasts
+        return self.represent(image_I, lesion_BM, patient_PM, batch), hidden
+
+    def reconstruct(self, represented: Representations, batch: Batch, hidden: dict[str, Tensor]) -> Tensor:
+        """Loss of telling the hidden fields of both levels, shape ()."""
+        context = {
+            "lesion": torch.cat([represented.image_VBI[0], represented.lesion_BM], dim=1),
+            "patient": torch.cat([represented.phenotype_PX, represented.patient_PM], dim=1),
+        }
+        fields = {"lesion": batch.lesion, "patient": batch.patient}
+        terms = [head(context[name], fields[name], hidden[name]) for name, head in self.reconstructions.items()]
+        return torch.stack(terms).sum()
 
     def represent(self, image_I: Tensor, lesion_BM: Tensor, patient_PM: Tensor, batch: Batch) -> Representations:
         """Gather what the objective compares from embeddings of images, (V * B, I), and metadata."""

@@ -73,7 +73,6 @@ class TrainingStep:
     ) -> None:
         self.model, self.optimizer, self.data = model, optimizer, data
         self.settings, self.image_size, self.device, self.num_steps = settings, image_size, device, num_steps
-        self.amp = settings.mixed_precision and device.type == "cuda"
         model.train()
 
     def __call__(self, step: int, rows: np.ndarray, canvas_B3SS: Tensor, side_px_B: Tensor) -> StepValues:
@@ -92,7 +91,7 @@ class TrainingStep:
         factor = learning_rate_factor(step, self.num_steps, self.settings.warmup_share)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        losses, _ = forward(self.model, self.data, rows, self._views(step, canvas_B3SS, side_px_B), self.amp)
+        losses, _ = forward(self.model, self.data, rows, self._views(step, canvas_B3SS, side_px_B), self.settings)
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
@@ -131,9 +130,12 @@ class TrainingStep:
 
 
 def forward(
-    model: SLIMP, data: PatientLesions, rows: np.ndarray, views: Tensor, amp: bool
+    model: SLIMP, data: PatientLesions, rows: np.ndarray, views: Tensor, settings: TrainingParams
 ) -> tuple[dict[str, Tensor], dict[str, Contrast]]:
-    """Losses and contrasts of one batch: lesion rows, and their views, view by view, where the data are."""
+    """Losses and contrasts of one batch: lesion rows, and their views, view by view, where the data are.
+
+    The settings say in which precision, and how many images at once.
+    """
     patients, patient_of_lesion = np.unique(data.patient_N[rows], return_inverse=True)
     rows_B, patients_P, patient_of_lesion_B = (
         torch.from_numpy(numbers).to(views.device, non_blocking=True) for numbers in (rows, patients, patient_of_lesion)
@@ -146,5 +148,6 @@ def forward(
         data.lesion_group_N[rows_B],
         data.patient_group_M[patients_P],
     )
+    amp = settings.mixed_precision and views.device.type == "cuda"
     with torch.autocast(views.device.type, dtype=torch.bfloat16, enabled=amp):
-        return model(batch)
+        return model(batch, settings.images_per_pass)

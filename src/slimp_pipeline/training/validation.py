@@ -54,12 +54,11 @@ def validate(model: SLIMP, held_out: HeldOut, settings: TrainingParams, device: 
         `flat`, `views`) the share of left sides whose nearest right side is a right one, and embedding health.
     """
     model.eval()
-    amp = settings.mixed_precision and device.type == "cuda"
     losses: dict[str, list[float]] = {}
     parts: dict[str, list[Contrast]] = {}
     for rows, canvas, side in held_out.batches:
         views = _views(model, canvas.to(device), side.to(device), held_out.image_size, settings)
-        batch_losses, contrasts = forward(model, held_out.data, rows, views, amp)
+        batch_losses, contrasts = forward(model, held_out.data, rows, views, settings)
         for name, value in batch_losses.items():
             losses.setdefault(f"validation_{name}", []).append(float(value))
         for name, contrast in contrasts.items():
