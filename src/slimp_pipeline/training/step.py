@@ -124,6 +124,7 @@ class TrainingStep:
                 generator,
                 self.model.image_mean,  # type: ignore[arg-type]
                 self.model.image_std,  # type: ignore[arg-type]
+                torch.bfloat16 if self.amp else torch.float32,  # as the backbone's first layer would make them
             )
             for _ in range(self.model.objective.num_views)
         ]
