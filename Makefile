@@ -43,6 +43,7 @@ browser:
 	  echo "no Chromium or no strace: tests that need them will be skipped"
 
 bench: $(READY)
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	@$(BIN)/python benchmarks/run.py
 
 docs: $(READY)

@@ -1,24 +1,32 @@
-"""Decode + augmentation on two cores: this project's input path against torchvision's per-image PIL pipeline."""
+"""From stored bytes to normalised views: this project's input path against pipelines of others.
 
-import io
-import time
+Compared by processor time, of all processes together: it says what a view costs, however many cores and workers there
+are and whatever else runs on the machine.
+"""
+
+import resource
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import torch
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch import Tensor
+from torch.utils.data import DataLoader
 
 from comparison import compare
+from peers import MEAN, STD, PerImage, albumentations_x, lightly_simclr, torchvision_pil
 from slimp_pipeline.cohorts.fabricated import fabricate_tbp
 from slimp_pipeline.images.augment import augment
 from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import SCHEMA, ImageStore, pack
 from slimp_pipeline.parameters import AugmentationParams, IngestParams
 
-BATCH, NUM_WORKERS = 64, 2
-MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+BATCH = 64
+PEERS = {  # by their names in the results: pipeline, views of a picture, what it is
+    "torchvision": (torchvision_pil, 1, "torchvision, PIL"),
+    "lightly": (lightly_simclr, 2, "lightly SimCLRTransform, two views"),
+    "albumentationsx": (albumentations_x, 1, "AlbumentationsX, OpenCV"),
+}
 
 
 def crops(folder: Path, num_patients: int = 60) -> ImageStore:
@@ -40,52 +48,52 @@ def crops(folder: Path, num_patients: int = 60) -> ImageStore:
     return ImageStore(path)
 
 
-class PerImage(Dataset):
-    """What most training scripts do: open, augment and normalise one picture at a time, in workers."""
-
-    def __init__(self, store: ImageStore, size: int) -> None:
-        self.store = store
-        self.transform = transforms.Compose(
-            [
-                transforms.RandomResizedCrop(size, scale=(0.5, 1.0)),
-                transforms.RandomHorizontalFlip(),
-                transforms.RandomRotation(180),
-                transforms.ColorJitter(0.2, 0.2, 0.2, 0.02),
-                transforms.ToTensor(),
-                transforms.Normalize(MEAN, STD),
-            ]
-        )
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return self.transform(Image.open(io.BytesIO(self.store.encoded(index))).convert("RGB"))
-
-
-def measure(folder: Path, size: int, rounds: int) -> dict:
-    store = crops(folder)
+def measure(folder: Path, size: int, num_workers: int, rounds: int) -> dict[str, dict]:
+    """Views per second of processor time, ours and each peer's in turn; results by the peer's name."""
+    torch.set_num_threads(1)
     keep_freed_memory()
-    count = 150 if size == 64 else 40
-    batches = torch.randint(len(store), (count, BATCH), generator=torch.Generator().manual_seed(0)).tolist()
+    store = crops(folder)
+    datasets = {name: PerImage(store, make(size)) for name, (make, _, _) in PEERS.items()}
+    measured, num_batches = {name: ([], []) for name in PEERS}, max(2, 600 // size)
+    for number in range(rounds + 1):
+        for name, (_, num_views, _) in PEERS.items():
+            rates = (
+                _rate(
+                    lambda rows, views=num_views: _ours(store, size, views, num_workers, rows), store, 4 * num_batches
+                ),
+                _rate(lambda rows, name=name: _theirs(datasets[name], num_workers, rows), store, num_batches),
+            )
+            if number:  # the first round warms up
+                for values, rate in zip(measured[name], rates, strict=True):
+                    values.append(rate)
+    return {name: compare(*measured[name], label, "views per CPU second") for name, (_, _, label) in PEERS.items()}
 
-    def ours() -> float:
-        torch.set_num_threads(1)  # two workers decode meanwhile: more threads than cores wait for each other
-        loader = decoded_batches(store, size, batches, NUM_WORKERS)
-        generator = torch.Generator().manual_seed(0)
-        views = (augment(c, s, size, AugmentationParams(), generator, MEAN, STD) for c, s in loader)
-        return _rate(views)
 
-    def peer() -> float:
-        return _rate(DataLoader(PerImage(store, size), batch_sampler=batches, num_workers=NUM_WORKERS))
-
-    return compare(
-        *zip(*((ours(), peer()) for _ in range(rounds)), strict=True), "torchvision per-image PIL", "images/s"
-    )
+def _ours(store: ImageStore, size: int, num_views: int, num_workers: int, rows: list[list[int]]) -> Iterable[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    for canvas, side in decoded_batches(store, size, rows, num_workers):
+        for _ in range(num_views):
+            yield augment(canvas, side, size, AugmentationParams(), generator, MEAN, STD)
 
 
-def _rate(batches) -> float:
-    """Images per second from the second batch on: workers start once a training, not once a batch."""
-    iterator = iter(batches)
-    next(iterator)
-    started, images = time.perf_counter(), 0
-    for batch in iterator:
-        images += len(batch)
-    return images / (time.perf_counter() - started)
+def _theirs(dataset: PerImage, num_workers: int, rows: list[list[int]]) -> Iterable[Tensor]:
+    for views in DataLoader(dataset, batch_sampler=rows, num_workers=num_workers):
+        yield from views
+
+
+def _rate(views_of: Callable[[list[list[int]]], Iterable[Tensor]], store: ImageStore, num_batches: int) -> float:
+    """Views per second of processor time, user and system; without the start of workers, once a training."""
+    rows = torch.randint(len(store), (num_batches + 2, BATCH), generator=torch.Generator().manual_seed(0)).tolist()
+    (few, to_start), (all_views, whole) = (_count_and_seconds(views_of(part)) for part in (rows[:2], rows))
+    return (all_views - few) / (whole - to_start)
+
+
+def _count_and_seconds(views: Iterable[Tensor]) -> tuple[int, float]:
+    """Count views, and the processor time of this process and of its workers, which have ended by then."""
+
+    def used() -> float:
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+    started = used()
+    return sum(map(len, views)), used() - started

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from slimp_pipeline.images import augment as module
 from slimp_pipeline.images.augment import augment, plain_view
 from slimp_pipeline.parameters import AugmentationParams
 
@@ -193,3 +194,66 @@ def test_the_colour_map_equals_a_slow_computation_pixel_by_pixel() -> None:
                 rgb = [0.5 + (1 + 0.4 * contrast) * (value - 0.5) for value in rgb]
                 wanted = [(value - m) / s for value, m, s in zip(rgb, MEAN.tolist(), STD.tolist(), strict=True)]
                 torch.testing.assert_close(views[row, :, y, x], torch.tensor(wanted), atol=1e-4, rtol=0)
+
+
+def sample_slowly(image_3SS: Tensor, x: float, y: float) -> list[float]:
+    """Interpolate between four pixels at a point in pixels from the image's corner; beyond it lies its mirror image."""
+    side = image_3SS.shape[-1]
+
+    def pixel(row: int, column: int) -> Tensor:
+        row, column = (
+            place if place < side else 2 * side - 1 - place for place in (row % (2 * side), column % (2 * side))
+        )
+        return image_3SS[:, row, column].double()
+
+    left, top = math.floor(x - 0.5), math.floor(y - 0.5)
+    right_share, lower_share = x - 0.5 - left, y - 0.5 - top
+    above = pixel(top, left) * (1 - right_share) + pixel(top, left + 1) * right_share
+    below = pixel(top + 1, left) * (1 - right_share) + pixel(top + 1, left + 1) * right_share
+    return (above * (1 - lower_share) + below * lower_share).tolist()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sides=st.lists(st.integers(1, 24), min_size=1, max_size=4),
+    empty_px=st.integers(0, 5),
+    image_size=st.integers(1, 20),
+    crop=st.floats(0.05, 1.0),
+    degrees=st.floats(0, 180),
+    seed=st.integers(0, 10_000),
+)
+def test_sampling_equals_a_slow_computation_pixel_by_pixel(
+    sides: list[int], empty_px: int, image_size: int, crop: float, degrees: float, seed: int
+) -> None:
+    canvas_px = max(sides) + empty_px
+    pixels = images(len(sides), canvas_px, seed)  # also outside an image, where none may be seen
+    how = still(min_crop_share=crop, max_rotation_degrees=degrees, flip=True)
+    views = augment(pixels, torch.tensor(sides), image_size, how, generator(seed), ZERO, ONE) * 255
+    thetas = module._random_affine(len(sides), how, generator(seed)).tolist()
+    for row, (side, ((xx, xy, x0), (yx, yy, y0))) in enumerate(zip(sides, thetas, strict=True)):
+        place = seed % image_size**2
+        down, across = ((2 * step + 1) / image_size - 1 for step in divmod(place, image_size))
+        x, y = (xx * across + xy * down + x0 + 1) * side / 2, (yx * across + yy * down + y0 + 1) * side / 2
+        seen = views[row].flatten(1)[:, place]
+        torch.testing.assert_close(
+            seen, torch.tensor(sample_slowly(pixels[row, :, :side, :side], x, y)), atol=0.02, rtol=0
+        )
+
+
+def test_views_of_half_precision_are_those_of_float32_rounded_once() -> None:
+    canvas, side = on_canvas(images(3, 16), 20)
+    settings_ = AugmentationParams()
+    views = augment(canvas, side, 16, settings_, generator(), MEAN, STD, torch.bfloat16)
+    assert torch.equal(views, augment(canvas, side, 16, settings_, generator(), MEAN, STD).bfloat16())
+    plain = plain_view(canvas, side, 16, MEAN, STD, torch.bfloat16)
+    assert torch.equal(plain, plain_view(canvas, side, 16, MEAN, STD).bfloat16())
+
+
+@pytest.mark.parametrize("images_per_piece", [1, 3, 100])
+def test_views_dont_depend_on_the_pieces_they_are_computed_in(
+    monkeypatch: pytest.MonkeyPatch, images_per_piece: int
+) -> None:
+    canvas, side = on_canvas(images(7, 16), 20)
+    whole = augment(canvas, side, 24, AugmentationParams(), generator(), MEAN, STD)
+    monkeypatch.setattr(module, "_PIECE_PX", {"cpu": max(1, images_per_piece * 24**2 // torch.get_num_threads())})
+    assert torch.equal(whole, augment(canvas, side, 24, AugmentationParams(), generator(), MEAN, STD))

@@ -9,7 +9,7 @@ from torch import Tensor
 from slimp_pipeline.parameters import AugmentationParams
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
-_PIECE_PX = 200_000  # pixels whose coordinates and colours fit a core's cache
+_PIECE_PX = {"cpu": 200_000, "cuda": 8_000_000}  # what fits a core's cache; what is little beside a batch's activations
 
 
 def augment(
@@ -20,6 +20,7 @@ def augment(
     generator: torch.Generator,
     mean_3: Tensor,
     std_3: Tensor,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Draw one random view of each image, normalised for the network.
 
@@ -34,21 +35,30 @@ def augment(
         generator: CPU generator; the same state gives the same views on any device.
         mean_3: Channel means of the network's normalisation, for values in [0, 1].
         std_3: Channel standard deviations, likewise.
+        dtype: Of the views; they are computed in float32 and rounded once.
 
     Returns:
-        views_B3HH: float32 on the device of `canvas_B3SS`, H = image_size.
+        views_B3HH: On the device of `canvas_B3SS`, H = image_size.
     """
     batch = len(canvas_B3SS)
     theta_B23 = _random_affine(batch, settings, generator)
     colour = _random_colour(batch, settings, generator)
-    return _views(canvas_B3SS, side_px_B, image_size, theta_B23, colour, mean_3, std_3)
+    return _views(canvas_B3SS, side_px_B, image_size, theta_B23, colour, mean_3, std_3, dtype)
 
 
-def plain_view(canvas_B3SS: Tensor, side_px_B: Tensor, image_size: int, mean_3: Tensor, std_3: Tensor) -> Tensor:
+def plain_view(
+    canvas_B3SS: Tensor,
+    side_px_B: Tensor,
+    image_size: int,
+    mean_3: Tensor,
+    std_3: Tensor,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """Return the whole image, resized and normalised: what evaluation sees; shapes as in `augment`."""
     batch = len(canvas_B3SS)
     unchanged = torch.eye(3).expand(batch, 3, 3), torch.zeros(batch, 3)
-    return _views(canvas_B3SS, side_px_B, image_size, torch.eye(2, 3).expand(batch, 2, 3), unchanged, mean_3, std_3)
+    theta_B23 = torch.eye(2, 3).expand(batch, 2, 3)
+    return _views(canvas_B3SS, side_px_B, image_size, theta_B23, unchanged, mean_3, std_3, dtype)
 
 
 def _views(
@@ -59,41 +69,45 @@ def _views(
     colour: tuple[Tensor, Tensor],
     mean_3: Tensor,
     std_3: Tensor,
+    dtype: torch.dtype,
 ) -> Tensor:
-    """Sample and colour the views: at once on a GPU, on a CPU in pieces that stay in its cache."""
+    """Sample and colour the views, piece by piece."""
     device, batch = canvas_B3SS.device, len(canvas_B3SS)
-    step = max(1, _PIECE_PX // image_size**2) if device.type == "cpu" else max(1, batch)
+    piece_px = _PIECE_PX["cuda"] if device.type != "cpu" else _PIECE_PX["cpu"] * torch.get_num_threads()
+    step = max(1, piece_px // image_size**2)
     matrix_B33, offset_B31 = _normalised(colour[0].to(device), colour[1].to(device), mean_3, std_3)
     theta_B23, side_px_B = theta_B23.to(device), side_px_B.to(device)
-    views_B3HH = torch.empty(batch, 3, image_size, image_size, device=device)
+    views_B3HH = torch.empty(batch, 3, image_size, image_size, dtype=dtype, device=device)
     for start in range(0, batch, step):
         piece = slice(start, start + step)
-        views = _sample(canvas_B3SS[piece], side_px_B[piece], theta_B23[piece], image_size)
-        views_B3P = views_B3HH[piece].view(len(views), 3, -1)
-        torch.baddbmm(offset_B31[piece], matrix_B33[piece], views.view(len(views), 3, -1), out=views_B3P)
+        pixels_B3P = _sample(canvas_B3SS[piece], side_px_B[piece], theta_B23[piece], image_size).flatten(2)
+        views_B3P = views_B3HH[piece].flatten(2)
+        if dtype == torch.float32:
+            torch.baddbmm(offset_B31[piece], matrix_B33[piece], pixels_B3P, out=views_B3P)
+        else:
+            views_B3P.copy_(torch.baddbmm(offset_B31[piece], matrix_B33[piece], pixels_B3P))
     return views_B3HH
 
 
 def _sample(canvas_B3SS: Tensor, side_px_B: Tensor, theta_B23: Tensor, image_size: int) -> Tensor:
     """Sample views; `theta` maps view coordinates in [-1, 1] to image coordinates in [-1, 1].
 
-    Coordinates reflect at the image's edge, since beyond it lies the empty canvas, not skin.
+    Coordinates reflect at the image's edge, since beyond it lies the empty canvas, not skin. No view reaches
+    further out than an image's width, so each is reflected once at most.
     """
-    batch, canvas_px = len(canvas_B3SS), canvas_B3SS.shape[-1]
-    side_B111 = side_px_B.to(torch.float32).view(-1, 1, 1, 1)
+    share_B1 = (side_px_B / canvas_B3SS.shape[-1]).unsqueeze(1)  # of the canvas's width
     centre_H = (2 * torch.arange(image_size, device=canvas_B3SS.device) + 1) / image_size - 1
-    across_B2H = theta_B23[:, :, 0:1] * centre_H
-    down_B2H = theta_B23[:, :, 1:2] * centre_H + theta_B23[:, :, 2:3] - 1  # 0 is the image's far edge
-    grid_BHH2 = torch.empty(batch, image_size, image_size, 2, device=canvas_B3SS.device)
-    torch.add(down_B2H[:, 0, :, None], across_B2H[:, 0, None, :], out=grid_BHH2[..., 0])
-    torch.add(down_B2H[:, 1, :, None], across_B2H[:, 1, None, :], out=grid_BHH2[..., 1])
-    # In place from here on: distance to the image's far edge, folded into 0..2, then held half a pixel inside.
-    grid_BHH2.sub_((grid_BHH2 / 4).round_(), alpha=4).abs_()  # remainder_(4) takes five times as long
-    half_pixel = 1 / side_B111
-    torch.minimum(grid_BHH2.clamp_(min=half_pixel), 2 - half_pixel, out=grid_BHH2)
-    scale_B111 = side_B111 / canvas_px
-    torch.addcmul(2 * scale_B111 - 1, grid_BHH2, -scale_B111, out=grid_BHH2)
-    return F.grid_sample(canvas_B3SS.float(), grid_BHH2, mode="bilinear", align_corners=False)
+    # Points are complex numbers, x + iy: one sum then writes both coordinates. From here on [-1, 1] is the canvas.
+    across_B1, down_B1, middle_B1 = (torch.complex(*(share_B1 * theta_B23[:, :, i]).split(1, dim=1)) for i in range(3))
+    middle_B1 = middle_B1 + torch.complex(share_B1 - 1, share_B1 - 1)
+    rows_BH1, columns_B1H = (down_B1 * centre_H + middle_B1).unsqueeze(2), (across_B1 * centre_H).unsqueeze(1)
+    grid_BHH2 = torch.view_as_real(rows_BH1 + columns_B1H)
+    far_edge_B111 = (2 * share_B1 - 1).view(-1, 1, 1, 1)
+    within_BHH2 = torch.minimum(grid_BHH2, far_edge_B111).clamp_(min=-1)
+    torch.lerp(grid_BHH2, within_BHH2, 2.0, out=grid_BHH2)  # twice as far as the edge: reflected
+    # Half a pixel inside the edge is the last pixel's centre; at the near edge "border" sees to that.
+    torch.minimum(grid_BHH2, far_edge_B111 - 1 / canvas_B3SS.shape[-1], out=grid_BHH2)
+    return F.grid_sample(canvas_B3SS.float(), grid_BHH2, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _random_affine(batch: int, settings: AugmentationParams, generator: torch.Generator) -> Tensor:

@@ -60,15 +60,18 @@ class PretrainedSLIMP:
 
     @torch.inference_mode()
     def encode_canvases(self, canvas_B3SS: Tensor, side_px_B: Tensor) -> np.ndarray:
-        """Embed decoded images as `images.decode` gives them: float32 (B, D)."""
+        """Embed decoded images as `images.decode` gives them: float32 (B, D); on CUDA computed in bfloat16."""
+        on_cuda = self.device.type == "cuda"
         views = plain_view(
-            canvas_B3SS.to(self.device),
-            side_px_B.to(self.device),
+            canvas_B3SS.to(self.device, non_blocking=True),
+            side_px_B.to(self.device, non_blocking=True),
             self.checkpoint.model.image_encoder.image_size,
             self.model.image_mean,  # type: ignore[arg-type]
             self.model.image_std,  # type: ignore[arg-type]
+            torch.bfloat16 if on_cuda else torch.float32,
         )
-        return self.model.image_encoder(views).float().cpu().numpy()
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=on_cuda):
+            return self.model.image_encoder(views).float().cpu().numpy()
 
     def encode_metadata(self, frame: pd.DataFrame) -> np.ndarray:
         """Embed lesion-level metadata: float32 (N, M).
