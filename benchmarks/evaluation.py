@@ -1,6 +1,6 @@
 """Evaluation at the size of real cohorts, on ready embeddings: seconds and peak memory, in a process of its own.
 
-Protocols: linear probe, k-NN, baselines, low-shot and retrieval (image to image); then metrics with intervals and groups.
+Protocols: linear probe, k-NN, baselines, low-shot and retrieval (image to image); then metrics with intervals, groups.
 """
 
 import argparse
@@ -99,10 +99,10 @@ def _timed(stages, name, function, *arguments):
 
 
 def generate(size: Size, share: float = 1.0):
-    """Rows in SLICE-3D's fields, patient-disjoint folds, their encodings, and embeddings that tell the class a little."""
-    import features_401k
+    """Rows in SLICE-3D's fields, patient-disjoint folds, their encodings, and embeddings that tell a little."""
     import yaml
 
+    import features_401k
     from slimp_pipeline.cohorts.spec import CohortSpec
     from slimp_pipeline.evaluation.features.embed import evaluation_rows
     from slimp_pipeline.parameters import FeatureParams
