@@ -126,7 +126,9 @@ class TrainingStep:
                 generator,
                 self.model.image_mean,  # type: ignore[arg-type]
                 self.model.image_std,  # type: ignore[arg-type]
-                torch.bfloat16 if self.amp else torch.float32,  # as the backbone's first layer would make them
+                torch.bfloat16
+                if _autocasts(self.settings, self.device)
+                else torch.float32,  # as the backbone reads them
             )
             for _ in range(self.model.objective.num_views)
         ]
@@ -152,6 +154,10 @@ def forward(
         data.lesion_group_N[rows_B],
         data.patient_group_M[patients_P],
     )
-    amp = settings.mixed_precision and views.device.type == "cuda"
+    amp = _autocasts(settings, views.device)
     with torch.autocast(views.device.type, dtype=torch.bfloat16, enabled=amp):
         return model(batch, settings.images_per_pass)
+
+
+def _autocasts(settings: TrainingParams, device: torch.device) -> bool:
+    return settings.mixed_precision and device.type == "cuda"
