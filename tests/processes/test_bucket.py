@@ -100,9 +100,7 @@ def test_a_large_file_whose_upload_is_killed_half_way_isnt_there(s3):
     depot = depot_of(s3.url)
     path = written(depot.local / "large.bin", bytes(120_000_000))
     process = subprocess.Popen([sys.executable, "-c", LARGE, s3.url])
-    from s3fs import S3FileSystem
-
-    client, name = S3FileSystem(use_listings_cache=False), s3.url.removeprefix("s3://").split("/")[0]
+    client, name = s3.files(), s3.url.removeprefix("s3://").split("/")[0]
     deadline = time.monotonic() + 60
     while not client.call_s3("list_multipart_uploads", Bucket=name).get("Uploads") and time.monotonic() < deadline:
         assert process.poll() is None

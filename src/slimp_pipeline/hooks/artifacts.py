@@ -60,9 +60,13 @@ class ArtifactHooks:
 
 
 def data_address(context: KedroContext) -> str:
-    """Folder or address below which the catalog's paths lie: `data` of globals.yml."""
+    """Folder or address below which the catalog's paths lie: `data` of globals.yml.
+
+    Raises:
+        ValueError: If it is neither.
+    """
     data = str(context.config_loader["globals"]["data"])
-    return data if "://" in data else str(Path(context.project_path) / data)
+    return data if depot_of(data).is_elsewhere else str(Path(context.project_path) / data)
 
 
 def _left_over(data: Path) -> Iterator[Path]:

@@ -35,6 +35,8 @@ class Bucket(Depot):
         of_folders: Whether what lies there are folders, not files.
     """
 
+    is_elsewhere = True
+
     def __init__(self, address: str, *, of_folders: bool = False) -> None:
         found = _ADDRESS.fullmatch(address)
         if not found:

@@ -10,11 +10,14 @@ class Depot:
     """A local folder: artifacts are read and written where they lie.
 
     Attributes:
-        local: Where artifacts are read and written; all paths below are below it.
+        local: Where artifacts are read and written; all paths that are given to it lie below.
+        is_elsewhere: Whether they are kept at another place than that.
 
     Args:
         address: The folder.
     """
+
+    is_elsewhere = False
 
     def __init__(self, address: str) -> None:
         self.local = Path(address)
