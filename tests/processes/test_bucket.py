@@ -192,7 +192,8 @@ def test_a_server_that_is_away_or_says_nothing_is_given_up_on(s3, monkeypatch):
 
 
 def test_what_a_bucket_needs_is_named_where_it_isnt_installed(s3, monkeypatch):
-    monkeypatch.setitem(sys.modules, "s3fs", None)
+    for name in ("s3fs", "botocore", "botocore.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ValueError, match=r"kept in s3://.*pip install 'slimp-pipeline\[s3\]'"):
         depot_of(s3.url).require_usable()
 

@@ -28,10 +28,8 @@ class ArtifactHooks:
     def after_context_created(self, context: KedroContext) -> None:
         """Note where artifacts are kept."""
         self._data = data_address(context)
-        self._kept_in = {
-            Path(context.project_path) / "data",
-            depot_of(self._data).local,
-        }  # raw data stay in the project
+        in_project = Path(context.project_path) / "data"  # raw data stay there
+        self._kept_in = {in_project, depot_of(self._data).local}
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, save_version: str) -> None:

@@ -187,9 +187,11 @@ class Bucket(Depot):
 
         Raises:
             OSError: If the server isn't there, or refuses.
+            ValueError: If s3fs isn't installed.
         """
+        files = _file_system(self.address_of(self.local))
         try:
-            return action(_file_system(self.address_of(self.local)))
+            return action(files)
         except Exception as error:
             if words := self._in_words(error):
                 raise words from error
@@ -204,7 +206,7 @@ class Bucket(Depot):
                 f"there is no bucket {self._bucket} on {server}. Make it, or name another in SLIMP_DATA (or `data` in "
                 "conf/<env>/globals.yml)"
             )
-        if isinstance(error, PermissionError):
+        if isinstance(error, PermissionError) and error.filename is None:  # no local file's
             return PermissionError(
                 f"{server} denies access to {self.address_of(self.local)} ({said}). Check AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), and that this key may read, write and list there"
