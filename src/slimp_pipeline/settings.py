@@ -22,6 +22,7 @@ with warnings.catch_warnings(record=True):  # MLflow insists on one of them, at 
     from slimp_pipeline.session.run import run_in_project
 for name in ("kedro_mlflow", "mlflow", "alembic"):
     logging.getLogger(name).setLevel(logging.WARNING)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # of each retry; a server that is away is told once
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # the summary says it
 run_in_project()

@@ -138,3 +138,7 @@ def test_a_source_of_configuration_that_is_no_folder_is_left_to_kedro(tmp_path: 
 def test_a_copied_cohort_that_kept_its_name_is_refused(conf: Path, cohort: Cohort) -> None:
     (conf / "base/parameters/cohorts/mine.yml").write_text(cohort("name: demo_clinic"))
     assert "mine.yml, line 2: the cohort `mine` calls itself `demo_clinic`" in refused(conf)
+
+
+def test_the_place_of_artifacts_is_no_parameter(conf: Path) -> None:
+    assert refused(conf, data="s3://bucket/data").startswith("--params: `data` is set by SLIMP_DATA, or in conf/<env>")

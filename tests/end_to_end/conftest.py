@@ -90,13 +90,13 @@ class Project:
         variables = self._environment() | environment
         return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=280)
 
-    def start(self, *arguments: str) -> Command:
+    def start(self, *arguments: str, **environment: str) -> Command:
         """Start a command, in a process that has imported what it needs."""
-        return Command(self.folder, arguments, self._environment())
+        return Command(self.folder, arguments, self._environment() | environment)
 
-    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, in a process that has imported what it needs."""
-        command = self.start(*arguments)
+        command = self.start(*arguments, **environment)
         output, errors = command.end()
         return subprocess.CompletedProcess(arguments, command.poll() or 0, output, errors)
 

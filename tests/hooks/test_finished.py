@@ -43,7 +43,7 @@ def run(tmp_path):
         )
         hooks, manager = FinishedHooks(), _create_hook_manager()
         manager.register(hooks)
-        hooks.after_context_created(SimpleNamespace(project_path=tmp_path))
+        hooks.after_context_created(SimpleNamespace(project_path=tmp_path, config_loader={"globals": {"data": "data"}}))
         hooks.after_catalog_created(version)
         node = Node(compute, inputs=["table", "settings"], outputs=["result", "files"], name="compute", tags=tags)
         SequentialRunner().run(Pipeline([node]), catalog, manager)

@@ -67,6 +67,22 @@ def test_a_server_that_is_away_ends_the_start(project, monkeypatch):
         pytest.fail("MLflow was asked")
 
 
+def test_a_run_goes_on_without_its_server_where_the_settings_say_so(project, monkeypatch, caplog):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    loader = loader_of(project, "{server: {if_away: go_on}}")
+    with set_up(loader, project, "slimp"):
+        pass
+    assert loader["mlflow"]["server"] == {"mlflow_tracking_uri": f"sqlite:///{project}/mlflow.db"}
+    assert "isn't there (Connection refused): runs are noted in the project instead" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_what_is_done_without_a_server_is_one_of_two_things(project):
+    neither = pytest.raises(ValueError, match=r"server\.if_away .* is 'maybe': it is either stop or go_on")
+    with neither, set_up(loader_of(project, "{server: {if_away: maybe}}"), project, "slimp"):
+        pytest.fail("it went on")
+
+
 def test_what_mlflow_refuses_is_said_with_its_store(project):
     refused = pytest.raises(ValueError, match=r"MLflow can't use its store .*/mlflow.db: no experiment")
     with refused, set_up(loader_of(project, None), project, "slimp"):

@@ -15,6 +15,7 @@ from slimp_pipeline.training.checkpoint import (
     RunningState,
     load_running,
     pack_state,
+    running_folder,
     running_key,
     save_running,
     unpack_state,
@@ -107,3 +108,25 @@ def test_the_key_of_a_run_changes_with_its_settings_data_and_code(make_settings,
     (tmp_path / "training" / "loop.py").write_text("other code")
     monkeypatch.setattr(checkpoint.slimp_pipeline, "__file__", str(tmp_path / "__init__.py"))
     assert len({first, *changed, key()}) == 5
+
+
+def test_a_finished_training_is_uploaded_and_found_by_another_machine(s3, tmp_path, monkeypatch):
+    root = f"{s3.url}/running"
+    with running_folder(root, "key") as folder:
+        save_running(folder, RunningState(3, {"model.a": torch.ones(2)}, {}))
+    assert {"running/key/step_000000003/state.safetensors", "running/key.files.json"} < s3.sizes().keys()
+    monkeypatch.setenv("SLIMP_CACHE", str(tmp_path / "other_cache"))
+    with running_folder(root, "key") as there:
+        assert there != folder and load_running(there).step == 3
+
+
+def test_a_training_that_is_stopped_stays_on_its_machine(s3):
+    with pytest.raises(KeyboardInterrupt), running_folder(f"{s3.url}/running", "key") as folder:
+        save_running(folder, RunningState(3, {"model.a": torch.ones(2)}, {}))
+        raise KeyboardInterrupt
+    assert not s3.sizes() and load_running(folder).step == 3
+
+
+def test_running_checkpoints_of_a_folder_lie_in_it(tmp_path):
+    with running_folder(tmp_path, "key") as folder, running_folder(None, "key") as none:
+        assert folder == tmp_path / "key" and none is None

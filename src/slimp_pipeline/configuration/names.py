@@ -68,6 +68,10 @@ def name_slips(files: Sequence[ConfFile], runtime_params: Mapping[str, Any]) -> 
             known.add(key.value)
             if key.value not in described and key.value not in base and (near := close_to(key.value, base, 0.8)):
                 yield Slip(file.name, line_of(key), f"there is no parameter '{key.value}'.{near}")
+    if "data" in runtime_params:
+        yield Slip(
+            "--params", None, "`data` is set by SLIMP_DATA, or in conf/<env>/globals.yml: the catalog asks there"
+        )
     for name in sorted(set(runtime_params) - known):
         hint = close_to(name, known) or f" Known: {', '.join(sorted(known))}."
         yield Slip("--params", None, f"there is no parameter '{name}'.{hint}")

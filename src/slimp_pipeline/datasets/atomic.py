@@ -1,7 +1,7 @@
 """Any kedro-datasets file, written atomically."""
 
 import inspect
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, Version
@@ -17,7 +17,7 @@ class AtomicDataset(OwnVersionDataset[Any]):
     dies leaves the previous version the latest.
 
     Args:
-        filepath: Local path of the file.
+        filepath: Path of the file, or its address in a bucket.
         dataset: Configuration of the wrapped dataset (`type`, `load_args`, `save_args`), without filepath.
         preview: Show a preview in Kedro-Viz. Off by default: tables hold patients.
         version: Set by Kedro.
@@ -33,14 +33,14 @@ class AtomicDataset(OwnVersionDataset[Any]):
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(filepath=PurePosixPath(filepath), version=version)
-        self._dataset, self.metadata = dataset, metadata
+        super().__init__(filepath, version, metadata=metadata)
+        self._dataset = dataset
         if preview:
             self.preview = self._make_preview()
 
     def load(self) -> Any:
         """Load a version."""
-        return self._wrapped(Path(self._get_load_path())).load()
+        return self._wrapped(self.fetched()).load()
 
     def save(self, data: Any) -> None:
         """Write a version under a temporary name, then rename it."""
@@ -56,7 +56,7 @@ class AtomicDataset(OwnVersionDataset[Any]):
         wrapped_class, _ = parse_dataset_definition({**self._dataset, "filepath": str(self._filepath)})
 
         def preview(*args: Any, **kwargs: Any) -> Any:
-            return self._wrapped(Path(self._get_load_path())).preview(*args, **kwargs)  # type: ignore[attr-defined]
+            return self._wrapped(self.fetched()).preview(*args, **kwargs)  # type: ignore[attr-defined]
 
         # Kedro-Viz reads the kind of preview off the return annotation.
         preview.__annotations__["return"] = inspect.signature(wrapped_class.preview).return_annotation  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """A folder as one artifact."""
 
 from abc import abstractmethod
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from kedro.io import Version
@@ -15,7 +15,7 @@ class FolderDataset(OwnVersionDataset[Content], Generic[Content]):
     """A folder whose versions appear whole or not at all.
 
     Args:
-        filepath: Local path of the folder.
+        filepath: Path of the folder, or its address in a bucket.
         version: Set by Kedro.
         metadata: For plugins, such as the Kedro-Viz layer.
     """
@@ -23,8 +23,7 @@ class FolderDataset(OwnVersionDataset[Content], Generic[Content]):
     def __init__(
         self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
     ) -> None:
-        super().__init__(filepath=PurePosixPath(filepath), version=version)
-        self.metadata = metadata
+        super().__init__(filepath, version, of_folders=True, metadata=metadata)
 
     @abstractmethod
     def read(self, folder: Path) -> Content:
@@ -48,7 +47,7 @@ class FolderDataset(OwnVersionDataset[Content], Generic[Content]):
 
     def folder(self) -> Path:
         """Folder of the version that `load` reads."""
-        return Path(self._get_load_path())
+        return self.fetched()
 
     def _exists(self) -> bool:
         return self._is_there()

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ from kedro.io import DatasetError, Version
 
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
 from slimp_pipeline.images.store import SCHEMA, ImageStore, Packing
+from slimp_pipeline.processes.depot import depot_of
 from slimp_pipeline.processes.whole import appearing_whole, held
 
 logger = logging.getLogger(__name__)
@@ -22,8 +23,8 @@ class ImageStoreDataset(OwnVersionDataset[Any]):
     packed again. Where another process packs the same images, its file is waited for.
 
     Args:
-        filepath: Local path of the note that names the packed file.
-        path: Folder of the packed files.
+        filepath: Path of the note that names the packed file, or its address in a bucket.
+        path: Folder of the packed files, or its address.
         version: Set by Kedro.
         metadata: For plugins, such as the Kedro-Viz layer.
     """
@@ -31,13 +32,15 @@ class ImageStoreDataset(OwnVersionDataset[Any]):
     def __init__(
         self, *, filepath: str, path: str, version: Version | None = None, metadata: dict[str, Any] | None = None
     ) -> None:
-        super().__init__(filepath=PurePosixPath(filepath), version=version)
-        self._folder, self.metadata = Path(path), metadata
+        super().__init__(filepath, version, metadata=metadata)
+        self._packed = depot_of(path)
+        self._folder = self._packed.local
 
     def load(self) -> ImageStore:
         """Open the store of a version."""
         try:
-            name = json.loads(Path(self._get_load_path()).read_text(encoding="utf-8"))["packed"]
+            name = json.loads(self.fetched().read_text(encoding="utf-8"))["packed"]
+            self._packed.fetch(self._folder / name)
             return ImageStore(self._folder / name)
         except OSError as error:
             raise DatasetError(
@@ -49,8 +52,12 @@ class ImageStoreDataset(OwnVersionDataset[Any]):
         """Pack the images, unless that was done, and name the packed file."""
         target = self._folder / f"{data.key}.arrow"
         with held(self._folder / f".{data.key}.lock", f"packing images into {target}"):
+            if self._packed.exists(target):
+                self._packed.fetch(target)
             if not _opens(target):
                 self._pack(target, data)
+            if not self._packed.exists(target):
+                self._packed.publish(target)
         with self._appearing() as temporary:
             temporary.write_text(json.dumps({"packed": target.name}), encoding="utf-8")
 

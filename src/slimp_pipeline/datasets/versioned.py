@@ -4,11 +4,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Generic, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import Any, Generic, TypeVar
 
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 
+from slimp_pipeline.processes.depot import depot_of
 from slimp_pipeline.processes.whole import appearing_whole
 
 Content = TypeVar("Content")
@@ -26,9 +27,32 @@ class OwnVersionDataset(AbstractVersionedDataset[Content, Content], Generic[Cont
 
     Kedro's own loads the newest version even after this run has saved one: with two runs at once, one would go on
     with the other's data. Here, what was saved is what is loaded; else the version that was met first.
+
+    Args:
+        filepath: Path of the artifact, or its address in a bucket: a local path stands for it then.
+        version: Set by Kedro.
+        of_folders: Whether versions are folders.
+        metadata: For plugins, such as the Kedro-Viz layer.
     """
 
     _written: str | None = None
+
+    def __init__(
+        self,
+        filepath: str,
+        version: Version | None,
+        *,
+        of_folders: bool = False,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._depot = depot_of(filepath, of_folders=of_folders)
+        super().__init__(
+            filepath=PurePosixPath(self._depot.local),
+            version=version,
+            exists_function=self._depot.exists,
+            glob_function=self._depot.matching,  # type: ignore[arg-type]
+        )
+        self.metadata = metadata
 
     def resolve_load_version(self) -> str | None:
         """Version that `load` reads: pinned, else this run's own, else the newest when first asked."""
@@ -50,10 +74,24 @@ class OwnVersionDataset(AbstractVersionedDataset[Content, Content], Generic[Cont
         """Load this version from now on."""
         self._version = Version(version, self._version.save if self._version else None)
 
+    @property
+    def address(self) -> str:
+        """Path or address of the version that `load` reads."""
+        return self._depot.address_of(Path(self._get_load_path()))
+
+    def fetched(self) -> Path:
+        """Local path of the version that `load` reads, which is there."""
+        path = Path(self._get_load_path())
+        self._depot.fetch(path)
+        return path
+
     def finished(self, version: str) -> FinishedArtifact | None:
         """An earlier version, to be saved as this run's; None where it isn't there."""
         path = Path(self._get_versioned_path(version))
-        return FinishedArtifact(path) if self.has_versions and path.exists() else None
+        if not self.has_versions or not self._depot.exists(path):
+            return None
+        self._depot.fetch(path)
+        return FinishedArtifact(path)
 
     def _copied(self, data: object) -> bool:
         """Save an artifact of an earlier run as it is; False if `data` is none."""
@@ -68,17 +106,18 @@ class OwnVersionDataset(AbstractVersionedDataset[Content, Content], Generic[Cont
 
     @contextmanager
     def _appearing(self) -> Iterator[Path]:
-        """Temporary path of a version, which is renamed at the end."""
+        """Temporary path of a version, which is renamed at the end, and uploaded where it belongs into a bucket."""
         target = Path(self._get_save_path())
         try:
             with appearing_whole(target) as temporary:
                 yield temporary
+            self._depot.publish(target)
         except OSError as error:
             raise DatasetError(str(error)) from error
         self._written = self.resolve_save_version()
 
     def _is_there(self) -> bool:
         try:
-            return Path(self._get_load_path()).exists()
+            return self._depot.exists(Path(self._get_load_path()))
         except DatasetError:
             return False

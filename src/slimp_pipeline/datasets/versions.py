@@ -1,30 +1,32 @@
 """Every version of a versioned artifact at once."""
 
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError, Version
 
 from slimp_pipeline.datasets.atomic import AtomicDataset
+from slimp_pipeline.processes.depot import depot_of
 
 
 class VersionsDataset(AbstractDataset[None, dict[str, Callable[[], Any]]]):
     """Version -> a function that loads it; read-only.
 
     Args:
-        filepath: Local path of the versioned artifact, as its own entry has it.
+        filepath: Path or address of the versioned artifact, as its own entry has it.
         dataset: The wrapped dataset's configuration, as its own entry has it.
         metadata: For plugins, such as the Kedro-Viz layer.
     """
 
     def __init__(self, *, filepath: str, dataset: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
-        self._filepath, self._dataset, self.metadata = PurePosixPath(filepath), dataset, metadata
+        self._filepath, self._dataset, self.metadata = filepath, dataset, metadata
 
     def load(self) -> dict[str, Callable[[], Any]]:
         """Find the versions, oldest first; none is read yet."""
-        name = self._filepath.name
-        versions = sorted(path.parent.name for path in Path(self._filepath).glob(f"*/{name}"))
+        depot = depot_of(self._filepath)
+        pattern = depot.local / "*" / depot.local.name
+        versions = sorted(Path(path).parent.name for path in depot.matching(str(pattern)))
         return {version: self._entry(version).load for version in versions}
 
     def save(self, data: None) -> None:
@@ -32,7 +34,7 @@ class VersionsDataset(AbstractDataset[None, dict[str, Callable[[], Any]]]):
         raise DatasetError(f"{self._filepath}: versions are only read together, never written")
 
     def _entry(self, version: str) -> AtomicDataset:
-        return AtomicDataset(filepath=str(self._filepath), dataset=self._dataset, version=Version(version, None))
+        return AtomicDataset(filepath=self._filepath, dataset=self._dataset, version=Version(version, None))
 
     def _exists(self) -> bool:
         return bool(self.load())

@@ -14,6 +14,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
+from slimp_pipeline.processes.depot import depot_of
 from slimp_pipeline.processes.whole import remove_left_over
 
 logger = logging.getLogger(__name__)
@@ -25,8 +26,10 @@ class ArtifactHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Note where the project is."""
-        self._project = Path(context.project_path)
+        """Note where artifacts are kept."""
+        self._data = data_address(context)
+        in_project = Path(context.project_path) / "data"  # raw data stay there
+        self._kept_in = {in_project, depot_of(self._data).local}
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, save_version: str) -> None:
@@ -36,8 +39,9 @@ class ArtifactHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Clear up after killed runs, pin the versions that are read, and tell the pipeline what it rests on."""
-        for path in _left_over(self._project / "data"):
+        """Refuse a place where nothing can be kept, clear up after killed runs, and pin the versions that are read."""
+        depot_of(self._data).require_usable()
+        for path in (path for folder in sorted(self._kept_in) for path in _left_over(folder)):
             logger.info("Removed %s, which a killed run was writing", os.path.relpath(path))
         read = {name: dataset for name in pipeline.inputs() if (dataset := _versioned(catalog, name))}
         names = {name for name, dataset in read.items() if not dataset.asked_for}
@@ -51,6 +55,16 @@ class ArtifactHooks:
             of_it = sorted(name for name in pins if pins[name] == version)
             logger.info("Reads the run of %s: %s", version, ", ".join(of_it))
         self._lineage["pretrain"] = pins.get("encoders", self._lineage["run"])
+
+
+def data_address(context: KedroContext) -> str:
+    """Folder or address below which the catalog's paths lie: `data` of globals.yml.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    data = str(context.config_loader["globals"]["data"])
+    return data if depot_of(data).is_elsewhere else str(Path(context.project_path) / data)
 
 
 def _left_over(data: Path) -> Iterator[Path]:

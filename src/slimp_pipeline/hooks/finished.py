@@ -22,9 +22,11 @@ from kedro.pipeline.node import Node
 
 import slimp_pipeline
 from slimp_pipeline.datasets.versioned import FinishedArtifact, OwnVersionDataset
+from slimp_pipeline.hooks.artifacts import data_address
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import Block
+from slimp_pipeline.processes.depot import depot_of
 from slimp_pipeline.processes.whole import appearing_whole
 
 logger = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ class FinishedHooks:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Find the notes."""
-        self._notes = Path(context.project_path) / "data/07_model_output/finished"
+        self._notes = depot_of(f"{data_address(context)}/07_model_output/finished")
 
     @hook_impl
     def after_catalog_created(self, save_version: str) -> None:
@@ -78,14 +80,16 @@ class FinishedHooks:
         self._unsaved[node.name].discard(dataset_name)
         if not self._unsaved[node.name]:
             del self._keys[node.name]
-            with appearing_whole(self._notes / f"{key}.json") as temporary:
+            note = self._notes.local / f"{key}.json"
+            with appearing_whole(note) as temporary:
                 temporary.write_text(json.dumps({"node": node.name, "version": self._version}), encoding="utf-8")
+            self._notes.publish(note)
 
     def _artifacts(self, key: str, node: Node, catalog: DataCatalog) -> list[FinishedArtifact] | None:
         """What a node gave under this key, where all of it is still there."""
         try:
-            earlier = json.loads((self._notes / f"{key}.json").read_text(encoding="utf-8"))["version"]
-        except (OSError, ValueError, KeyError):
+            earlier = json.loads(self._notes.read_note(self._notes.local / f"{key}.json") or "{}")["version"]
+        except (ValueError, KeyError):
             return None
         datasets = [catalog[name] for name in node.outputs]
         artifacts = [dataset.finished(earlier) for dataset in datasets if isinstance(dataset, OwnVersionDataset)]

@@ -1,8 +1,8 @@
 """Tracking: one MLflow run per `kedro run`."""
 
 import logging
-import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from slimp_pipeline.processes.stopping import stop_if_asked, was_asked_to_stop
 from slimp_pipeline.reporting.browser import remove_left_profiles
 from slimp_pipeline.tracking import run as tracking
 from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs, writing_unbroken
+from slimp_pipeline.tracking.notes import Notes
 from slimp_pipeline.tracking.set_up import set_up
 
 logger = logging.getLogger(__name__)
@@ -48,9 +49,9 @@ class TrackingHooks(MlflowHook):
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Refuse what can't run before anything runs, clear up after killed runs, then start the MLflow run."""
         _require_one_process(run_params)
-        _require_writable(self._project / "data")
         remove_left_profiles()
         self.run_id = None  # of an earlier run of this process
+        self._notes = Notes()
         tags = {"git_commit": tracking.git_commit(self._project), "env": run_params.get("env") or "base"}
         with writing_unbroken(), bearing_their_process():
             end_killed_runs()
@@ -64,8 +65,7 @@ class TrackingHooks(MlflowHook):
         """Log the node's parameters, flattened."""
         stop_if_asked()
         parameters = {name: tracking.plain(value) for name, value in inputs.items() if name.startswith("params:")}
-        with writing_unbroken():
-            super().before_node_run(node, catalog, parameters, is_async)
+        self._notes.add(partial(super().before_node_run, node, catalog, parameters, is_async))
 
     @hook_impl
     def after_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
@@ -79,26 +79,18 @@ class TrackingHooks(MlflowHook):
                 tags |= {f"{role}_{key}": value[key] for key in ("cohort", "fingerprint")}
             elif name == "encoders":
                 tags["trained_encoders"] = tracking.encoders_digest(value)
-        with writing_unbroken():
-            if tags:
-                tracking.tag(self.run_id, tags)
-            if "encoders" in inputs:
-                tracking.tag_pretraining(self.run_id, inputs["encoders"])
+        if tags:
+            self._notes.add(partial(tracking.tag, self.run_id, tags))
+        if "encoders" in inputs:
+            self._notes.add(partial(tracking.tag_pretraining, self.run_id, inputs["encoders"]))
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Log results, artifacts and the encoder, then close the MLflow run."""
-        written = written_by(pipeline)
-        with writing_unbroken():
-            if self.run_id:
-                if "results" in written:
-                    tracking.log_results(self.run_id, catalog.load("results"))
-                tracking.log_artifacts(self.run_id, catalog, pipeline.outputs() | written)
-                if "predictions" in written:
-                    tracking.tag(self.run_id, {"version": Path(path_of(catalog, "predictions")).parent.name})
-                if "encoders" in written:
-                    tracking.log_encoder(catalog["encoders"].folder())
-            super().after_pipeline_run(run_params, pipeline, catalog)
+        if self.run_id:
+            self._add_results(self.run_id, pipeline, catalog)
+        self._notes.add(partial(super().after_pipeline_run, run_params, pipeline, catalog))
+        self._notes.end()
 
     @hook_impl
     def on_pipeline_error(
@@ -112,12 +104,22 @@ class TrackingHooks(MlflowHook):
         except MlflowException as another:
             logger.warning("MLflow couldn't note that the run failed: %s", another)
 
+    def _add_results(self, run_id: str, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        written = written_by(pipeline)
+        if "results" in written:
+            self._notes.add(partial(tracking.log_results, run_id, catalog.load("results")))
+        self._notes.add(partial(tracking.log_artifacts, run_id, catalog, pipeline.outputs() | written))
+        if "predictions" in written:
+            version = Path(path_of(catalog, "predictions")).parent.name
+            self._notes.add(partial(tracking.tag, run_id, {"version": version}))
+        if "encoders" in written:
+            self._notes.add(partial(tracking.log_encoder, catalog["encoders"].folder()))  # type: ignore[attr-defined]
+
     def _report(self, partition: str, step: int, values: dict[str, float]) -> None:
         stop_if_asked()
         if self.run_id:
             metrics = {f"pretrain/{partition}/{name}": value for name, value in values.items()}
-            with writing_unbroken():
-                mlflow.log_metrics(metrics, step=step, run_id=self.run_id)
+            self._notes.add(partial(mlflow.log_metrics, metrics, step=step, run_id=self.run_id))
         if "validation_loss" in values and not sys.stderr.isatty():  # a terminal has the progress bar
             logger.info("training of %s, step %d: validation loss %.3f", partition, step, values["validation_loss"])
 
@@ -128,8 +130,9 @@ def written_by(pipeline: Pipeline) -> set[str]:
 
 
 def path_of(catalog: DataCatalog, name: str) -> str:
-    """Path of the version that is loaded, as it is to be typed where the run was called from."""
-    return shown(catalog[name]._get_load_path())  # type: ignore[attr-defined]
+    """Path of the version that is loaded, as it is to be typed where the run was called from; or its address."""
+    address: str = catalog[name].address  # type: ignore[attr-defined]
+    return address if "://" in address else shown(address)
 
 
 def _cohort_name(catalog: DataCatalog, role: str) -> str:
@@ -143,16 +146,4 @@ def _require_one_process(run_params: dict[str, Any]) -> None:
         raise ValueError(
             "ParallelRunner isn't for this project: its training starts processes of its own, and reports to this one. "
             "Leave --runner out, or use --runner=ThreadRunner."
-        )
-
-
-def _require_writable(folder: Path) -> None:
-    """Found out now, not when the first result is to be kept."""
-    if folder.is_symlink() and not folder.exists():
-        raise FileNotFoundError(f"{folder} is a link to {folder.readlink()}, which isn't there")
-    place = folder if folder.exists() else folder.parent
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise PermissionError(
-            f"{place} can't be written, and results are kept there. Check its rights (ls -ld {place}), or make "
-            f"{folder.name} a link to a folder of yours."
         )

@@ -1,10 +1,10 @@
-"""Nothing calls home: the libraries that count their users are told not to."""
+"""Nothing calls home unless asked to: the libraries that count their users are told not to."""
 
 import os
 import sys
 
+_EVERYBODY = ("DO_NOT_TRACK", "true")  # MLflow takes no other spelling
 _SWITCHES = {
-    "DO_NOT_TRACK": "true",  # MLflow takes no other spelling
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "KEDRO_DISABLE_TELEMETRY": "true",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -12,8 +12,14 @@ _SWITCHES = {
 
 
 def switch_telemetry_off() -> None:
-    """Set the switches, for this process and those that it starts; to be called before MLflow is imported."""
-    os.environ.update(_SWITCHES)
+    """Set the switches, for this process and those that it starts; to be called before MLflow is imported.
+
+    A switch that the user has set to false or 0 asks for that library's telemetry, and stays.
+    """
+    asked_for = {name for name in _SWITCHES if os.environ.get(name, "").lower() in ("false", "0")}
+    os.environ.update({name: value for name, value in _SWITCHES.items() if name not in asked_for})
+    if not asked_for or "DO_NOT_TRACK" in os.environ:
+        os.environ.update([_EVERYBODY])
     if "mlflow" in sys.modules:  # of a notebook: it decided at its import
         from mlflow.telemetry import set_telemetry_client
 

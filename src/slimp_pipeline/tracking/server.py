@@ -18,6 +18,16 @@ def require_answer(uri: str) -> None:
     Raises:
         ConnectionError: If it doesn't within seconds.
     """
+    if why := why_away(uri):
+        raise ConnectionError(
+            f"the MLflow server {without_password(uri)} isn't there ({why}). Start it; keep the runs in the project: "
+            "unset MLFLOW_TRACKING_URI (or server.mlflow_tracking_uri in conf/<env>/mlflow.yml); or set "
+            "server.if_away there to go_on."
+        )
+
+
+def why_away(uri: str) -> str | None:
+    """Say why a server isn't there; None where it answers within seconds, whatever it says."""
     problems = [f"no answer within {_PATIENCE_S} seconds"]
 
     def ask() -> None:
@@ -33,11 +43,7 @@ def require_answer(uri: str) -> None:
     asking = threading.Thread(target=ask, daemon=True)  # looking up a name knows no time limit
     asking.start()
     asking.join(_PATIENCE_S)
-    if problems:
-        raise ConnectionError(
-            f"the MLflow server {without_password(uri)} isn't there ({problems[0]}). Start it, or keep the runs in the "
-            "project: unset MLFLOW_TRACKING_URI (or server.mlflow_tracking_uri in conf/<env>/mlflow.yml)."
-        )
+    return problems[0] if problems else None
 
 
 def _reason(text: str) -> str:

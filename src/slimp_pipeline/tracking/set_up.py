@@ -1,5 +1,6 @@
 """Setting MLflow up for a project: the store that conf/<env>/mlflow.yml names is made or checked, by one at a time."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,12 @@ from mlflow.exceptions import MlflowException
 from slimp_pipeline.processes.whole import held
 from slimp_pipeline.tracking.database import create_database, is_there, require_usable
 from slimp_pipeline.tracking.places import bring_home
-from slimp_pipeline.tracking.server import require_answer
+from slimp_pipeline.tracking.server import require_answer, why_away
 from slimp_pipeline.tracking.store import Store
 
+logger = logging.getLogger(__name__)
 _ADDRESS = "MLFLOW_TRACKING_URI"
+_RETRIES = "2"  # by its default MLflow would keep a run for minutes at every note
 
 
 @contextmanager
@@ -40,7 +43,11 @@ def set_up(loader: AbstractConfigLoader, project: Path, package: str) -> Iterato
         return
     settings = _settings(loader)
     server = _block(settings, "server")
-    store = Store.named(server.get("mlflow_tracking_uri") or os.environ.get(_ADDRESS), project)
+    store = _answering(
+        Store.named(server.get("mlflow_tracking_uri") or os.environ.get(_ADDRESS), project),
+        server.pop("if_away", "stop"),
+        project,
+    )
     server["mlflow_tracking_uri"] = store.uri
     if store.artifacts:
         experiment = _block(_block(settings, "tracking"), "experiment")
@@ -54,10 +61,28 @@ def set_up(loader: AbstractConfigLoader, project: Path, package: str) -> Iterato
             raise ValueError(f"MLflow can't use its store {store.how_to_look()}: {error}") from error
 
 
+def _answering(store: Store, if_away: str, project: Path) -> Store:
+    """The store, or the project's own where it is a server that is away and the settings let the run go on."""
+    if if_away not in ("stop", "go_on"):
+        raise ValueError(f"server.if_away of conf/<env>/mlflow.yml is '{if_away}': it is either stop or go_on")
+    if not store.uri.startswith("http"):
+        return store
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
+    if if_away == "stop":
+        require_answer(store.uri)
+    elif why := why_away(store.uri):
+        own = Store.named(None, project)
+        logger.warning(
+            "The MLflow server %s isn't there (%s): runs are noted in the project instead, and results are kept as "
+            "ever. To see them: %s",
+            store.how_to_look(), why, own.how_to_look(),
+        )  # fmt: skip
+        return own
+    return store
+
+
 @contextmanager
 def _ready(store: Store) -> Iterator[None]:
-    if store.uri.startswith("http"):
-        require_answer(store.uri)
     if not (store.database and store.artifacts):
         yield
         return

@@ -31,7 +31,7 @@ def adapt_partitions(
     source: Checkpoint,
     adaptation: AdaptationParams,
     training: TrainingParams,
-    running_root: Path | None,
+    running_root: str | Path | None,
     report: Callable[[str, int, dict[str, float]], None],
 ) -> tuple[dict[str, Checkpoint], pd.DataFrame]:
     """Go on with pre-training on the target's training patients, once per partition.
@@ -43,7 +43,7 @@ def adapt_partitions(
         source: The pre-trained encoder that every partition starts from.
         adaptation: What trains, and for how long.
         training: The pre-training's settings, for all that `adaptation` doesn't name; the loss is the source's.
-        running_root: Folder of running checkpoints; None keeps none.
+        running_root: Folder or address of running checkpoints; None keeps none.
         report: Called with (partition, step, values) as the runs go.
 
     Returns:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import slimp_pipeline
+from slimp_pipeline.processes.depot import depot_of
 from slimp_pipeline.processes.whole import appearing_whole, remove
 
 
@@ -36,6 +38,26 @@ def running_key(*parts: Any) -> str:
         for file in sorted((package / folder).glob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:20]
+
+
+@contextmanager
+def running_folder(root: str | Path | None, key: str) -> Iterator[Path | None]:
+    """Folder of a run's checkpoints; below an address it is local while the run goes on, and uploaded at its end.
+
+    Args:
+        root: Folder or address of running checkpoints; None: none are kept.
+        key: Of the run.
+    """
+    if root is None:
+        yield None
+        return
+    depot = depot_of(root, of_folders=True)
+    folder = depot.local / key
+    if not folder.exists() and depot.exists(folder):
+        depot.fetch(folder)
+    yield folder
+    if not depot.exists(folder):
+        depot.publish(folder)
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -18,7 +18,7 @@ from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import CHANGES_NOTHING_LEARNT, ModelParams, Objective, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
 from slimp_pipeline.tables.splits import ALL, partition, partition_names, rows_digest
-from slimp_pipeline.training.checkpoint import running_key, weights_digest
+from slimp_pipeline.training.checkpoint import running_folder, running_key, weights_digest
 from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.history import Value
 from slimp_pipeline.training.loop import train
@@ -62,7 +62,7 @@ def pretrain_partitions(
     training_rows: pd.DataFrame,
     model_settings: ModelParams,
     settings: TrainingParams,
-    running_root: Path | None,
+    running_root: str | Path | None,
     report: Callable[[str, int, dict[str, float]], None],
 ) -> tuple[dict[str, Checkpoint], pd.DataFrame]:
     """Pre-train once per partition of the training rows.
@@ -73,7 +73,7 @@ def pretrain_partitions(
         training_rows: partition, image_id, patient_id.
         model_settings: The model.
         settings: The training run.
-        running_root: Folder of running checkpoints; None keeps none.
+        running_root: Folder or address of running checkpoints; None keeps none.
         report: Called with (partition, step, values) as the runs go.
 
     Returns:
@@ -95,7 +95,7 @@ def pretrain_partition(
     training_rows: pd.DataFrame,
     model_settings: ModelParams,
     settings: TrainingParams,
-    running_root: Path | None,
+    running_root: str | Path | None,
     report: Report,
 ) -> tuple[Checkpoint, pd.DataFrame]:
     """Pre-train on the training rows of one partition, from the first weights.
@@ -143,7 +143,7 @@ def train_partition(
     model: SLIMP,
     model_settings: ModelParams,
     settings: TrainingParams,
-    running_root: Path | None,
+    running_root: str | Path | None,
     report: Report,
     label: str = "Pre-training",
 ) -> tuple[Checkpoint, pd.DataFrame]:
@@ -157,7 +157,7 @@ def train_partition(
         model: The model with its first weights and what of it trains; changed in place.
         model_settings: What it was built with.
         settings: The training run.
-        running_root: Folder of running checkpoints; None keeps none.
+        running_root: Folder or address of running checkpoints; None keeps none.
         report: Called with (step, values) as the run goes.
         label: On the progress bar.
 
@@ -175,17 +175,18 @@ def train_partition(
         for part in (lesions[~held_out], lesions[held_out])
     )
     assert training is not None  # held-out patients are never all
-    state, run = train(
-        model,
-        store,
-        training,
-        validation,
-        settings,
-        model_settings.image_encoder.image_size,
-        report,
-        running_root / key if running_root else None,
-        label=f"{label} {cohort.name} {name}",
-    )
+    with running_folder(running_root, key) as running:
+        state, run = train(
+            model,
+            store,
+            training,
+            validation,
+            settings,
+            model_settings.image_encoder.image_size,
+            report,
+            running,
+            label=f"{label} {cohort.name} {name}",
+        )
     facts = _facts(cohort, name, lesions, settings, run.progress.best_epoch, running=key)
     facts |= {"training_rows": rows_digest(training_rows["image_id"]), "length": run.length}
     history = pd.DataFrame(run.history.values, columns=Value._fields).assign(partition=name)[HISTORY_COLUMNS]

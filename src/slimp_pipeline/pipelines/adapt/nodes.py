@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -67,6 +66,4 @@ def adapt(
         return {}, pd.DataFrame(columns=HISTORY_COLUMNS)
     cohort = Cohort(target.name, manifest["fingerprint"], lesions, patients, validated(encodings))
     source = next(iter(encoders.values()))
-    return adapt_partitions(
-        cohort, image_store, adaptation_rows, source, adaptation, training, Path(running_root), report
-    )
+    return adapt_partitions(cohort, image_store, adaptation_rows, source, adaptation, training, running_root, report)

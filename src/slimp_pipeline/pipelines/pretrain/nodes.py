@@ -1,7 +1,6 @@
 """Pre-training of the source role."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -35,4 +34,4 @@ def pretrain(
 ) -> tuple[dict[str, Checkpoint], pd.DataFrame]:
     """Pre-train one encoder per partition."""
     cohort = Cohort(source.name, manifest["fingerprint"], lesions, patients, validated(encodings))
-    return pretrain_partitions(cohort, image_store, training_rows, model, training, Path(running_root), report)
+    return pretrain_partitions(cohort, image_store, training_rows, model, training, running_root, report)
