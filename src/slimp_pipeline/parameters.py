@@ -235,6 +235,9 @@ class ProbeParams(Block):
 
     strengths: list[float] = [0.001, 0.01, 0.1, 1.0, 10.0]  # inverse L2 penalty, chosen by inner folds
     num_inner_folds: int = Field(5, ge=2)
+    max_choice_rows: int | None = Field(
+        50_000, ge=100
+    )  # of inner folds: where training rows are more, so many are drawn
     num_neighbours: int = Field(11, ge=1)
     max_voters: int | None = Field(20_000, ge=1)  # of k-NN: where training rows are more, so many are drawn
 

@@ -62,14 +62,3 @@ def test_voters_drawn_from_many_rows_stand_for_all_of_their_class():
     np.testing.assert_allclose(votes.vote_NK, [[90, 6]])
     np.testing.assert_allclose(votes.shares(), [[90 / 96, 6 / 96]])
     np.testing.assert_allclose(votes.prior_weighted_shares(), [[0.5, 0.5]])
-
-
-@given(st.integers(0, 10**6), st.integers(1, 40))
-def test_a_class_is_thinned_only_to_what_the_others_leave(seed, max_voters):
-    labels = np.random.default_rng(seed).choice(3, 60, p=[0.7, 0.25, 0.05])
-    rows = np.flatnonzero(np.arange(70) >= 10)
-    kept = knn._thinned(rows, labels, max_voters, seed)
-    assert len(kept) == len(set(kept)) == max_voters and set(kept) <= set(rows) and (np.diff(kept) > 0).all()
-    sizes, left = np.bincount(labels, minlength=3), np.bincount(labels[kept - 10], minlength=3)
-    assert ((left == sizes) | (left >= left.max() - 1)).all()
-    np.testing.assert_array_equal(kept, knn._thinned(rows, labels, max_voters, seed))

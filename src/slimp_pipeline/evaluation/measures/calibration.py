@@ -9,7 +9,7 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
 _LOG_FLOOR = np.log(1e-12)  # a row of a class that was never trained on costs this much at every temperature
 
 
-def fit_temperature(score_NK: np.ndarray, label_N: np.ndarray) -> float:
+def fit_temperature(score_NK: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray | None = None) -> float:
     """Temperature of the log probabilities that minimises log loss.
 
     Fit it on rows that the classifier was not trained on; on training rows it flatters them.
@@ -17,6 +17,7 @@ def fit_temperature(score_NK: np.ndarray, label_N: np.ndarray) -> float:
     Args:
         score_NK: Class probabilities, float (N, K), N >= 1, K >= 2.
         label_N: Class numbers, int (N,), 0..K-1.
+        weight_N: How much each row counts; None: all alike.
 
     Returns:
         Between 0.01 and 100: above 1 where the probabilities are too sure, below where they are too timid; 1 where
@@ -32,7 +33,9 @@ def fit_temperature(score_NK: np.ndarray, label_N: np.ndarray) -> float:
 
     def log_loss(log_temperature: float) -> float:
         log_score_NK = _log_rescaled(score_NK, float(np.exp(log_temperature)))
-        return float(-np.maximum(log_score_NK[np.arange(len(label_N)), label_N], _LOG_FLOOR).mean())
+        return float(
+            -np.average(np.maximum(log_score_NK[np.arange(len(label_N)), label_N], _LOG_FLOOR), weights=weight_N)
+        )
 
     bounds = np.log([MIN_TEMPERATURE, MAX_TEMPERATURE])
     best = minimize_scalar(log_loss, bounds=bounds, method="bounded")

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from slimp_pipeline.evaluation.protocols.thinning import thin
+
 _MAX_SIMILARITIES = 2**23  # held at once
 
 
@@ -53,18 +55,15 @@ def knn_votes(
         test_N: Which rows are scored.
         num_classes: K.
         num_neighbours: Voters per row; all training rows where they are fewer.
-        max_voters: Where there are more training rows, so many are drawn, and each stands for others of its class:
-            a class keeps all of its rows unless it has more than its equal part. Our choice. None: all may vote.
+        max_voters: Where training rows are more, so many vote, and stand for the others, as `thin` draws them.
         seed: Of that draw.
         device: Where it is computed, in float32; None: the CPU.
     """
-    rows = np.flatnonzero(train_N)
-    size_K = np.bincount(label_N[rows], minlength=num_classes)
-    if max_voters and len(rows) > max_voters:
-        rows = _thinned(rows, label_N[rows], max_voters, seed)
-    weight_K = size_K / np.maximum(np.bincount(label_N[rows], minlength=num_classes), 1)
+    size_K = np.bincount(label_N[train_N], minlength=num_classes)
+    voters = thin(label_N[train_N], num_classes, max_voters, seed)
+    rows = np.flatnonzero(train_N)[voters.rows]
     keys_ND, queries_ND = (_unit(feature_ND[chosen], device) for chosen in (rows, test_N))
-    votes_KV = torch.from_numpy(np.diag(weight_K)[label_N[rows]]).to(keys_ND.device)
+    votes_KV = torch.from_numpy(np.diag(voters.stands_for_K)[label_N[rows]]).to(keys_ND.device)
     num_voters = min(num_neighbours, len(rows))
     parts = [
         votes_KV[(queries_QD @ keys_ND.T).topk(num_voters, dim=1).indices].sum(dim=1)
@@ -75,15 +74,3 @@ def knn_votes(
 
 def _unit(feature_ND: np.ndarray, device: torch.device | None) -> torch.Tensor:
     return F.normalize(torch.from_numpy(feature_ND.astype(np.float32)).to(device), dim=1)
-
-
-def _thinned(rows: np.ndarray, labels: np.ndarray, max_rows: int, seed: int) -> np.ndarray:
-    """Draw `max_rows` rows, from all classes alike as far as they have that many; sorted."""
-    shuffled = np.random.default_rng(seed).permutation(len(rows))
-    of_class = labels[shuffled]
-    place_N = np.empty(len(rows), dtype=np.int64)  # of each row within its class
-    for label in np.unique(labels):
-        members = np.flatnonzero(of_class == label)
-        place_N[members] = np.arange(len(members))
-    # The first of every class, then the second of every class that has one, and so on.
-    return np.sort(rows[shuffled[np.argsort(place_N, kind="stable")[:max_rows]]])

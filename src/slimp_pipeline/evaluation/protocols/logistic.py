@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_TOLERANCE = 2e-4  # norm of the gradient, relative to its norm at zero
 _MAX_STEPS = 300
 _MAX_LOGITS = 2**23  # numbers held at once, several times over
 _NEVER = -1e4  # logit of a class without a row: its probability is 0
@@ -42,7 +41,12 @@ class LinearModels:
 
 
 def fit_logistic(
-    feature_ND: Tensor, label_N: Tensor, weight_BN: Tensor, strength_B: Tensor, num_classes: int
+    feature_ND: Tensor,
+    label_N: Tensor,
+    weight_BN: Tensor,
+    strength_B: Tensor,
+    num_classes: int,
+    tolerance: float = 2e-4,
 ) -> LinearModels:
     """Minimise, for each b, sum_n weight_bn * cross_entropy(label_n | feature_n) + |weights_b|^2 / (2 strength_b).
 
@@ -50,9 +54,8 @@ def fit_logistic(
     A class without a row that counts gets probability 0.
 
     Conjugate gradients, in coordinates in which the Hessian at the start is nearly the identity: the features'
-    principal axes, each divided by the root of its curvature. A fit ends when its gradient there is 0.0002 of
-    what it was: probabilities are then within 0.005 of the optimum's, within 0.03 where the penalty is so weak that the
-    classes are parted nearly perfectly.
+    principal axes, each divided by the root of its curvature. At the default tolerance, probabilities are within 0.005
+    of the optimum's; within 0.03 where the penalty is so weak that the classes are parted nearly perfectly.
 
     Args:
         feature_ND: float32.
@@ -60,6 +63,7 @@ def fit_logistic(
         weight_BN: How much each row counts in each fit, float32, at least 0; rows of two classes at least do.
         strength_B: Inverse L2 penalties, float32, above 0.
         num_classes: K, at least 2.
+        tolerance: Norm of the gradient at which a fit ends, relative to its norm where all weights are 0.
 
     Source:
         Nocedal and Wright 2006, Numerical Optimization, chapter 5 (Polak-Ribiere, restarted).
@@ -67,7 +71,7 @@ def fit_logistic(
     rows = _Rows.along_principal_axes(feature_ND, label_N, weight_BN.mean(dim=0), num_classes)
     size = max(1, _MAX_LOGITS // (len(feature_ND) * num_classes))
     parts = zip(weight_BN.split(size), strength_B.split(size), strict=True)
-    models = [rows.linear_models(_solve(_Fits.of(rows, *part))) for part in parts]
+    models = [rows.linear_models(_solve(_Fits.of(rows, *part), tolerance)) for part in parts]
     return LinearModels(*(torch.cat(values) for values in zip(*map(astuple, models), strict=True)))
 
 
@@ -215,14 +219,14 @@ class _Place:
         return _Place(self.point[:, chosen_B], self.logit[:, chosen_B], self.chance[:, chosen_B])
 
 
-def _solve(fits: _Fits) -> Tensor:
+def _solve(fits: _Fits, tolerance: float) -> Tensor:
     """Weights in the rows' coordinates, (R, B, K), by conjugate gradients; fits that have ended are left out."""
     everything, number_B = fits, torch.arange(len(fits.never_BK), device=fits.never_BK.device)
     point = fits.scale_RB1.new_zeros(len(fits.scale_RB1), *fits.never_BK.shape)
     solution = point.clone()
     place = fits.place(point, fits.logits(point))
     gradient = fits.gradient(place)
-    limit_B = _TOLERANCE * _dot(gradient, gradient).sqrt()
+    limit_B = tolerance * _dot(gradient, gradient).sqrt()
     direction = -gradient
     for _ in range(_MAX_STEPS):
         on_B = _dot(gradient, gradient).sqrt() > limit_B

@@ -11,11 +11,13 @@ from threadpoolctl import ThreadpoolController
 
 from slimp_pipeline.evaluation.measures.calibration import fit_temperature
 from slimp_pipeline.evaluation.protocols.logistic import LinearModels, fit_logistic
+from slimp_pipeline.evaluation.protocols.thinning import thin
 from slimp_pipeline.parameters import ProbeParams
 
 _CPU = torch.device("cpu")
 _ROWS_AT_ONCE = 2**16
 _SMALL = 2**20  # numbers
+_TO_CHOOSE, _TO_SCORE = 1e-3, 2e-4  # tolerances of a fit: strengths differ by more than the first leaves open
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def fit_probe(
     inner patient-grouped folds of the training rows (the stronger penalty on a tie): a proper score, which
     moves smoothly where the balanced accuracy of a few rare cases jumps. Classes are weighted inversely to
     their frequency. Both are our choice. With a single strength nothing is held out, and nothing calibrated.
+    Of more than `settings.max_choice_rows` training rows so many choose, and stand for the others, as drawn by `thin`.
 
     Args:
         feature_ND: Features of the training rows.
@@ -76,7 +79,7 @@ def fit_probe(
     # Threads that wait for one another cost more than they save on matrices this small.
     with _threads().limit(limits=1 if feature_ND.size < _SMALL else None):
         strength, temperature = _choose(rows, label_N, patient_N, settings, seed)
-        model = rows.fit(_balanced(label_N, np.ones(len(label_N), dtype=bool))[None], [strength])
+        model = rows.fit(_balanced(label_N, np.ones(len(label_N), dtype=bool))[None], [strength], _TO_SCORE)
     return FittedProbe(model, strength, temperature)
 
 
@@ -88,12 +91,16 @@ class _Rows:
     label_N: torch.Tensor
     num_classes: int
 
-    def fit(self, weight_BN: np.ndarray, strengths: list[float]) -> LinearModels:
+    def fit(self, weight_BN: np.ndarray, strengths: list[float], tolerance: float) -> LinearModels:
         weights, strength_B = (
             torch.tensor(values, dtype=torch.float32, device=self.feature_ND.device)
             for values in (weight_BN, strengths)
         )
-        return fit_logistic(self.feature_ND, self.label_N, weights, strength_B, self.num_classes)
+        return fit_logistic(self.feature_ND, self.label_N, weights, strength_B, self.num_classes, tolerance)
+
+    def take(self, chosen: np.ndarray) -> "_Rows":
+        chosen_N = torch.from_numpy(chosen).to(self.label_N.device)
+        return _Rows(self.feature_ND[chosen_N], self.label_N[chosen_N], self.num_classes)
 
 
 def _choose(
@@ -104,6 +111,8 @@ def _choose(
     num_folds = min(settings.num_inner_folds, len(np.unique(patient_N)), int(np.bincount(label_N).max()))
     if len(strengths) == 1 or num_folds < 2:
         return strengths[0], 1.0
+    num_rows, thinned = len(label_N), thin(label_N, rows.num_classes, settings.max_choice_rows, seed)
+    rows, label_N, patient_N = rows.take(thinned.rows), label_N[thinned.rows], patient_N[thinned.rows]
     splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # rare classes are spread as they can be
@@ -113,8 +122,8 @@ def _choose(
     if not folds:
         return strengths[0], 1.0
     trains = [~np.isin(np.arange(len(label_N)), held_out) for held_out in folds]
-    weight_FN = np.stack([_balanced(label_N, train_N) for train_N in trains])
-    models = rows.fit(np.repeat(weight_FN, len(strengths), axis=0), strengths * len(folds))
+    weight_FN = np.stack([_balanced(label_N, train_N) for train_N in trains]) * (num_rows / len(label_N))
+    models = rows.fit(np.repeat(weight_FN, len(strengths), axis=0), strengths * len(folds), _TO_CHOOSE)
     score_SNK = np.concatenate(
         [
             _probabilities(models.take(slice(place, place + len(strengths))), rows.feature_ND[held_out])
@@ -126,7 +135,7 @@ def _choose(
     class_weights = 1 / np.maximum(np.bincount(label_N), 1)
     losses = [_log_loss(score_NK, held_out, class_weights) for score_NK in score_SNK]
     best = int(np.argmin(losses))
-    return strengths[best], fit_temperature(score_SNK[best], held_out)
+    return strengths[best], fit_temperature(score_SNK[best], held_out, thinned.stands_for_K[held_out])
 
 
 @cache
