@@ -286,6 +286,7 @@ class SubgroupParams(Block):
 
 
 FeatureSet = Literal["image", "image+lesion", "image+lesion+patient", "image+metadata", "image+ugly_duckling"]
+PictureFormat = Literal["svg", "png"]
 Protocol = Literal["linear_probe", "knn", "baselines", "low_shot", "retrieval", "robustness", "fine_tuning"]
 
 
@@ -357,6 +358,7 @@ class ReportParams(Block):
 
     gallery_size: int = Field(6, ge=0)
     show_ids: bool = False  # image ids of the cohort on the page
+    picture_formats: list[PictureFormat] = ["svg", "png"]  # of every figure, drawn by Chrome or Chromium
 
 
 _BLOCKS: dict[str, type[Block]] = {

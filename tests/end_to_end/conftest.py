@@ -158,8 +158,10 @@ def noting_connections(file: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, subprocess.CompletedProcess[str]]:
-    """A project in which `kedro run --env=test` has run once; tests read it and leave it as it is."""
+    """A project in which `kedro run --env=test` has run once, pictures of figures and all; tests leave it as it is."""
     project = make_project(tmp_path_factory.mktemp("finished") / "project")
+    settings = project.folder / "conf/test/parameters.yml"
+    settings.write_text(settings.read_text().replace("picture_formats: []", "picture_formats: [svg, png]"))
     done = project.kedro("run", "--env=test", under=noting_connections(project.folder.parent / "connections"))
     assert done.returncode == 0, done.stdout + done.stderr
     return project, done

@@ -20,9 +20,9 @@ def draw_training(history: pd.DataFrame) -> tuple[go.Figure, go.Figure]:
     return figures.history_figure(history), figures.health_figure(history)
 
 
-def export_figures(**drawn: go.Figure) -> dict[str, bytes]:
-    """PNG and SVG of every figure."""
-    return draw_pictures(drawn)
+def export_figures(settings: ReportParams, **drawn: go.Figure) -> dict[str, bytes]:
+    """Every figure as PNG and SVG."""
+    return draw_pictures(drawn, settings.picture_formats)
 
 
 def pick_gallery(

@@ -43,7 +43,13 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 name="draw_training",
                 tags="costly",
             ),
-            Node(export_figures, inputs=_FIGURES, outputs="figure_files", name="export_figures", tags="costly"),
+            Node(
+                export_figures,
+                inputs={"settings": "params:report", **_FIGURES},
+                outputs="figure_files",
+                name="export_figures",
+                tags="costly",
+            ),
             Node(
                 pick_gallery,
                 inputs=[
