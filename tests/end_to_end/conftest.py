@@ -20,6 +20,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from slimp_pipeline.cli import run_study
+from slimp_pipeline.tracking.database import create_database
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -168,14 +169,36 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, subproc
 
 
 @pytest.fixture(scope="session")
-def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Project]:
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database before any run; MLflow takes seconds to make one."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    create_database(path, path.parent / "mlruns")
+    return path
+
+
+@pytest.fixture(scope="session")
+def new_project(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Callable[[], Project]:
     """Make a project for several tests."""
-    return lambda: make_project(tmp_path_factory.mktemp("project") / "project")
+
+    def make() -> Project:
+        project = make_project(tmp_path_factory.mktemp("project") / "project")
+        shutil.copy(empty_database, project.folder)
+        return project
+
+    return make
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Project:
+def untouched(tmp_path: Path) -> Project:
+    """A project in which nothing has run."""
     return make_project(tmp_path / "project")
+
+
+@pytest.fixture
+def fresh(untouched: Project, empty_database: Path) -> Project:
+    """The same, but for MLflow's database."""
+    shutil.copy(empty_database, untouched.folder)
+    return untouched
 
 
 @pytest.fixture(scope="session")

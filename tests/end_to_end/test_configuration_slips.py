@@ -34,13 +34,13 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
         (MINE, COHORT.replace("clinic:", "clinic"), f"{MINE}, line 9: `classes`: YAML reads yes as True"),
     ],
 )
-def test_a_slip_in_a_file_is_one_sentence_before_anything_is_written(fresh, file, text, words):
-    path = fresh.folder / file
+def test_a_slip_in_a_file_is_one_sentence_before_anything_is_written(untouched, file, text, words):
+    path = untouched.folder / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    done = fresh.call("run", "--pipelines=ingest", "--params=target_cohort=mine")
+    done = untouched.call("run", "--pipelines=ingest", "--params=target_cohort=mine")
     assert f"error: {words}" in said(done) and not done.stdout
-    assert not (fresh.folder / "mlflow.db").exists() and not (fresh.folder / "data").exists()
+    assert not (untouched.folder / "mlflow.db").exists() and not (untouched.folder / "data").exists()
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,16 @@ def classes_by_version(project) -> dict[str, set[str]]:
     return {path.parent.name: set(pd.read_parquet(path)["label"]) for path in paths}
 
 
-def test_two_runs_started_in_the_same_second_in_a_fresh_project_end_well_and_mix_nothing(fresh):
+def test_two_runs_started_in_the_same_second_in_a_fresh_project_end_well_and_mix_nothing(untouched):
     labels = ("diagnosis", "malignant")
-    running = [fresh.start("run", "--env=test", f"--params=evaluation.label={label}") for label in labels]
+    running = [untouched.start("run", "--env=test", f"--params=evaluation.label={label}") for label in labels]
     for process, label in zip(running, labels, strict=True):
         output, errors = process.end()
         assert process.returncode == 0, f"{label}: {output}\n{errors}"
-    base = fresh.folder / "data/08_reporting/demo_clinic"
-    classes = classes_by_version(fresh)
+    base = untouched.folder / "data/08_reporting/demo_clinic"
+    classes = classes_by_version(untouched)
     assert sorted(map(len, classes.values())) == [2, 6]
-    mlflow.set_tracking_uri(f"sqlite:///{fresh.folder}/mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{untouched.folder}/mlflow.db")
     runs = mlflow.search_runs(experiment_names=["slimp-test"], output_format="list")
     assert [run.info.status for run in runs] == ["FINISHED"] * 2
     for run in runs:
@@ -36,8 +36,8 @@ def test_two_runs_started_in_the_same_second_in_a_fresh_project_end_well_and_mix
         value = slimp.set_index("metric").loc["balanced_accuracy", "value"]
         assert value == run.data.metrics["slimp/image/linear_probe/balanced_accuracy"]
         assert (base / "report.html" / version / "report.html").is_file()
-    assert not list((fresh.folder / "data").rglob(".unfinished-*"))
-    assert len(list((fresh.folder / "data/06_models/running").glob("*/step_*"))) == 4  # the same trainings, once
+    assert not list((untouched.folder / "data").rglob(".unfinished-*"))
+    assert len(list((untouched.folder / "data/06_models/running").glob("*/step_*"))) == 4  # the same trainings, once
 
 
 def test_a_page_after_a_killed_evaluation_shows_the_last_whole_one_and_says_so(copy_of_finished, caplog):
