@@ -201,7 +201,7 @@ class TrainingParams(Block):
     max_grad_norm: float = Field(1.0, gt=0)
     mixed_precision: bool = True  # bfloat16 on CUDA; never on the CPU, where it is slower
     images_per_pass: int | None = Field(None, ge=1)  # through the image encoder at once; None: the whole batch
-    num_workers: int = Field(1, ge=0)
+    num_workers: int = Field(1, ge=0)  # of each device
     validation_share: Share = 0.1  # of the training patients
     patience_epochs: int | None = Field(None, ge=1)  # early stop on validation loss; None: off
     checkpoint_every_steps: int = Field(50, ge=1)

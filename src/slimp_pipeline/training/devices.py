@@ -68,9 +68,7 @@ def on_devices(work: Callable[[Ranks, Report], Result], settings: TrainingParams
             raise
         finally:
             for member in team:
-                member.process.kill()
-                member.process.join()
-                member.connection.close()
+                member.end()
     if isinstance(ended, BaseException):
         raise ended
     return pickle.loads(ended)
@@ -83,6 +81,14 @@ class _Member:
     process: BaseProcess
     connection: Connection
     has_told: bool = False  # how it ended
+
+    def end(self) -> None:
+        """End it, and its input workers, at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # type: ignore[arg-type]  # it was started
+        self.process.kill()  # that has no group of its own yet
+        self.process.join()
+        self.connection.close()
 
     def messages(self) -> Iterator[tuple[str, Any]]:
         """What it has said since, in order."""
@@ -171,6 +177,7 @@ def _work(
     ranks: Ranks, device: str, threads: int, how: str, meeting: Path, sent: bytes, connection: Connection
 ) -> None:
     """Be one of the processes."""
+    os.setpgrp()  # with its input workers, so that they end together
     multiprocessing.set_start_method(how, force=True)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # sent to all: the parent hears them, too, and asks
         if hasattr(signal, name):
@@ -225,7 +232,7 @@ def _heed(connection: Connection) -> None:
         except (EOFError, OSError):
             break
         ask_to_stop()
-    os._exit(1)
+    os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def _log_by(tell: Callable[[str, Any], None], ranks: Ranks) -> None:
