@@ -84,7 +84,7 @@ class _Member:
 
     def end(self) -> None:
         """End it, and its input workers, at once."""
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)  # type: ignore[arg-type]  # it was started
         self.process.kill()  # that has no group of its own yet
         self.process.join()
