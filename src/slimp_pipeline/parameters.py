@@ -182,7 +182,8 @@ class SamplerParams(Block):
 
 
 # `images_per_pass` isn't one of them: weights would differ by rounding, and with batch norm by its statistics.
-CHANGES_NOTHING_LEARNT = frozenset({"num_workers", "checkpoint_every_steps", "checkpoint_every_minutes"})
+# `devices` is, although the same holds for it: a run must be able to go on with the devices that are free.
+CHANGES_NOTHING_LEARNT = frozenset({"devices", "num_workers", "checkpoint_every_steps", "checkpoint_every_minutes"})
 
 
 class TrainingParams(Block):
@@ -190,6 +191,7 @@ class TrainingParams(Block):
 
     seed: int = 0
     device: Device = "auto"
+    devices: int = Field(1, ge=1)  # that share each batch, on one machine: a process for each
     num_epochs: int = Field(100, ge=1)  # of the sampler
     num_steps: int | None = Field(None, ge=1)  # the run's length in steps, instead of epochs
     learning_rate: float = Field(5e-4, gt=0)
@@ -199,7 +201,7 @@ class TrainingParams(Block):
     max_grad_norm: float = Field(1.0, gt=0)
     mixed_precision: bool = True  # bfloat16 on CUDA; never on the CPU, where it is slower
     images_per_pass: int | None = Field(None, ge=1)  # through the image encoder at once; None: the whole batch
-    num_workers: int = Field(1, ge=0)
+    num_workers: int = Field(1, ge=0)  # of each device
     validation_share: Share = 0.1  # of the training patients
     patience_epochs: int | None = Field(None, ge=1)  # early stop on validation loss; None: off
     checkpoint_every_steps: int = Field(50, ge=1)

@@ -4,13 +4,17 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from kedro.io import DataCatalog, Version
+import torch
+from kedro.io import DataCatalog, MemoryDataset, Version
+from kedro.pipeline import Node, Pipeline
 
 from slimp_pipeline.datasets import AtomicDataset
 from slimp_pipeline.hooks import artifacts
+from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.processes.whole import temporary_name
 
 OUTPUTS = {
@@ -112,3 +116,13 @@ def test_temporary_files_of_dead_processes_are_removed_and_raw_data_is_left_alon
     removed = list(artifacts._left_over(tmp_path))
     assert sorted(path.parent.relative_to(tmp_path).as_posix() for path in removed) == sorted(places)
     assert all((tmp_path / place / name).exists() for place in mine)
+
+
+@pytest.mark.parametrize(("stage", "refused"), [("pretrain", True), ("adapt", True), ("evaluate", False)])
+def test_devices_that_are_not_there_are_refused_before_anything_of_a_training_runs(monkeypatch, stage, refused):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    catalog = DataCatalog({"params:training": MemoryDataset(TrainingParams(device="cuda", devices=3))})
+    pipeline = Pipeline([Node(print, inputs="params:training", outputs=None, name=stage, namespace=stage)])
+    with pytest.raises(ValueError, match="has 2 cuda devices") if refused else nullcontext():
+        artifacts._require_devices(pipeline, catalog)

@@ -1,5 +1,7 @@
 """Low-rank updates: they start as nothing, alone are trained, and merge into plain weights."""
 
+import pickle
+
 import pytest
 import timm
 import torch
@@ -183,3 +185,21 @@ def test_a_rank_larger_than_every_dimension_trains_and_merges():
     plain = Mixed().eval()
     plain.load_state_dict(merge_lora(model, state_of(model)))
     torch.testing.assert_close(plain(pictures()), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_with_updates_can_be_sent_to_another_process():
+    torch.manual_seed(0)
+    model = Mixed()
+    add_lora(model, 2)
+    model.out.parametrizations.weight[0].up.data.normal_()
+    sent = pickle.loads(pickle.dumps(model))
+    mine, theirs = dict(model.named_parameters()), dict(sent.named_parameters())
+    assert list(mine) == list(theirs) and list(model.state_dict()) == list(sent.state_dict())
+    for name, value in mine.items():
+        assert torch.equal(value, theirs[name]) and value.requires_grad == theirs[name].requires_grad, name
+    images = torch.randn(3, 3, 8, 8)
+    assert torch.equal(model.eval()(images), sent.eval()(images))
+    with torch.no_grad():
+        sent.stem.parametrizations.weight[0].up.fill_(1)
+    assert not torch.equal(model(images), sent(images))
+    assert merge_lora(sent, sent.state_dict()).keys() == merge_lora(model, model.state_dict()).keys()

@@ -289,9 +289,9 @@ def test_validation_reads_no_training_patient_and_training_no_held_out_one(
     read = {"training": set(), "validation": set()}
     plain = step.forward
 
-    def spy(model, data, rows, views, amp):
+    def spy(model, data, rows, *others):
         read["training" if model.training else "validation"].update(data.store_index_N[rows].tolist())
-        return plain(model, data, rows, views, amp)
+        return plain(model, data, rows, *others)
 
     monkeypatch.setattr(step, "forward", spy)
     monkeypatch.setattr(validation, "forward", spy)

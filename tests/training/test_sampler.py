@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimp_pipeline.parameters import SamplerParams
-from slimp_pipeline.training.sampler import PatientBatches
+from slimp_pipeline.training.sampler import PatientBatches, own_part
 
 cohorts = st.builds(
     lambda counts, seed: np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts)),
@@ -138,3 +138,31 @@ def test_of_a_patient_with_most_lesions_what_would_be_alone_waits():
 def test_positive_sampling_and_epochs_of_lesions_exclude_each_other():
     with pytest.raises(ValueError, match="epoch: lesions` draws them all: set one"):
         SamplerParams(epoch="lesions", malignant_first_share=0.5)
+
+
+@given(
+    patient=cohorts,
+    patients=st.integers(2, 6),
+    epoch=st.sampled_from(["patients", "lesions"]),
+    count=st.integers(1, 6),
+)
+def test_processes_share_a_batch_by_whole_patients_without_overlap(patient, patients, epoch, count):
+    batches = batches_of(patient, patients=patients, epoch=epoch)
+    count = min(count, batches.fewest_patients)
+    for rows in batches.steps(0, 2 * batches.num_batches):
+        assert len(set(patient[rows])) >= batches.fewest_patients
+        parts = [rows[own_part(patient[rows], rank, count)] for rank in range(count)]
+        assert np.array_equal(np.concatenate(parts), rows)
+        owners = [set(patient[part]) for part in parts]
+        assert all(owners) and sum(map(len, owners)) == len(set(patient[rows]))
+
+
+def test_parts_of_a_batch_have_about_as_many_lesions_each():
+    patient = np.repeat(np.arange(8), [1, 1, 1, 1, 4, 1, 1, 2])
+    assert [own_part(patient, rank, 2) for rank in range(2)] == [slice(0, 4), slice(4, 12)]
+    assert [own_part(patient, rank, 3) for rank in range(3)] == [slice(0, 4), slice(4, 8), slice(8, 12)]
+    assert [own_part(np.array([5, 5, 5, 5, 2, 9]), rank, 3) for rank in range(3)] == [
+        slice(0, 4),
+        slice(4, 5),
+        slice(5, 6),
+    ]

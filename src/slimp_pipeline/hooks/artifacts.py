@@ -14,6 +14,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
+from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.processes.depot import depot_of
 from slimp_pipeline.processes.whole import remove_left_over
 
@@ -39,7 +40,8 @@ class ArtifactHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Refuse a place where nothing can be kept, clear up after killed runs, and pin the versions that are read."""
+        """Refuse devices that aren't there and a place where nothing can be kept, clear up, pin what is read."""
+        _require_devices(pipeline, catalog)
         depot_of(self._data).require_usable()
         for path in (path for folder in sorted(self._kept_in) for path in _left_over(folder)):
             logger.info("Removed %s, which a killed run was writing", os.path.relpath(path))
@@ -149,6 +151,14 @@ def _require_there(names: Iterable[str], version: str, catalog: DataCatalog) -> 
             f"what is read rests on the run of {version}, of which {', '.join(absent)} isn't there (any more). Name "
             "another version by --load-versions, or run the stages before this one again."
         )
+
+
+def _require_devices(pipeline: Pipeline, catalog: DataCatalog) -> None:
+    """Say before anything runs that a training's devices aren't there."""
+    if {"pretrain", "adapt"} & {node.name.rpartition(".")[2] for node in pipeline.nodes}:
+        from slimp_pipeline.training.device import require_devices  # torch: commands that train nothing do without
+
+        require_devices(TrainingParams.model_validate(catalog.load("params:training")))
 
 
 def _require_encoders(names: set[str], run_params: dict[str, Any], catalog: DataCatalog) -> None:

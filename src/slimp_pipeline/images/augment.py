@@ -21,6 +21,8 @@ def augment(
     mean_3: Tensor,
     std_3: Tensor,
     dtype: torch.dtype = torch.float32,
+    drawn_for: int | None = None,
+    own: slice = slice(None),
 ) -> Tensor:
     """Draw one random view of each image, normalised for the network.
 
@@ -36,13 +38,16 @@ def augment(
         mean_3: Channel means of the network's normalisation, for values in [0, 1].
         std_3: Channel standard deviations, likewise.
         dtype: Of the views; they are computed in float32 and rounded once.
+        drawn_for: Size of the batch of which these images are a part: they get the views that they would get in it.
+        own: Which part that is.
 
     Returns:
         views_B3HH: On the device of `canvas_B3SS`, H = image_size.
     """
-    batch = len(canvas_B3SS)
-    theta_B23 = _random_affine(batch, settings, generator)
-    colour = _random_colour(batch, settings, generator)
+    batch = drawn_for or len(canvas_B3SS)
+    theta_B23 = _random_affine(batch, settings, generator)[own]
+    matrix_B33, offset_B3 = _random_colour(batch, settings, generator)
+    colour = matrix_B33[own], offset_B3[own]
     return _views(canvas_B3SS, side_px_B, image_size, theta_B23, colour, mean_3, std_3, dtype)
 
 

@@ -1,5 +1,7 @@
 """LoRA: low-rank updates of frozen layers, merged into plain weights afterwards."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -29,7 +31,27 @@ def add_lora(encoder: nn.Module, rank: int) -> None:
     encoder.requires_grad_(False)
     for module in list(encoder.modules()):
         if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1):
-            parametrize.register_parametrization(module, "weight", LowRankUpdate(module.weight, rank))
+            _update(module, LowRankUpdate(module.weight, rank))
+
+
+def _update(layer: nn.Module, update: LowRankUpdate) -> None:
+    parametrize.register_parametrization(layer, "weight", update)
+    type(layer).__reduce_ex__ = _parts  # type: ignore[method-assign, assignment]  # of this layer alone: its class is new
+
+
+def _parts(layer: nn.Module, _: object) -> tuple[Any, ...]:
+    """What an updated layer is made of: torch refuses to send one to another process as it stands."""
+    state = {name: value for name, value in vars(layer).items() if name != "_modules"}  # which hold the update alone
+    update: Any = layer.get_submodule("parametrizations.weight")
+    return _put_together, (parametrize.type_before_parametrizations(layer), state, update.original, update[0])
+
+
+def _put_together(plain: type[nn.Module], state: dict[str, Any], weight: nn.Parameter, update: LowRankUpdate) -> Any:
+    layer = plain.__new__(plain)
+    layer.__dict__.update(state, _modules={})
+    layer.register_parameter("weight", weight)
+    _update(layer, update)
+    return layer
 
 
 def merge_lora(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:

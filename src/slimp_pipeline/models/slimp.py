@@ -1,6 +1,6 @@
 """The nested model: lesion image and lesion metadata, inside phenotype and patient metadata."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -8,33 +8,16 @@ from torch import Tensor, nn
 from slimp_pipeline.losses import Dims, build_objective
 from slimp_pipeline.losses.objective import Contrast, Representations
 from slimp_pipeline.losses.reconstruction import Reconstruction
+from slimp_pipeline.models.batch import Batch
 from slimp_pipeline.models.image import build_image_encoder, hold_statistics, normalisation
 from slimp_pipeline.models.passes import encode_in_passes
 from slimp_pipeline.models.phenotype import build_pooling
-from slimp_pipeline.models.tabular import MetadataEncoder, TensorFields, hide_fields
+from slimp_pipeline.models.tabular import MetadataEncoder, hide_fields
 from slimp_pipeline.parameters import LossParams, ModelParams
 from slimp_pipeline.tables.encoding import Encoding
 
-
-@dataclass(frozen=True)
-class Batch:
-    """Lesions of a batch: B lesions of P patients, V views each.
-
-    Attributes:
-        views: Normalised views (V * B, 3, H, H), view by view.
-        lesion: Encoded lesion fields, B rows.
-        patient: Encoded patient fields, P rows.
-        patient_of_lesion_B: int64, row of each lesion's patient.
-        lesion_groups_B: int64; lesions with the same number have the same metadata.
-        patient_groups_P: int64; likewise for patients.
-    """
-
-    views: Tensor
-    lesion: TensorFields
-    patient: TensorFields
-    patient_of_lesion_B: Tensor
-    lesion_groups_B: Tensor
-    patient_groups_P: Tensor
+HEADS = ("objective.", "reconstructions.")
+"""Names of weights that see the whole batch, in each of several processes; all others see a process's own part."""
 
 
 class SLIMP(nn.Module):
@@ -98,15 +81,22 @@ class SLIMP(nn.Module):
         return losses, contrasts
 
     def encode(self, batch: Batch, images_per_pass: int | None = None) -> tuple[Representations, dict[str, Tensor]]:
-        """Represent a batch; in training also hide fields, and say which: bool (N, F) by level."""
-        lesion, patient = batch.lesion, batch.patient
-        hidden = {}
+        """Represent a batch; in training also hide fields, and say which: bool (N, F) by level.
+
+        Where several processes share it, each encodes its part, and all get the whole. Fields are hidden as one
+        process would hide them; what the networks draw, dropout say, differs between the parts.
+        """
+        hidden, seen = {}, batch
         if self.training and self._field_dropout:
-            lesion, hidden["lesion"] = hide_fields(lesion, self._field_dropout)
-            patient, hidden["patient"] = hide_fields(patient, self._field_dropout)
-        image_I = encode_in_passes(self.image_encoder, batch.views, images_per_pass)
-        lesion_BM, patient_PM = self.lesion_encoder(lesion), self.patient_encoder(patient)
-        return self.represent(image_I, lesion_BM, patient_PM, batch), hidden
+            lesion, hidden["lesion"] = hide_fields(batch.lesion, self._field_dropout)
+            patient, hidden["patient"] = hide_fields(batch.patient, self._field_dropout)
+            seen = replace(batch, lesion=lesion, patient=patient)
+        if batch.share:
+            batch.share.ranks.part_ways()
+        own = seen.own_part()
+        image_I = encode_in_passes(self.image_encoder, own.views, images_per_pass)
+        represented = self.represent(image_I, self.lesion_encoder(own.lesion), self.patient_encoder(own.patient), own)
+        return batch.gathered(represented), hidden
 
     def reconstruct(self, represented: Representations, batch: Batch, hidden: dict[str, Tensor]) -> Tensor:
         """Loss of telling the hidden fields of both levels, shape ()."""

@@ -53,8 +53,13 @@ def was_asked_to_stop() -> bool:
     return bool(_asked)
 
 
+def ask_to_stop() -> None:
+    """Ask this process to stop, as SIGTERM would, but not before it looks (`stop_if_asked`)."""
+    _asked.append(signal.SIGTERM)
+
+
 def stop_if_asked() -> None:
-    """End what signals don't reach: another thread, or what went on since the signal came amidst a clean-up.
+    """End what signals don't reach: another thread or process, or what went on since one came amidst a clean-up.
 
     Raises:
         Stopped: If a signal came.

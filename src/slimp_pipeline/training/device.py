@@ -1,8 +1,8 @@
-"""The device that computes."""
+"""The devices that compute."""
 
 import torch
 
-from slimp_pipeline.parameters import Device
+from slimp_pipeline.parameters import Device, TrainingParams
 
 
 def pick_device(name: Device) -> torch.device:
@@ -17,3 +17,18 @@ def pick_device(name: Device) -> torch.device:
     if not there[name]:
         raise ValueError(f"device '{name}' isn't available here. Set device to one of: auto, cpu")
     return torch.device(name)
+
+
+def require_devices(settings: TrainingParams) -> None:
+    """Refuse a training that asks for devices that aren't there; CPU processes may be any number.
+
+    Raises:
+        ValueError: If the device isn't available, or there are fewer of it than `devices`.
+    """
+    kind, wanted = pick_device(settings.device).type, settings.devices
+    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, wanted)
+    if wanted > there:
+        raise ValueError(
+            f"training.devices {wanted}: this machine has {there} {kind} device{'s' if there > 1 else ''}. Set "
+            f"training.devices to {there}{' or less' if there > 1 else ''}."
+        )

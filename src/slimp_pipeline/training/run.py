@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +38,15 @@ class Progress:
     stopped: bool = False
 
 
+class Course(NamedTuple):
+    """How a run went: its steps, early stopping, what was measured, and its length in words."""
+
+    step: int
+    progress: Progress
+    history: History
+    length: str
+
+
 class Run:
     """A run after `step` optimiser steps; begins where a killed one with the same folder stopped.
 
@@ -49,10 +59,18 @@ class Run:
         batches: Of an epoch.
         report: Called with (step, values) as the run goes.
         folder: Of the running checkpoint; None: none is kept.
+        keeps: Whether it writes there; of several processes one does.
     """
 
     def __init__(
-        self, model: SLIMP, settings: TrainingParams, batches: PatientBatches, report: Report, folder: Path | None
+        self,
+        model: SLIMP,
+        settings: TrainingParams,
+        batches: PatientBatches,
+        report: Report,
+        folder: Path | None,
+        *,
+        keeps: bool = True,
     ) -> None:
         self.model, self.settings, self.steps_per_epoch = model, settings, batches.num_batches
         self.num_steps = settings.num_steps or batches.num_batches * settings.num_epochs
@@ -60,7 +78,7 @@ class Run:
         self.optimizer = build_optimizer(model, settings)
         self.step, self.progress, self.history = 0, Progress(), History(folder)
         self._best: dict[str, Tensor] | None = None  # kept for early stopping alone
-        self._report, self._folder = report, folder
+        self._report, self._folder = report, folder if keeps else None
         self._images_seen, self._num_taken, self._started = 0, 0, time.perf_counter()
         self._kept_at, self._is_whole = self._started, False
         if state := load_running(folder) if folder else None:
@@ -155,6 +173,11 @@ class Run:
             state = RunningState(self.step, tensors, vars(self.progress), self.history.keep())
             save_running(self._folder, state)
         self._kept_at, self._step_kept = time.perf_counter(), self.step
+
+    @property
+    def course(self) -> Course:
+        """How it went, up to here."""
+        return Course(self.step, self.progress, self.history, self.length)
 
     def weights(self) -> dict[str, Tensor]:
         """Copy the weights to the CPU: with early stopping those of the best epoch, else the last."""

@@ -7,6 +7,25 @@ import numpy as np
 from slimp_pipeline.parameters import SamplerParams
 
 
+def own_part(patient_B: np.ndarray, rank: int, count: int) -> slice:
+    """Part of a batch's lesions that one of several processes encodes: whole patients, about as many lesions in each.
+
+    Parts follow one another and are the batch together; each has a patient at least.
+
+    Args:
+        patient_B: Patient of each lesion; a patient's lesions stand next to each other.
+        rank: Number of the process, from 0.
+        count: Of processes; the batch has as many patients or more.
+    """
+    bounds = np.concatenate([[0], np.flatnonzero(np.diff(patient_B)) + 1, [len(patient_B)]])
+    cuts = [0]
+    for part in range(1, count):
+        nearest = int(np.abs(bounds - part * len(patient_B) / count).argmin())
+        cuts.append(min(max(nearest, cuts[-1] + 1), len(bounds) - 1 - (count - part)))
+    cuts.append(len(bounds) - 1)
+    return slice(int(bounds[cuts[rank]]), int(bounds[cuts[rank + 1]]))
+
+
 class PatientBatches:
     """Draws an epoch as batches of lesion rows, grouped by patient.
 
@@ -24,6 +43,9 @@ class PatientBatches:
         settings: P (up to half as many again, where patients don't divide), L, and the share of the lesions
             drawn that malignant ones may take first.
         seed: Seed of the draw.
+
+    Attributes:
+        fewest_patients: Of a batch.
 
     Raises:
         ValueError: With fewer than two patients there is nothing to contrast.
@@ -47,6 +69,7 @@ class PatientBatches:
         self._draws = draws_M
         self.num_batches = max(round(draws_M.sum() / settings.patients_per_batch), int(draws_M.max()))
         self.num_batches = min(self.num_batches, int(draws_M.sum()) // 2)
+        self.fewest_patients = int(draws_M.sum()) // self.num_batches
         self.lesions_per_epoch = int(np.minimum(size_M, draws_M * settings.lesions_per_patient).sum())
 
     def epoch(self, epoch: int) -> Iterator[np.ndarray]:

@@ -5,12 +5,16 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from slimp_pipeline.images.augment import augment
 from slimp_pipeline.losses.objective import Contrast
-from slimp_pipeline.models.slimp import SLIMP, Batch
+from slimp_pipeline.models.batch import Batch, Share
+from slimp_pipeline.models.ranks import ALONE, Ranks
+from slimp_pipeline.models.slimp import HEADS, SLIMP
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.training.data import PatientLesions, select
+from slimp_pipeline.training.sampler import own_part
 
 StepValues = dict[str, Tensor | float]
 
@@ -62,6 +66,9 @@ class TrainingStep:
         image_size: Side of the views in pixels.
         device: Where it computes.
         num_steps: Of the whole run, for the learning rate.
+        ranks: Processes that take the step together: each encodes its part of the batch, and all come to the same
+            weights. The gradient is that of one process with the whole batch, but for rounding and for what depends
+            on a part: dropout, and batch norm, which goes by the statistics of a part.
     """
 
     def __init__(
@@ -73,18 +80,29 @@ class TrainingStep:
         image_size: int,
         device: torch.device,
         num_steps: int,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.model, self.optimizer, self.data = model, optimizer, data
         self.settings, self.image_size, self.device, self.num_steps = settings, image_size, device, num_steps
+        self.ranks = ranks
         model.train()
+        self._encoders = [value for name, value in model.named_parameters() if not name.startswith(HEADS)]
+        self._heads = [value for name, value in model.named_parameters() if name.startswith(HEADS)]
+        self._statistics = [
+            value
+            for layer in model.modules()
+            if isinstance(layer, _BatchNorm) and layer.training and layer.track_running_stats
+            for value in (layer.running_mean, layer.running_var)
+            if value is not None
+        ]
 
     def __call__(self, step: int, rows: np.ndarray, canvas_B3SS: Tensor, side_px_B: Tensor) -> StepValues:
         """Take step number `step` (from 0). On CUDA nothing waits for the device: what is returned is still computed.
 
         Args:
             step: Sets the learning rate and the seed of views and dropout.
-            rows: Lesion rows of the batch.
-            canvas_B3SS: Their images, as `images.decode` gives them.
+            rows: Lesion rows of the batch, the same in every process.
+            canvas_B3SS: Images of this process's part (`sampler.own_part`), as `images.decode` gives them.
             side_px_B: Their sides, likewise.
 
         Returns:
@@ -94,15 +112,34 @@ class TrainingStep:
         factor = learning_rate_factor(step, self.num_steps, self.settings.warmup_share)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        losses, _ = forward(self.model, self.data, rows, self._views(step, canvas_B3SS, side_px_B), self.settings)
+        views = self._views(step, rows, canvas_B3SS, side_px_B)
+        losses, _ = forward(self.model, self.data, rows, views, self.settings, self.ranks)
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
+        self._sum_over_ranks()
         grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
         self._update(torch.isfinite(grad_norm))
         self.model.objective.clamp_temperatures()
         computed = {name: value.detach() for name, value in losses.items()}
         rate = self.settings.learning_rate * factor
         return {**computed, "learning_rate": rate, "grad_norm": grad_norm}
+
+    def _sum_over_ranks(self) -> None:
+        """Make of each process's gradient that of the whole batch, and of batch norm's statistics their mean.
+
+        The encoders' gradients are of a part each: they add up. The heads' are of the whole in every process, as are
+        statistics: a share of each is added, so that all go on with the same bits.
+        """
+        if self.ranks.count == 1:
+            return
+        encoders, heads = (
+            [value.grad for value in part if value.grad is not None] for part in (self._encoders, self._heads)
+        )
+        values = [*encoders, *heads, *self._statistics]
+        torch._foreach_div_(values[len(encoders) :], self.ranks.count)
+        summed = self.ranks.sum(torch.cat([value.flatten() for value in values]))  # one message
+        parts = summed.split([value.numel() for value in values])
+        torch._foreach_copy_(values, [part.view_as(value) for part, value in zip(parts, values, strict=True)])
 
     def _update(self, is_finite: Tensor) -> None:
         if self.optimizer.defaults["fused"]:
@@ -111,8 +148,9 @@ class TrainingStep:
         elif is_finite:
             self.optimizer.step()
 
-    def _views(self, step: int, canvas_B3SS: Tensor, side_px_B: Tensor) -> Tensor:
-        # Seeded by step alone: a resumed run draws the same views and the same dropout.
+    def _views(self, step: int, rows: np.ndarray, canvas_B3SS: Tensor, side_px_B: Tensor) -> Tensor:
+        # Seeded by step alone: a resumed run draws the same views and the same dropout, and every process draws for
+        # the whole batch, so that a lesion's view doesn't depend on how many share it.
         torch.manual_seed(self.settings.seed * 1_000_003 + step)
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
         canvas_B3SS = canvas_B3SS.to(self.device, non_blocking=True)
@@ -129,6 +167,8 @@ class TrainingStep:
                 torch.bfloat16
                 if _autocasts(self.settings, self.device)
                 else torch.float32,  # as the backbone reads them
+                drawn_for=len(rows),
+                own=own_part(self.data.patient_N[rows], self.ranks.rank, self.ranks.count),
             )
             for _ in range(self.model.objective.num_views)
         ]
@@ -136,11 +176,17 @@ class TrainingStep:
 
 
 def forward(
-    model: SLIMP, data: PatientLesions, rows: np.ndarray, views: Tensor, settings: TrainingParams
+    model: SLIMP,
+    data: PatientLesions,
+    rows: np.ndarray,
+    views: Tensor,
+    settings: TrainingParams,
+    ranks: Ranks = ALONE,
 ) -> tuple[dict[str, Tensor], dict[str, Contrast]]:
     """Losses and contrasts of one batch: lesion rows, and their views, view by view, where the data are.
 
-    The settings say in which precision, and how many images at once.
+    The settings say in which precision, and how many images at once. Where several processes share the batch, rows are
+    the whole one's, views are those of the process's own part, and every process gets the losses of the whole.
     """
     patients, patient_of_lesion = np.unique(data.patient_N[rows], return_inverse=True)
     rows_B, patients_P, patient_of_lesion_B = (
@@ -153,10 +199,17 @@ def forward(
         patient_of_lesion_B,
         data.lesion_group_N[rows_B],
         data.patient_group_M[patients_P],
+        _share(data.patient_N[rows], patients, ranks, views.device) if ranks.count > 1 else None,
     )
     amp = _autocasts(settings, views.device)
     with torch.autocast(views.device.type, dtype=torch.bfloat16, enabled=amp):
         return model(batch, settings.images_per_pass)
+
+
+def _share(patient_B: np.ndarray, patients: np.ndarray, ranks: Ranks, device: torch.device) -> Share:
+    lesions = own_part(patient_B, ranks.rank, ranks.count)
+    own = np.searchsorted(patients, np.unique(patient_B[lesions]))
+    return Share(ranks, lesions, torch.from_numpy(own).to(device, non_blocking=True))
 
 
 def _autocasts(settings: TrainingParams, device: torch.device) -> bool:
