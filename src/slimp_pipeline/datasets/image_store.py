@@ -87,10 +87,11 @@ class ImageStoreDataset(OwnVersionDataset[Any]):
                     writer.write_batch(batch)
             temporary.replace(target)
         except OSError as error:
-            reason = "the disk is full" if is_disk_full(error) else error.strerror or error
+            full = is_disk_full(error)
             raise DatasetError(
-                f"the image store {target} couldn't be written ({reason}); what was packed so far is kept. "
-                "Free disk space and run again: it goes on from there."
+                f"the image store {target} couldn't be written ("
+                f"{'the disk is full' if full else error.strerror or error}); what was packed so far is kept. "
+                f"{'Free disk space and run' if full else 'Run'} again: it goes on from there."
             ) from error
         for path in unfinished:
             remove(path)

@@ -149,8 +149,8 @@ def _checking(images: pd.DataFrame, settings: IngestParams, num_processes: int) 
     if images.empty:
         return None
     entries = images[["image_id", "path", "key", "stamp"]].to_dict("list")
-    if num_processes > 1:
-        return get_reusable_executor(max_workers=num_processes).submit(_check_batch, entries, settings)
+    if num_processes > 1:  # of one pool, whatever the number of images: another thread may pack, too
+        return get_reusable_executor(max_workers=settings.num_processes).submit(_check_batch, entries, settings)
     done: Future[pa.RecordBatch] = Future()
     done.set_result(_check_batch(entries, settings))
     return done
