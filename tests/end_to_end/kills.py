@@ -34,6 +34,7 @@ from conftest import Project, make_project, with_own_store
 from slimp_pipeline.images import packing
 from slimp_pipeline.training import loop, run
 
+KINDS = ("epoch_boundary", "checkpoint", "workers", "packing", "evaluating")
 EPOCHS = 6
 PRETRAIN = ("run", "--env=test", "--pipeline=pretrain")
 LENGTH = f"training.num_epochs={EPOCHS},training.sampler.patients_per_batch=4,training.checkpoint_every_steps=2"
@@ -193,11 +194,11 @@ class Kills:
 
     Args:
         folder: For projects; removed by the caller.
-        draw: Draws the moments.
+        seed: Of the moments.
     """
 
-    def __init__(self, folder: Path, draw: random.Random) -> None:
-        self.folder, self.draw, self.num_copies = folder, draw, 0
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.draw, self.num_copies = folder, random.Random(seed), 0
         self.raw = make_project(folder / "raw" / "project")
         self._done(self.raw, "run", "--env=test", "--pipeline=fabricate")
         self.ingested = self.copy(self.raw)
@@ -369,18 +370,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--each", type=int, default=6, help="kills of each of the five kinds")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     arguments = parser.parse_args()
     started, kills = time.time(), []
     folder = Path(tempfile.mkdtemp(prefix="slimp-kills-"))
     try:
-        made = Kills(folder, random.Random(arguments.seed))
+        made = Kills(folder, arguments.seed)
         print(
             f"seed {arguments.seed}; {made.num_steps} steps in {EPOCHS} epochs, a checkpoint every 2; "
             f"{made.start_s:.1f} s to the first step"
         )
-        for kind in (made.epoch_boundary, made.checkpoint, made.workers, made.packing, made.evaluating):
+        for kind in arguments.kinds:
             for number in range(arguments.each):
-                kills.append(kind(number))
+                kills.append(getattr(made, kind)(number))
                 print(kills[-1].line(len(kills)), flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

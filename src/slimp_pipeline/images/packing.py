@@ -30,6 +30,7 @@ from slimp_pipeline.parameters import IngestParams
 logger = logging.getLogger(__name__)
 IMAGES_PER_BATCH = 64
 _BATCHES_PER_PROCESS = 2  # sent ahead, so that none waits; more would wait in memory for a slow disk
+_PATIENCE_S = 300  # of a process without work: that is short while images are taken over
 _LIMITS = {"max_side_px", "max_megapixels", "max_file_mb", "max_seconds_per_image", "jpeg_quality"}
 
 
@@ -150,7 +151,9 @@ def _checking(images: pd.DataFrame, settings: IngestParams, num_processes: int) 
         return None
     entries = images[["image_id", "path", "key", "stamp"]].to_dict("list")
     if num_processes > 1:  # of one pool, whatever the number of images: another thread may pack, too
-        return get_reusable_executor(max_workers=settings.num_processes).submit(_check_batch, entries, settings)
+        return get_reusable_executor(max_workers=settings.num_processes, timeout=_PATIENCE_S).submit(
+            _check_batch, entries, settings
+        )
     done: Future[pa.RecordBatch] = Future()
     done.set_result(_check_batch(entries, settings))
     return done
