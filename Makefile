@@ -5,7 +5,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 export MPLBACKEND := Agg
 
-.PHONY: setup demo study test lint bench browser docs clean
+.PHONY: setup demo study test kill-test lint bench browser docs clean
 
 setup: $(READY)
 
@@ -27,6 +27,11 @@ study: $(READY)
 
 test: $(READY) browser lint
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+# 30 kills at moments drawn at random, each gone on with and compared with a run that nothing ended: about five minutes.
+# make kill-test SEED=7
+kill-test: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/end_to_end/kills.py $(if $(SEED),--seed $(SEED))
 
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet . || (echo "run: ruff format ." && false)

@@ -18,7 +18,8 @@ from peers import MEAN, STD, PerImage, albumentations_x, lightly_simclr, torchvi
 from slimp_pipeline.cohorts.fabricated import fabricate_tbp
 from slimp_pipeline.images.augment import augment
 from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
-from slimp_pipeline.images.store import SCHEMA, ImageStore, pack
+from slimp_pipeline.images.packing import pack
+from slimp_pipeline.images.store import SCHEMA, ImageStore
 from slimp_pipeline.parameters import AugmentationParams, IngestParams
 
 BATCH = 64
@@ -42,6 +43,7 @@ def crops(folder: Path, num_patients: int = 60) -> ImageStore:
         with h5py.File(raw / "train-image.hdf5") as file:
             keys = sorted(file)
         images = pd.DataFrame({"image_id": keys, "path": str(raw / "train-image.hdf5"), "key": keys})
+        images = images.assign(size_bytes=0, mtime_ns=0)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             for batch in pack(images, IngestParams()):
                 writer.write_batch(batch)

@@ -19,6 +19,8 @@ import embedding
 import extrapolation_401k
 import features_401k
 import input_path
+import rows_4m
+import store_1m
 import training_step
 from training_step import BACKBONES
 
@@ -36,6 +38,8 @@ BENCHMARKS: dict[str, Callable[[Path, int], dict | dict[str, dict]]] = {
     "training_step_vit_small": lambda folder, rounds: training_step.measure(folder, "vit_small", rounds),
     "contrast_65k": contrast_65k.measure,
     "features_401k": features_401k.measure,
+    "rows_4m": rows_4m.measure,
+    "store_1m": store_1m.measure,
     "extrapolation_401k": extrapolation_401k.measure,
     "demo": demo.measure,
 }

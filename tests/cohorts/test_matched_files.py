@@ -15,7 +15,7 @@ from slimp_pipeline.cohorts.files.raw_files import find_raw_files, table_paths
 from slimp_pipeline.cohorts.matched_files import MatchedFiles, match_files
 from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.images.store import pack
+from slimp_pipeline.images.packing import pack
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.tables.lesions import Ingested, link_images
 from slimp_pipeline.tables.manifest import in_words

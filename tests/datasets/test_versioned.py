@@ -10,7 +10,8 @@ import pytest
 from kedro.io import DatasetError, Version
 
 from slimp_pipeline.datasets import AtomicDataset, FilesDataset, ImageStoreDataset, VersionsDataset
-from slimp_pipeline.images.store import SCHEMA, Packing
+from slimp_pipeline.images.packing import Packing
+from slimp_pipeline.images.store import SCHEMA
 
 LATEST = Version(None, None)
 PARQUET = {"type": "pandas.ParquetDataset"}
@@ -75,7 +76,7 @@ def packing():
     """Two pictures; counts how often they are packed."""
     packed = []
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    def batches(_) -> Iterator[pa.RecordBatch]:
         packed.append(1)
         rows = [{"image_id": name, "encoded": name.encode()} for name in ("one", "two")]
         yield pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
@@ -109,6 +110,7 @@ def test_images_that_were_packed_and_not_uploaded_are_uploaded_by_the_next_run(s
         store(s3, save="v1").save(images)
     s3.refuse_keys(refuse=False)
     unfinished = store(s3, save="v2")
+    unfinished._folder.mkdir(parents=True)
     unfinished._pack(unfinished._folder / "key.arrow", images)  # and then the run was killed
     store(s3, save="v3").save(images)
     assert len(packed) == 1 and "image_store/key.arrow" in s3.sizes()

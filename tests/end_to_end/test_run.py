@@ -233,25 +233,30 @@ def test_cross_fitting_trains_once_per_fold_and_never_on_its_test_patients(with_
             project.run(pipeline, **roles)
 
 
-def kill_once_there_is(project, pattern: str) -> None:
-    """Start a run, and end it without warning as soon as a path under data/ exists."""
+def kill_once_there_is(project, pattern: str, num_bytes: int = 0) -> str:
+    """Start a run, and end it without warning as soon as a path under data/ exists; return what it said."""
     process = project.start("run", "--env=test")
     deadline = time.monotonic() + 120
-    while not list((project.folder / "data").glob(pattern)) and time.monotonic() < deadline:
-        time.sleep(0.005)
+    while not _are_there(project, pattern, num_bytes) and time.monotonic() < deadline:
+        time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
-    process.end()
-    assert list((project.folder / "data").glob(pattern))
+    output, _ = process.end()
+    assert _are_there(project, pattern, num_bytes)
+    return output
+
+
+def _are_there(project, pattern: str, num_bytes: int) -> bool:
+    found = list((project.folder / "data").glob(pattern))
+    return bool(found) and (not num_bytes or sum(path.stat().st_size for path in found) >= num_bytes)
 
 
 def test_a_run_killed_in_one_stage_after_the_other_ends_in_the_very_same_weights_and_results(finished, with_raw_files):
     project = with_raw_files
-    for pattern in (
-        "02_intermediate/demo_tbp/image_store/.unfinished-*",  # packing
-        "06_models/running/*/step_*",  # training
-        "07_model_output/demo_clinic/embeddings.safetensors/*/embeddings.safetensors",  # evaluating
-    ):
-        kill_once_there_is(project, pattern)
+    packed, embedded = "02_intermediate/demo_tbp/image_store/.unfinished-*", "embeddings.safetensors"
+    kill_once_there_is(project, packed, num_bytes=100_000)  # packing: a batch or two are whole
+    said = kill_once_there_is(project, "06_models/running/*/step_*")  # training
+    assert re.search(r"(64|128) of 189 images are taken over from earlier\s+packings", said)
+    kill_once_there_is(project, f"07_model_output/demo_clinic/{embedded}/*/{embedded}")  # evaluating
     done = project.call("run", "--env=test", "--to-nodes=evaluate.measure")
     assert done.returncode == 0, done.stderr
     for path in ("06_models/demo_tbp/encoders", "08_reporting/demo_clinic/results.csv"):

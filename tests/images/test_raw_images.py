@@ -1,6 +1,8 @@
 """Bytes of raw images: read within limits, or refused with the reason."""
 
 import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -9,7 +11,6 @@ import numpy as np
 import pytest
 
 from slimp_pipeline.images.check import ImageRefused
-from slimp_pipeline.images.limits import memory_limit
 from slimp_pipeline.images.raw_images import RawImages, memory_per_image
 from slimp_pipeline.parameters import IngestParams
 
@@ -73,13 +74,25 @@ def test_an_hdf5_file_that_is_none_is_refused_and_the_next_is_read(tmp_path: Pat
         assert raw_images.read(str(tmp_path / "whole.hdf5"), "I") == b"1"
 
 
+# In a process of its own: that of the tests may keep as much of what it was given before, and freed.
+READ_WITH_LITTLE_MEMORY = """
+import sys
+from slimp_pipeline.images.limits import memory_limit
+from slimp_pipeline.images.raw_images import RawImages
+from slimp_pipeline.parameters import IngestParams
+with memory_limit(100_000_000), RawImages(IngestParams(max_file_mb=1)) as raw_images:
+    raw_images.read(sys.argv[1], "I")
+"""
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="the limit of memory works on Linux alone")
 def test_a_block_that_unpacks_to_more_than_it_declares_takes_no_memory(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "bomb.hdf5", "w") as file:
         dataset = file.create_dataset("I", (100,), np.uint8, chunks=(100,), compression="gzip")
         dataset.id.write_direct_chunk((0,), zlib.compress(bytes(400_000_000)))
-    with memory_limit(100_000_000):
-        assert refusal(tmp_path / "bomb.hdf5", "I").startswith("can't be read: ")
+    command = [sys.executable, "-c", READ_WITH_LITTLE_MEMORY, tmp_path / "bomb.hdf5"]
+    errors = subprocess.run(command, capture_output=True, text=True).stderr
+    assert "ImageRefused: can't be read: " in errors
 
 
 def test_the_memory_of_an_image_follows_the_limits_of_its_size() -> None:

@@ -21,8 +21,10 @@ from kedro.io import DatasetError
 from PIL import Image
 
 from slimp_pipeline.datasets.image_store import ImageStoreDataset
-from slimp_pipeline.images import store as store_module
-from slimp_pipeline.images.store import SCHEMA, ImageStore, Packing, pack, packing_key
+from slimp_pipeline.images import packing as packing_module
+from slimp_pipeline.images.packed import PackedImages
+from slimp_pipeline.images.packing import Packing, pack, packing_key
+from slimp_pipeline.images.store import SCHEMA, ImageStore
 from slimp_pipeline.parameters import IngestParams
 
 NUM_IMAGES = 150  # three record batches
@@ -137,11 +139,13 @@ def test_only_the_path_travels_when_the_store_is_pickled(store: ImageStore) -> N
     assert len(copy) == NUM_IMAGES
 
 
-def test_images_come_in_the_same_order_from_parallel_processes(store: ImageStore, images: pd.DataFrame) -> None:
-    packed = pa.Table.from_batches(pack(images, IngestParams(num_processes=2)), SCHEMA)
-    assert packed["sha256"].to_pylist() == [
-        value if isinstance(value, str) else None for value in store.table()["sha256"]
-    ]
+def test_images_come_in_the_same_order_from_parallel_processes_and_earlier_packings(
+    dataset: ImageStoreDataset, store: ImageStore, images: pd.DataFrame
+) -> None:
+    some = pack_into(dataset, images.iloc[::3], IngestParams(num_processes=1))
+    for earlier in ([], [some.path]):
+        packed = pa.Table.from_batches(pack(images, IngestParams(num_processes=2), PackedImages(earlier)), SCHEMA)
+        assert packed.equals(pa.ipc.open_file(str(store.path)).read_all())
 
 
 @pytest.mark.parametrize("as_value", [np.bytes_, np.void, partial(np.frombuffer, dtype=np.uint8)])
@@ -221,14 +225,14 @@ def test_limits_hold_in_every_process(folder: Path, tmp_path: Path, num_processe
 def test_a_process_that_is_killed_is_said_to_be_with_the_images_it_may_have_been_at(
     images: pd.DataFrame, dataset: ImageStoreDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pack_batch = store_module._pack_batch
+    check_batch = packing_module._check_batch
 
-    def killed_at_the_second(entries: dict[str, list[str]], settings: IngestParams) -> pa.RecordBatch:
+    def killed_at_the_second(entries: dict[str, list[Any]], settings: IngestParams) -> pa.RecordBatch:
         if "i064" in entries["image_id"]:
             os.kill(os.getpid(), signal.SIGKILL)
-        return pack_batch(entries, settings)
+        return check_batch(entries, settings)
 
-    monkeypatch.setattr(store_module, "_pack_batch", killed_at_the_second)
+    monkeypatch.setattr(packing_module, "_check_batch", killed_at_the_second)
     said = (
         r"a process that checks images was killed while it worked on one of \d+ images \(i0\d\d to i149 in the list of "
         r"images\), most likely by the system for want of memory. Lower ingest.num_processes"
@@ -252,10 +256,10 @@ def test_a_file_that_vanished_is_refused_and_the_others_are_packed(
 def test_no_images_make_an_empty_store(dataset: ImageStoreDataset, images: pd.DataFrame) -> None:
     store = pack_into(dataset, images.iloc[:0], IngestParams(num_processes=1))
     assert len(store) == 0
-    assert store.table().columns.tolist() == [name for name in SCHEMA.names if name != "encoded"]
+    assert store.table().columns.tolist() == [name for name in SCHEMA.names if name not in ("encoded", "stamp")]
 
 
-def never() -> Iterator[pa.RecordBatch]:
+def never(_: PackedImages) -> Iterator[pa.RecordBatch]:
     raise AssertionError("packed again")
 
 
@@ -299,20 +303,20 @@ def test_returning_to_earlier_data_makes_its_store_current_again_without_packing
     assert dataset.load().path == first.path
 
 
-def broken_after_one(images: pd.DataFrame, error: BaseException) -> Iterator[pa.RecordBatch]:
+def broken_after_one(images: pd.DataFrame, error: BaseException, _: PackedImages) -> Iterator[pa.RecordBatch]:
     yield next(pack(images.head(2), IngestParams(num_processes=1)))
     raise error
 
 
 @pytest.mark.parametrize("error", [RuntimeError("worker died"), KeyboardInterrupt(), MemoryError()])
-def test_a_packing_that_dies_leaves_the_previous_store_current_and_nothing_unfinished(
+def test_a_packing_that_dies_leaves_the_previous_store_current_and_what_it_packed(
     dataset: ImageStoreDataset, images: pd.DataFrame, error: BaseException, tmp_path: Path
 ) -> None:
     previous = pack_into(dataset, images.head(2), IngestParams(num_processes=1))
     with pytest.raises((DatasetError, KeyboardInterrupt)):
         dataset.save(Packing("new", partial(broken_after_one, images, error)))
     assert dataset.load().path == previous.path
-    assert [path.name for path in files_in(tmp_path / "store")] == [previous.path.name]
+    assert [path.name for path in files_in(tmp_path / "store")] == [".unfinished-0.arrow", previous.path.name]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full, which is always full, is Linux's")
@@ -322,7 +326,7 @@ def test_a_full_disk_is_told_apart_and_the_previous_store_stays(
     previous = pack_into(dataset, images.head(2), IngestParams(num_processes=1))
     open_file: Callable[..., pa.NativeFile] = pa.OSFile
     monkeypatch.setattr(pa, "OSFile", lambda path, mode: open_file("/dev/full", mode))
-    with pytest.raises(DatasetError, match=r"couldn't be written.*the disk is full.*Free disk space"):
+    with pytest.raises(DatasetError, match=r"couldn't be written \(the disk is full\); what was packed so far is kept"):
         dataset.save(packing(images, IngestParams(num_processes=1)))
     monkeypatch.undo()
     assert dataset.load().path == previous.path
@@ -334,7 +338,7 @@ def test_an_error_of_the_disk_within_the_packing_names_the_store(
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(DatasetError, match=r"new.arrow couldn't be written \(the disk is full"):
         dataset.save(Packing("new", partial(broken_after_one, images, error)))
-    assert files_in(tmp_path / "store") == []
+    assert [path.name for path in files_in(tmp_path / "store")] == [".unfinished-0.arrow"]
     assert not dataset.exists()
 
 

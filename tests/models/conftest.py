@@ -12,7 +12,8 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
-from slimp_pipeline.images.store import ImageStore, pack
+from slimp_pipeline.images.packing import pack
+from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint, write_checkpoint
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import (
@@ -112,6 +113,7 @@ def pack_files(tmp_path: Path) -> Callable[[list[Path]], ImageStore]:
 
     def packed(files: list[Path]) -> ImageStore:
         images = pd.DataFrame({"image_id": [f.stem for f in files], "path": [str(f) for f in files], "key": ""})
+        images = images.assign(size_bytes=0, mtime_ns=0)
         batches = list(pack(images, IngestParams(num_processes=1)))
         buffer = io.BytesIO()
         with pa.ipc.new_file(buffer, batches[0].schema) as writer:

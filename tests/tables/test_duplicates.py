@@ -54,6 +54,17 @@ def test_near_duplicates_are_exactly_those_that_brute_force_finds(hashes, max_bi
     assert found["kind"].eq("near").all()
 
 
+def test_near_duplicates_are_found_where_thousands_of_others_share_a_quarter_of_their_bits():
+    random = np.random.default_rng(0)
+    pair = [0x1111_2222_3333_4444, 0x1111_2222_3333_4445]
+    crowds = []
+    for band in (16, 32, 48):  # those in which the two agree
+        shared = np.uint64(pair[0] & (0xFFFF << band))
+        crowds.append(random.integers(2**64, size=2100, dtype=np.uint64) & ~np.uint64(0xFFFF << band) | shared)
+    found = find_duplicates(images_of([*pair, *np.concatenate(crowds).tolist()]), max_bits=1)
+    assert found[["image_a", "image_b"]].to_numpy().tolist() == [["i000", "i001"]]
+
+
 def test_the_same_bytes_are_named_so():
     found = find_duplicates(images_of([5, 5, 5], digests=["x", "x", "y"]), max_bits=0)
     assert found["kind"].tolist() == ["same bytes", "near", "near"]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pyarrow as pa
 from kedro.io import DatasetError, Version
 
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
-from slimp_pipeline.images.store import SCHEMA, ImageStore, Packing
+from slimp_pipeline.images.packed import PackedImages
+from slimp_pipeline.images.packing import Packing
+from slimp_pipeline.images.store import SCHEMA, ImageStore
 from slimp_pipeline.processes.depot import depot_of
-from slimp_pipeline.processes.whole import appearing_whole, held
+from slimp_pipeline.processes.whole import held, is_disk_full, remove, remove_left_over
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +23,8 @@ class ImageStoreDataset(OwnVersionDataset[Any]):
     """Versions that each name a packed file; packed files are addressed by content, and shared by all of them.
 
     Saves a `Packing`, loads an `ImageStore`. Saving what is packed already packs nothing: unchanged raw data isn't
-    packed again. Where another process packs the same images, its file is waited for.
+    packed again. Where another process packs images of this folder, it is waited for. What it left unfinished is taken
+    over, and removed once a packed file is whole.
 
     Args:
         filepath: Path of the note that names the packed file, or its address in a bucket.
@@ -51,30 +55,46 @@ class ImageStoreDataset(OwnVersionDataset[Any]):
     def save(self, data: Packing) -> None:
         """Pack the images, unless that was done, and name the packed file."""
         target = self._folder / f"{data.key}.arrow"
-        with held(self._folder / f".{data.key}.lock", f"packing images into {target}"):
-            if self._packed.exists(target):
-                self._packed.fetch(target)
-            if not _opens(target):
-                self._pack(target, data)
-            if not self._packed.exists(target):
-                self._packed.publish(target)
+        if not self._is_packed(target):
+            with held(self._folder / ".packing.lock", f"packing images into {self._folder}"):
+                if not self._is_packed(target):
+                    if not _opens(target):
+                        self._pack(target, data)
+                    self._packed.publish(target)
         with self._appearing() as temporary:
             temporary.write_text(json.dumps({"packed": target.name}), encoding="utf-8")
 
+    def _is_packed(self, target: Path) -> bool:
+        """Whether a packed file is there, and kept where artifacts are."""
+        if not self._packed.exists(target):
+            return False
+        self._packed.fetch(target)
+        return _opens(target)
+
     def _pack(self, target: Path, data: Packing) -> None:
+        if target.exists():
+            logger.warning("%s is damaged: its images are packed again", target)
+        remove_left_over(self._folder)  # of earlier releases
+        whole = [path for path in self._folder.glob("*.arrow") if not path.name.startswith(".")]
+        unfinished = sorted(self._folder.glob(".unfinished-*.arrow"), key=_size, reverse=True)
+        packed = PackedImages([*whole, *unfinished])
+        for path in set(unfinished) - set(packed.adding):
+            remove(path)
+        temporary = next(path for n in count() if not (path := self._folder / f".unfinished-{n}.arrow").exists())
         try:
-            with (
-                appearing_whole(target) as temporary,
-                pa.OSFile(str(temporary), "wb") as file,
-                pa.ipc.new_file(file, SCHEMA) as writer,
-            ):
-                for batch in data.batches():
+            with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
+                for batch in data.batches(packed):
                     writer.write_batch(batch)
+            temporary.replace(target)
         except OSError as error:
+            full = is_disk_full(error)
             raise DatasetError(
-                f"the image store {target} couldn't be written ({error.strerror or error}); nothing else was lost. "
-                "Free disk space and run again."
+                f"the image store {target} couldn't be written ("
+                f"{'the disk is full' if full else error.strerror or error}); what was packed so far is kept. "
+                f"{'Free disk space and run' if full else 'Run'} again: it goes on from there."
             ) from error
+        for path in unfinished:
+            remove(path)
 
     def _exists(self) -> bool:
         return self._is_there()
@@ -84,11 +104,12 @@ class ImageStoreDataset(OwnVersionDataset[Any]):
 
 
 def _opens(path: Path) -> bool:
-    if not path.is_file():
-        return False
     try:
         ImageStore(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        logger.warning("%s doesn't open (%s): its images are packed again", path, error)
+    except (OSError, pa.ArrowInvalid):
         return False
     return True
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size

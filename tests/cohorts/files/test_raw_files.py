@@ -14,7 +14,7 @@ from slimp_pipeline.cohorts.files.raw_files import find_raw_files, table_paths
 from slimp_pipeline.cohorts.matched_files import match_files
 from slimp_pipeline.cohorts.rows.reader import read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.images.store import pack
+from slimp_pipeline.images.packing import pack
 from slimp_pipeline.parameters import IngestParams
 
 ReadRaw = Callable[[str, Path], tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]

@@ -12,7 +12,8 @@ from slimp_pipeline.cohorts.matched_files import MatchedFiles, match_files
 from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.contact_sheet import cohort_sheet
-from slimp_pipeline.images.store import ImageStore, Packing, pack, packing_key
+from slimp_pipeline.images.packing import Packing, pack, packing_key
+from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.tables import lesions as lesions_table
 from slimp_pipeline.tables.manifest import in_words
