@@ -122,7 +122,8 @@ def _start(
     ours, theirs = context.Pipe()
     how = multiprocessing.get_start_method()  # of input workers: as where there is one device
     arguments = Ranks(rank, settings.devices), kind, threads, how, meeting, sent, theirs
-    process = context.Process(target=_work, args=arguments, daemon=False)  # it may have input workers
+    name = f"device {rank + 1} of {settings.devices}"
+    process = context.Process(target=_work, args=arguments, name=name, daemon=False)  # it may have input workers
     process.start()
     theirs.close()
     return _Member(process, ours)

@@ -66,10 +66,9 @@ def store(tmp_path):
     for number in range(6):
         buffer = io.BytesIO()
         Image.fromarray(rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)).save(buffer, "PNG")
-        images.append((f"i{number}", buffer.getvalue(), 24, 24, "", 0, None))
-    table = pa.table([list(column) for column in zip(*images, strict=True)], schema=SCHEMA)
+        images.append({"image_id": f"i{number}", "encoded": buffer.getvalue()})
     with pa.OSFile(str(tmp_path / "store.arrow"), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
-        writer.write_table(table)
+        writer.write_batch(pa.RecordBatch.from_pylist(images, SCHEMA))
     return ImageStore(tmp_path / "store.arrow")
 
 
