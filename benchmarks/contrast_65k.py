@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from comparison import memory_gb
+
 NUM_ROWS, DIM, NUM_COMPARED = 65_536, 128, 4_096
 LIMIT_GB = 2.0
 
@@ -56,16 +58,10 @@ def main() -> None:
     _nanoseconds(info_nce._tiled, NUM_COMPARED)  # what libraries take once is no form's
     image, metadata = (torch.randn(NUM_ROWS, DIM).requires_grad_() for _ in range(2))
     groups = torch.randint(NUM_ROWS // 2, (NUM_ROWS,))
-    before, started = _gb("VmRSS"), time.perf_counter()
+    before, started = memory_gb("VmRSS"), time.perf_counter()
     info_nce.info_nce(image, metadata, temperature=torch.tensor(0.07, requires_grad=True), groups_B=groups).backward()
     seconds = time.perf_counter() - started
-    print(json.dumps({"peak_gb": _gb("VmHWM") - before, "nanoseconds": seconds / NUM_ROWS**2 * 1e9}))
-
-
-def _gb(name: str) -> float:
-    """Resident memory of this process, `VmRSS` now or `VmHWM` at most; ru_maxrss would count its parent's."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in status if name in line)) / 1e6
+    print(json.dumps({"peak_gb": memory_gb() - before, "nanoseconds": seconds / NUM_ROWS**2 * 1e9}))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from comparison import memory_gb
+from features_401k import build_features, cohort_spec
+from features_401k import generate as generate_lesions
+
 
 @dataclass(frozen=True)
 class Size:
@@ -56,6 +60,7 @@ def measure(folder: Path, name: str) -> dict:
 def main() -> None:
     from slimp_pipeline.evaluation.audits.subgroups import subgroup_table
     from slimp_pipeline.evaluation.measures.measure import measure_all
+    from slimp_pipeline.evaluation.measures.records import join_tables
     from slimp_pipeline.evaluation.protocols import retrieval, run
     from slimp_pipeline.parameters import EvaluationParams
 
@@ -78,15 +83,11 @@ def main() -> None:
         )
     settings = EvaluationParams(label=size.label, protocols=arguments.protocols)
     found = _timed(stages, "retrieval", retrieval.retrieve, rows, splits, embeddings, {}, "made up", settings)
-    from slimp_pipeline.evaluation.measures.records import join_tables
-
     predictions = join_tables(predictions)
     results, _ = _timed(stages, "measure", measure_all, "made up", predictions, found, settings)
     _timed(stages, "groups", subgroup_table, predictions, rows, settings)
     seconds = time.perf_counter() - started
-    # Of this process alone; ru_maxrss would count its parent's.
-    peak_kb = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-    report = {"seconds": seconds, "peak_gb": int(peak_kb) / 1e6, "stages": stages, "num_scores": len(predictions)}
+    report = {"seconds": seconds, "peak_gb": memory_gb(), "stages": stages, "num_scores": len(predictions)}
     print(json.dumps({**report, "num_results": len(results)}))
 
 
@@ -100,29 +101,17 @@ def _timed(stages, name, function, *arguments):
 
 def generate(size: Size, share: float = 1.0):
     """Rows in SLICE-3D's fields, patient-disjoint folds, their encodings, and embeddings that tell a little."""
-    import yaml
-
-    import features_401k
-    from slimp_pipeline.cohorts.spec import CohortSpec
     from slimp_pipeline.evaluation.features.embed import evaluation_rows
-    from slimp_pipeline.parameters import FeatureParams
-    from slimp_pipeline.tables.encoding import fit_encodings
-    from slimp_pipeline.tables.patients import build_patients
-    from slimp_pipeline.tables.splits import split_patients, usable_rows
 
-    path = Path(__file__).parents[1] / "conf/base/parameters/cohorts/slice3d.yml"
-    spec = CohortSpec.model_validate(yaml.safe_load(path.read_text())["slice3d"])
+    spec = cohort_spec("slice3d")
     rng = np.random.default_rng(0)
     num_rows = int(share * size.num_rows)
-    lesions = features_401k.generate(spec, num_rows, max(20, int(share * size.num_patients)))
+    lesions = generate_lesions(spec, num_rows, max(20, int(share * size.num_patients)))
     label_N = rng.choice(len(size.class_shares), num_rows, p=size.class_shares)
     lesions["diagnosis"] = pd.array([f"class {label}" for label in label_N], dtype="str")
     lesions["malignant"] = pd.array(label_N == len(size.class_shares) - 1, dtype="boolean")
     lesions["lesion_id"], lesions["store_index"] = lesions["image_id"], pd.array(range(num_rows), dtype="Int64")
-    fields = spec.select_fields("all")
-    patients, _ = build_patients(lesions, fields)
-    splits = split_patients(usable_rows(lesions), FeatureParams(num_folds=size.num_folds))
-    encodings = fit_encodings(lesions, patients, splits, fields)
+    patients, splits, encodings = build_features(spec, lesions, num_folds=size.num_folds)
     rows = evaluation_rows(lesions, patients, splits)
     label_N = rows["diagnosis"].str.removeprefix("class ").astype(int).to_numpy()
     mixing = rng.normal(size=(40, size.width)).astype(np.float32)

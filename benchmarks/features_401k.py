@@ -10,6 +10,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from comparison import memory_gb
+from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.parameters import FeatureParams
+from slimp_pipeline.tables.encoding import encode, fit_encodings
+from slimp_pipeline.tables.patients import build_patients
+from slimp_pipeline.tables.splits import split_patients, usable_rows
+
 NUM_ROWS, NUM_PATIENTS = 401_059, 1_042
 LIMIT_S, LIMIT_GB = 60.0, 4.0
 
@@ -33,29 +40,31 @@ def measure(folder: Path, rounds: int) -> dict:
 
 
 def main() -> None:
-    from slimp_pipeline.cohorts.spec import CohortSpec
-    from slimp_pipeline.parameters import FeatureParams
-    from slimp_pipeline.tables.encoding import encode, fit_encodings
-    from slimp_pipeline.tables.patients import build_patients
-    from slimp_pipeline.tables.splits import split_patients, usable_rows
-
-    root = Path(__file__).parents[1] / "conf/base/parameters/cohorts/slice3d.yml"
-    spec = CohortSpec.model_validate(yaml.safe_load(root.read_text())["slice3d"])
+    spec = cohort_spec("slice3d")
     lesions = generate(spec)
     started = time.perf_counter()
+    build_features(spec, lesions)
+    seconds = time.perf_counter() - started
+    print(json.dumps({"seconds": seconds, "peak_gb": memory_gb()}))
+
+
+def cohort_spec(name: str) -> CohortSpec:
+    """A cohort as conf/base describes it."""
+    path = Path(__file__).parents[1] / f"conf/base/parameters/cohorts/{name}.yml"
+    return CohortSpec.model_validate(yaml.safe_load(path.read_text())[name])
+
+
+def build_features(spec: CohortSpec, lesions: pd.DataFrame, **settings):
+    """Patients, splits and encodings of lesion rows; the rows are encoded, too."""
     fields = spec.select_fields("all")
     patients, _ = build_patients(lesions, fields)
-    splits = split_patients(usable_rows(lesions), FeatureParams())
+    splits = split_patients(usable_rows(lesions), FeatureParams(**settings))
     encodings = fit_encodings(lesions, patients, splits, fields)
     encode(encodings["all"].lesion, lesions)
-    seconds = time.perf_counter() - started
-    # Of this process alone; ru_maxrss would count its parent's.
-    peak_kb = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-    peak_gb = int(peak_kb) / 1e6
-    print(json.dumps({"seconds": seconds, "peak_gb": peak_gb, "num_fields": len(fields)}))
+    return patients, splits, encodings
 
 
-def generate(spec, num_rows: int = NUM_ROWS, num_patients: int = NUM_PATIENTS) -> pd.DataFrame:
+def generate(spec: CohortSpec, num_rows: int = NUM_ROWS, num_patients: int = NUM_PATIENTS) -> pd.DataFrame:
     """Lesion rows with every field of SLICE-3D, drawn at random."""
     rng = np.random.default_rng(0)
     patient = np.sort(rng.integers(num_patients, size=num_rows))

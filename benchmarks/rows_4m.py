@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
+
+from comparison import memory_gb
+from features_401k import build_features, cohort_spec, generate
 
 SMALL, LARGE = 401_059, 4_010_590
 
@@ -52,7 +54,7 @@ def ingest(num_rows: int, folder: Path) -> float:
     from slimp_pipeline.cohorts.rows.reader import read_rows
     from slimp_pipeline.tables.lesions import link_images
 
-    spec = _spec("slice3d")
+    spec = cohort_spec("slice3d")
     fabricate_tbp(folder, num_patients=150, seed=1)
     head, *lines = (folder / "train-metadata.csv").read_text().splitlines()
     rows = (lines[number % len(lines)].split(",", 1)[1] for number in range(num_rows))
@@ -71,20 +73,10 @@ def ingest(num_rows: int, folder: Path) -> float:
 
 def features(num_rows: int, folder: Path) -> float:
     """Patients, splits, duplicates of a generated hash each, encodings."""
-    from features_401k import generate
-    from slimp_pipeline.parameters import FeatureParams
-    from slimp_pipeline.tables.encoding import encode, fit_encodings
-    from slimp_pipeline.tables.patients import build_patients
-    from slimp_pipeline.tables.splits import split_patients, usable_rows
-
-    spec = _spec("slice3d")
+    spec = cohort_spec("slice3d")
     lesions = generate(spec, num_rows)
     started = time.process_time()
-    fields = spec.select_fields("all")
-    patients, _ = build_patients(lesions, fields)
-    splits = split_patients(usable_rows(lesions), FeatureParams())
-    encodings = fit_encodings(lesions, patients, splits, fields)
-    encode(encodings["all"].lesion, lesions)
+    build_features(spec, lesions)
     return time.process_time() - started
 
 
@@ -106,19 +98,10 @@ def duplicates(num_rows: int, folder: Path) -> float:
 STAGES = {"ingest": ingest, "features": features, "duplicates": duplicates}
 
 
-def _spec(name: str):
-    from slimp_pipeline.cohorts.spec import CohortSpec
-
-    path = Path(__file__).parents[1] / f"conf/base/parameters/cohorts/{name}.yml"
-    return CohortSpec.model_validate(yaml.safe_load(path.read_text())[name])
-
-
 def main(stage: str, num_rows: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         seconds = STAGES[stage](num_rows, Path(folder))
-    # Of this process alone; ru_maxrss would count its parent's.
-    peak_kb = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-    print(json.dumps({"seconds": seconds, "peak_gb": int(peak_kb) / 1e6}))
+    print(json.dumps({"seconds": seconds, "peak_gb": memory_gb()}))
 
 
 if __name__ == "__main__":

@@ -155,6 +155,8 @@ class TrainingStep:
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
         canvas_B3SS = canvas_B3SS.to(self.device, non_blocking=True)
         side_px_B = side_px_B.to(self.device, non_blocking=True)
+        dtype = torch.bfloat16 if _autocasts(self.settings, self.device) else torch.float32  # as the backbone takes it
+        own = own_part(self.data.patient_N[rows], self.ranks.rank, self.ranks.count)
         drawn = [
             augment(
                 canvas_B3SS,
@@ -164,11 +166,9 @@ class TrainingStep:
                 generator,
                 self.model.image_mean,  # type: ignore[arg-type]
                 self.model.image_std,  # type: ignore[arg-type]
-                torch.bfloat16
-                if _autocasts(self.settings, self.device)
-                else torch.float32,  # as the backbone reads them
+                dtype,
                 drawn_for=len(rows),
-                own=own_part(self.data.patient_N[rows], self.ranks.rank, self.ranks.count),
+                own=own,
             )
             for _ in range(self.model.objective.num_views)
         ]

@@ -12,7 +12,7 @@ from slimp_pipeline.evaluation.features.blocks import Scaling
 from slimp_pipeline.evaluation.features.embed import RANDOM_INIT, block, encoders_of, initial, start_method
 from slimp_pipeline.evaluation.measures.measure import measure
 from slimp_pipeline.evaluation.measures.records import ADAPTED, Key, join_tables, prediction_table
-from slimp_pipeline.evaluation.protocols.probe import fit_probe
+from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
 from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
@@ -119,13 +119,5 @@ def _score(
     intact, *spoilt = blocks
     train = [block[split.train_N] for block in intact]
     scaling = Scaling.fit(train)
-    probe = fit_probe(
-        scaling(train),
-        task.label_N[split.train_N],
-        task.rows["patient_id"].to_numpy()[split.train_N],
-        len(task.classes),
-        settings.probe,
-        settings.seed,
-        pick_device(settings.device),
-    )
+    probe = fit_task_probe(task, scaling(train), split.train_N, settings)
     return [(condition, probe.scores(scaling(tested))) for condition, tested in zip(listed, spoilt, strict=True)]

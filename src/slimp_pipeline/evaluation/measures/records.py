@@ -138,7 +138,7 @@ def prediction_table(
     table = {
         **{name: pd.Categorical.from_codes(np.zeros(len(rows), np.int8), [value]) for name, value in named.items()},
         "repeat": np.full(len(rows), repeat, np.int16),
-        "num_train_patients": np.int32(task.rows.loc[train_N, "patient_id"].nunique()),
+        "num_train_patients": np.int32(len(np.unique(task.patient_id_N.codes[train_N]))),
         "image_id": task.image_id_N[rows],
         "patient_id": task.patient_id_N[rows],
         "label": pd.Categorical.from_codes(label_N, task.classes),

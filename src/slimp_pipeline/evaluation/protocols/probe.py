@@ -12,7 +12,9 @@ from threadpoolctl import ThreadpoolController
 from slimp_pipeline.evaluation.measures.calibration import fit_temperature
 from slimp_pipeline.evaluation.protocols.logistic import LinearModels, fit_logistic
 from slimp_pipeline.evaluation.protocols.thinning import thin
-from slimp_pipeline.parameters import ProbeParams
+from slimp_pipeline.evaluation.task import Task
+from slimp_pipeline.parameters import EvaluationParams, ProbeParams
+from slimp_pipeline.training.device import pick_device
 
 _CPU = torch.device("cpu")
 _ROWS_AT_ONCE = 2**16
@@ -81,6 +83,13 @@ def fit_probe(
         strength, temperature = _choose(rows, label_N, patient_N, settings, seed)
         model = rows.fit(_balanced(label_N, np.ones(len(label_N), dtype=bool))[None], [strength], _TO_SCORE)
     return FittedProbe(model, strength, temperature)
+
+
+def fit_task_probe(task: Task, train_ND: np.ndarray, train_N: np.ndarray, settings: EvaluationParams) -> FittedProbe:
+    """Fit on the training rows of a task, bool (N,), whose features are `train_ND`, on the device of the settings."""
+    labels, patients = task.label_N[train_N], task.rows["patient_id"].to_numpy()[train_N]
+    device = pick_device(settings.device)
+    return fit_probe(train_ND, labels, patients, len(task.classes), settings.probe, settings.seed, device)
 
 
 @dataclass(frozen=True)

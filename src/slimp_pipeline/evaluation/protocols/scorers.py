@@ -12,7 +12,7 @@ from slimp_pipeline.evaluation.measures.records import Key
 from slimp_pipeline.evaluation.protocols.gbdt import gbdt_scores
 from slimp_pipeline.evaluation.protocols.knn import knn_votes
 from slimp_pipeline.evaluation.protocols.low_shot import low_shot_draws
-from slimp_pipeline.evaluation.protocols.probe import FittedProbe, fit_probe
+from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
 from slimp_pipeline.evaluation.task import Split, Task
 from slimp_pipeline.parameters import EvaluationParams, ProbeParams, Protocol
 from slimp_pipeline.training.device import pick_device
@@ -35,7 +35,7 @@ Scorer = Callable[[Task, Features, Split, EvaluationParams], Iterator[Scored]]
 def score_linear_probe(task: Task, features: Features, split: Split, settings: EvaluationParams) -> Iterator[Scored]:
     """Linear probe of every method and feature set, as it is and calibrated by a temperature."""
     for method, feature_set, feature_ND in _every(features, split, settings.features):
-        probe = _fit(task, feature_ND, split.train_N, settings.probe, settings)
+        probe = fit_task_probe(task, feature_ND[split.train_N], split.train_N, settings)
         score_NK = probe.scores(feature_ND[split.test_N])
         yield Scored(Key(method, feature_set, "linear_probe"), score_NK, split.train_N)
         calibrated_NK = rescale(score_NK, probe.temperature)
@@ -66,7 +66,7 @@ def score_baselines(task: Task, features: Features, split: Split, settings: Eval
     metadata_NF = features.metadata(split)
     if metadata_NF is None:
         return
-    probe = _fit(task, metadata_NF, split.train_N, settings.probe, settings)
+    probe = fit_task_probe(task, metadata_NF[split.train_N], split.train_N, settings)
     score_NK = probe.scores(metadata_NF[split.test_N])
     yield Scored(Key("metadata_linear", "metadata", "baseline"), score_NK, split.train_N)
     yield Scored(
@@ -88,6 +88,7 @@ def score_low_shot(task: Task, features: Features, split: Split, settings: Evalu
     """Linear probes on few training rows, several draws of each size; their strength is fixed."""
     patients = task.rows["patient_id"].to_numpy()
     probe = ProbeParams(strengths=[settings.low_shot.strength])  # one: there is nothing to choose
+    few_labels = settings.model_copy(update={"probe": probe})
     draws = list(low_shot_draws(task.label_N, patients, split.train_N, settings.low_shot, settings.seed))
     for method in features.methods:
         for feature_set in _LOW_SHOT_FEATURES:
@@ -96,7 +97,7 @@ def score_low_shot(task: Task, features: Features, split: Split, settings: Evalu
             for drawn in draws if blocks else ():
                 few = [block_ND[drawn.rows_N] for block_ND in blocks]
                 scaling = Scaling.fit(few)  # by the rows drawn alone
-                fitted = _fit_rows(task, scaling(few), drawn.rows_N, probe, settings)
+                fitted = fit_task_probe(task, scaling(few), drawn.rows_N, few_labels)
                 score_NK = fitted.scores(scaling(tested))
                 yield Scored(Key(method, feature_set, "low_shot", drawn.shots), score_NK, drawn.rows_N, drawn.draw)
 
@@ -115,20 +116,6 @@ def _every(features: Features, split: Split, feature_sets: Sequence[str]) -> Ite
             feature_ND = features.of(method, feature_set, split)
             if feature_ND is not None:
                 yield method, feature_set, feature_ND
-
-
-def _fit(
-    task: Task, feature_ND: np.ndarray, train_N: np.ndarray, probe: ProbeParams, settings: EvaluationParams
-) -> FittedProbe:
-    return _fit_rows(task, feature_ND[train_N], train_N, probe, settings)
-
-
-def _fit_rows(
-    task: Task, train_ND: np.ndarray, train_N: np.ndarray, probe: ProbeParams, settings: EvaluationParams
-) -> FittedProbe:
-    """Fit on the features of the training rows alone."""
-    labels, patients = task.label_N[train_N], task.rows["patient_id"].to_numpy()[train_N]
-    return fit_probe(train_ND, labels, patients, len(task.classes), probe, settings.seed, pick_device(settings.device))
 
 
 def _boost(task: Task, feature_ND: np.ndarray, split: Split, settings: EvaluationParams) -> np.ndarray:
