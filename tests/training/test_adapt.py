@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -222,6 +223,13 @@ def test_tokenizers_are_new_even_for_fields_of_the_same_name(source, tiny):
     start = start_from(source, tiny.encoding).state_dict()
     changed = changed_names(source.state, start)
     assert changed == {name for name in weights_of(start) if ".tokenizer." in name}
+
+
+def test_weights_of_another_architecture_are_refused(source, tiny):
+    state = dict(source.state)
+    state["image_encoder.norm.weight"] = torch.ones(7)
+    with pytest.raises(ValueError, match=r"don't fit the network .*image_encoder\.norm\.weight \(7,\), needed"):
+        start_from(replace(source, state=state), tiny.encoding)
 
 
 def test_the_source_is_left_as_it_was(adapt, source):

@@ -53,6 +53,24 @@ def test_a_torn_write_is_not_read_and_is_cleared_by_the_next(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["step_000000006"]
 
 
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("state.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-5])),
+        ("state.safetensors", lambda path: path.unlink()),
+        ("progress.json", lambda path: path.write_text('{"progress": {"best')),
+        ("progress.json", lambda path: path.write_text('{"progress": {}, "of_another": 1}')),
+    ],
+    ids=["truncated weights", "absent weights", "half a text", "another text"],
+)
+def test_a_damaged_checkpoint_is_named_with_the_command_that_begins_anew(tmp_path, name, damage):
+    save_running(tmp_path / "run", state_of(4))
+    damage(tmp_path / "run" / "step_000000004" / name)
+    with pytest.raises(ValueError, match="is damaged: step_000000004 can't be read") as refused:
+        load_running(tmp_path / "run")
+    assert f"delete it (rm -r {tmp_path / 'run'}): this training then begins anew" in str(refused.value)
+
+
 def dead_process() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()

@@ -86,6 +86,13 @@ def test_what_the_pictures_show_is_learnt_and_told_of_other_patients(run, images
     assert (score.argmax(axis=1) == tested.label_N).mean() >= 0.9
 
 
+def test_weights_of_another_architecture_are_refused(run, images, make_start):
+    start = make_start()
+    start.state["image_encoder.of_another"] = torch.ones(7)
+    with pytest.raises(ValueError, match=r"don't fit the network .*1 unknown \['image_encoder\.of_another'\]"):
+        run(images, images.store_index_N[:7], start=start)
+
+
 def test_scores_are_probabilities(run, images):
     score = run(images, images.store_index_N[:7])
     assert (score.shape, score.dtype) == ((7, 4), np.float64)

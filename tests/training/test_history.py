@@ -2,6 +2,8 @@
 
 import math
 
+import pytest
+
 from slimp_pipeline.training.history import History, Value
 
 
@@ -32,6 +34,23 @@ def test_what_was_written_after_the_checkpoint_is_cut_off(tmp_path):
     assert resumed.values == [Value(1, 1, "loss", 1.0)]
     resumed.note(2, 1, {"loss": 5.0})
     assert History(tmp_path, resumed.keep()).values == [Value(1, 1, "loss", 1.0), Value(2, 1, "loss", 5.0)]
+
+
+@pytest.mark.parametrize(
+    ("kept", "what"),
+    [(b"[1, 1", "has 5 bytes, 20 are needed"), (b"[1, 1, 'loss', 1.0]\n", "can't be read"), (None, "can't be read")],
+    ids=["truncated", "no JSON", "absent"],
+)
+def test_a_damaged_file_is_named(tmp_path, kept, what):
+    history = History(tmp_path)
+    history.note(1, 1, {"loss": 1.0})
+    size = history.keep()
+    if kept is None:
+        (tmp_path / "history.jsonl").unlink()
+    else:
+        (tmp_path / "history.jsonl").write_bytes(kept)
+    with pytest.raises(ValueError, match=f"is damaged: history.jsonl {what}.*this training then begins anew"):
+        History(tmp_path, size)
 
 
 def test_a_run_that_keeps_no_checkpoint_has_a_history_too():

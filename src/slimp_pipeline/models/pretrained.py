@@ -15,9 +15,20 @@ from slimp_pipeline.images.limits import memory_limit
 from slimp_pipeline.images.raw_images import RawImages, memory_per_image
 from slimp_pipeline.models.checkpoint import Checkpoint, read_checkpoint
 from slimp_pipeline.models.slimp import SLIMP, Batch
-from slimp_pipeline.models.weights import misfit
+from slimp_pipeline.models.weights import load_weights
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.tables.encoding import LevelEncoding, encode, row_groups
+
+
+def build_model(checkpoint: Checkpoint) -> SLIMP:
+    """Build a checkpoint's network with its weights.
+
+    Raises:
+        ValueError: If timm can't build the image encoder, or the weights don't fit the network; says which.
+    """
+    model = SLIMP(checkpoint.model, checkpoint.loss, checkpoint.encoding, load_weights=False)
+    load_weights(model, checkpoint.state)
+    return model
 
 
 class PretrainedSLIMP:
@@ -34,14 +45,7 @@ class PretrainedSLIMP:
 
     def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu", batch_size: int = 64) -> None:
         self.checkpoint, self.device, self.batch_size = checkpoint, torch.device(device), batch_size
-        self.model = SLIMP(checkpoint.model, checkpoint.loss, checkpoint.encoding, load_weights=False)
-        if unfit := misfit(self.model, checkpoint.state, same_types=True):
-            raise ValueError(
-                f"the weights don't fit the network that config.json and encoding.json describe: {unfit}. Were the "
-                "files of several checkpoints mixed?"
-            )
-        self.model.load_state_dict(checkpoint.state)
-        self.model.eval().to(self.device)
+        self.model = build_model(checkpoint).eval().to(self.device)
 
     def encode_images(self, paths: Sequence[str | Path]) -> np.ndarray:
         """Embed image files: float32 (N, D), the backbone's pooled features.

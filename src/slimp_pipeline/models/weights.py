@@ -6,6 +6,20 @@ import torch
 from torch import Tensor, nn
 
 
+def load_weights(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give a checkpoint's network its weights.
+
+    Raises:
+        ValueError: If they don't fit it; says which.
+    """
+    if unfit := misfit(network, state, same_types=True):
+        raise ValueError(
+            f"the weights don't fit the network that config.json and encoding.json describe: {unfit}. Were the "
+            "files of several checkpoints mixed?"
+        )
+    network.load_state_dict(state)
+
+
 def misfit(module: nn.Module, state: Mapping[str, Tensor], *, same_types: bool) -> str:
     """Say which tensors don't fit a module: absent, unknown, of another shape or (`same_types`) type; else empty."""
     own = module.state_dict()

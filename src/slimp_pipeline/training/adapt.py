@@ -14,6 +14,7 @@ from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.image import stages
 from slimp_pipeline.models.lora import add_lora, merge_lora
 from slimp_pipeline.models.slimp import SLIMP
+from slimp_pipeline.models.weights import load_weights
 from slimp_pipeline.parameters import AdaptationParams, Objective, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
 from slimp_pipeline.training.pretrain import Cohort, contrasted_levels, train_partition
@@ -111,7 +112,7 @@ def start_from(source: Checkpoint, encoding: Encoding) -> SLIMP:
     """Build the pre-trained model with new tokenizers for the target's fields, all else as it was trained."""
     model = SLIMP(source.model, source.loss, encoding, load_weights=False)
     kept = {name: value for name, value in source.state.items() if not name.startswith(_OF_THE_FIELDS)}
-    model.load_state_dict(model.state_dict() | kept)
+    load_weights(model, model.state_dict() | kept)
     return model
 
 

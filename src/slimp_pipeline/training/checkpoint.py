@@ -90,13 +90,28 @@ def save_running(folder: Path, state: RunningState) -> None:
 
 
 def load_running(folder: Path) -> RunningState | None:
-    """Return the last whole checkpoint of a run, or None where it never ran."""
+    """Return the last whole checkpoint of a run, or None where it never ran.
+
+    Raises:
+        ValueError: If a file of it is absent or damaged; says which, and how to begin anew.
+    """
     steps = sorted(folder.glob("step_*"))
     if not steps:
         return None
     latest = steps[-1]
-    progress = json.loads((latest / "progress.json").read_text(encoding="utf-8"))
-    return RunningState(int(latest.name.removeprefix("step_")), load_file(latest / "state.safetensors"), **progress)
+    try:
+        progress = json.loads((latest / "progress.json").read_text(encoding="utf-8"))
+        return RunningState(int(latest.name.removeprefix("step_")), load_file(latest / "state.safetensors"), **progress)
+    except (SafetensorError, FileNotFoundError, ValueError, TypeError) as error:
+        raise damaged(folder, f"{latest.name} can't be read ({error})") from error
+
+
+def damaged(folder: Path, what: str) -> ValueError:
+    """What is said of a run's checkpoints that can't be gone on from."""
+    return ValueError(
+        f"the running checkpoint {folder} is damaged: {what}. Put the folder back from a copy, or delete it "
+        f"(rm -r {folder}): this training then begins anew."
+    )
 
 
 def pack_state(

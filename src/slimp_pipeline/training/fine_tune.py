@@ -16,7 +16,7 @@ from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.image import hold_statistics
-from slimp_pipeline.models.slimp import SLIMP
+from slimp_pipeline.models.pretrained import build_model
 from slimp_pipeline.parameters import AugmentationParams, FineTuningParams
 from slimp_pipeline.training.step import learning_rate_factor
 
@@ -97,8 +97,7 @@ class _Classifier(nn.Module):
 
     def __init__(self, start: Checkpoint, num_classes: int, seed: int, device: torch.device) -> None:
         super().__init__()
-        whole = SLIMP(start.model, start.loss, start.encoding, load_weights=False)
-        whole.load_state_dict(start.state)
+        whole = build_model(start)
         self.encoder, self.image_size = whole.image_encoder, start.model.image_encoder.image_size
         self.keep_batch_norm = start.model.image_encoder.keep_batch_norm
         torch.manual_seed(seed)  # after the model is built: what it was pre-trained with must not change the draws

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from slimp_pipeline.training.checkpoint import damaged
+
 _NAME = "history.jsonl"
 
 
@@ -26,6 +28,9 @@ class History:
     Args:
         folder: Of the running checkpoint; None keeps values in memory alone.
         num_bytes: How much of the file there belongs to the checkpoint that the run goes on from.
+
+    Raises:
+        ValueError: If less is there, or what is there is damaged.
     """
 
     def __init__(self, folder: Path | None = None, num_bytes: int = 0) -> None:
@@ -33,8 +38,7 @@ class History:
         self._file = folder / _NAME if folder else None
         self._num_kept = 0
         if self._file and num_bytes:
-            text = self._file.read_bytes()[:num_bytes].decode()
-            self.values = [Value(*json.loads(line)) for line in text.splitlines()]
+            self.values = _read(self._file, num_bytes)
             self._num_kept = len(self.values)
         self._num_bytes = num_bytes
 
@@ -54,3 +58,13 @@ class History:
             os.fsync(file.fileno())
         self._num_kept = len(self.values)
         return self._num_bytes
+
+
+def _read(file: Path, num_bytes: int) -> list[Value]:
+    try:
+        kept = file.read_bytes()[:num_bytes]
+        if len(kept) < num_bytes:
+            raise damaged(file.parent, f"{file.name} has {len(kept)} bytes, {num_bytes} are needed")
+        return [Value(*json.loads(line)) for line in kept.decode().splitlines()]
+    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
+        raise damaged(file.parent, f"{file.name} can't be read ({error})") from error
