@@ -186,7 +186,8 @@ def test_many_rows_on_many_resamples_agree_with_scikit_learn_to_single_precision
     positive_N, patients_N = rng.random(5000) < share, rng.integers(0, 400, 5000)
     score_N = np.round(rng.normal(size=5000) + positive_N, rng.integers(1, 6))
     score_NK = np.stack([-score_N, score_N], axis=1)
-    monkeypatch.setattr("slimp_pipeline.evaluation.measures.bootstrap._BLOCK", 3000)  # several parts, in threads
+    monkeypatch.setattr(metrics, "_BLOCK", 3000)  # several blocks
+    monkeypatch.setattr("torch.get_num_threads", lambda: 3)
     weightings = resampled(patients_N, 12, 0)
     values = metrics.classification_metrics(score_NK, positive_N.astype(int), np.array([0, 1]), weightings)
     for r, weight_N in enumerate(weightings):
