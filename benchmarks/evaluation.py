@@ -60,7 +60,6 @@ def measure(folder: Path, name: str) -> dict:
 def main() -> None:
     from slimp_pipeline.evaluation.audits.subgroups import subgroup_table
     from slimp_pipeline.evaluation.measures.measure import measure_all
-    from slimp_pipeline.evaluation.measures.records import join_tables
     from slimp_pipeline.evaluation.protocols import retrieval, run
     from slimp_pipeline.parameters import EvaluationParams
 
@@ -72,30 +71,38 @@ def main() -> None:
     size = SIZES[arguments.name]
     rows, splits, encodings, embeddings = generate(size, arguments.share)
     stages: dict[str, float] = {}
-    started = time.perf_counter()
-    predictions = []
-    for protocol in [name for name in arguments.protocols if name != "retrieval"]:
-        settings = EvaluationParams(
-            label=size.label, protocols=[protocol], probe={"strengths": [1, 10, 100, 1000]}, device="auto"
-        )
-        predictions.append(
-            _timed(stages, protocol, run.predict, rows, splits, embeddings, encodings, "made up", settings)
-        )
-    settings = EvaluationParams(label=size.label, protocols=arguments.protocols)
+    started, of_processor = time.perf_counter(), time.process_time()
+    settings = EvaluationParams(
+        label=size.label, protocols=arguments.protocols, probe={"strengths": [1, 10, 100, 1000]}
+    )
+    inputs = rows, splits, embeddings, encodings, "made up", settings
+    predictions = _timed(stages, "probe, k-NN, baselines", run.predict, *inputs)
+    few = _timed(stages, "low_shot", run.measure_low_shot, *inputs)
     found = _timed(stages, "retrieval", retrieval.retrieve, rows, splits, embeddings, {}, "made up", settings)
-    predictions = join_tables(predictions)
-    results, _ = _timed(stages, "measure", measure_all, "made up", predictions, found, settings)
+    results, _ = _timed(stages, "measure", measure_all, "made up", predictions, few, found, settings)
     _timed(stages, "groups", subgroup_table, predictions, rows, settings)
     seconds = time.perf_counter() - started
-    report = {"seconds": seconds, "peak_gb": memory_gb(), "stages": stages, "num_scores": len(predictions)}
+    of_processor = time.process_time() - of_processor
+    report = {
+        "seconds": seconds,
+        "processor_seconds": of_processor,
+        "peak_gb": memory_gb(),
+        "stages": stages,
+        "num_scores": len(predictions),
+    }
     print(json.dumps({**report, "num_results": len(results)}))
 
 
 def _timed(stages, name, function, *arguments):
-    started = time.perf_counter()
+    started, of_processor = time.perf_counter(), time.process_time()
     result = function(*arguments)
     stages[name] = round(time.perf_counter() - started, 1)
-    print(f"{name}: {stages[name]} s", file=sys.stderr, flush=True)
+    of_processor = time.process_time() - of_processor
+    print(
+        f"{name}: {stages[name]} s, {of_processor:.1f} s of all processors, peak so far {memory_gb():.1f} GB",
+        file=sys.stderr,
+        flush=True,
+    )
     return result
 
 

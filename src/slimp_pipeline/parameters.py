@@ -313,8 +313,8 @@ class EvaluationParams(Block):
 
     @model_validator(mode="after")
     def _something_is_measured(self) -> "EvaluationParams":
-        if not {"linear_probe", "knn", "baselines", "low_shot"} & set(self.protocols):
-            raise ValueError("protocols: one of linear_probe, knn, baselines and low_shot is needed")
+        if not {"linear_probe", "knn", "baselines"} & set(self.protocols):
+            raise ValueError("protocols: one of linear_probe, knn and baselines is needed")
         return self
 
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from slimp_pipeline.evaluation.measures.measure import measure
-from slimp_pipeline.evaluation.measures.records import difference_table
-from slimp_pipeline.evaluation.protocols.run import predict
+from slimp_pipeline.evaluation.measures.measure import measure_all
+from slimp_pipeline.evaluation.protocols.run import measure_low_shot, predict
 from slimp_pipeline.parameters import EvaluationParams, LowShotParams, ProbeParams
 from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding, NumericEncoding
 
@@ -33,9 +32,10 @@ class SmallCohort:
         """Evaluate by these protocols; none named: by all, which takes seconds."""
         if protocols:
             self.settings = self.settings.model_copy(update={"protocols": list(protocols)})
-        predictions = predict(self.lesions, self.splits, self.embeddings, self.encodings, "small", self.settings)
-        results, averaged = measure("small", predictions, self.settings)
-        return results, difference_table("small", averaged, self.settings.confidence), predictions
+        inputs = self.lesions, self.splits, self.embeddings, self.encodings, "small", self.settings
+        predictions, few = predict(*inputs), measure_low_shot(*inputs)
+        results, differences = measure_all("small", predictions, few, pd.DataFrame(), self.settings)
+        return results, differences, predictions
 
 
 def build() -> SmallCohort:

@@ -52,6 +52,11 @@ class Split:
     train_N: np.ndarray
     test_N: np.ndarray
 
+    @property
+    def draw(self) -> str:
+        """Its name in tables: a fold's number, or `holdout`."""
+        return self.name.removeprefix("fold_")
+
 
 def has_two_classes(lesions: pd.DataFrame, settings: EvaluationParams) -> bool:
     """Whether the rows' labels are of two classes at least: without that there is nothing to classify."""

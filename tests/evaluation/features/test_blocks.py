@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimp_pipeline.evaluation.features.blocks import scale_blocks
+from slimp_pipeline.evaluation.features.blocks import Scaling, scale_blocks
 
 sizes = st.tuples(st.integers(0, 10**6), st.integers(3, 30), st.integers(1, 8))
 
@@ -38,3 +38,17 @@ def test_columns_that_are_constant_in_training_are_dropped():
 def test_a_block_that_is_constant_in_training_is_a_column_of_zeros():
     joined = scale_blocks([np.full((3, 5), 0.3, dtype=np.float32), np.array([[1.0], [3], [2]])], np.ones(3, dtype=bool))
     assert joined.shape == (3, 2) and not joined[:, 0].any()
+
+
+@given(sizes)
+def test_chosen_rows_are_scaled_as_among_all_and_as_the_joined_columns_tell(size):
+    seed, num_rows, width = size
+    rng = np.random.default_rng(seed)
+    blocks = [rng.normal(3, 2, (num_rows, width)), rng.integers(0, 2, (num_rows, 3)).astype(np.float32)]
+    train_N, chosen_N = np.arange(num_rows) < max(2, num_rows // 2), rng.random(num_rows) < 0.5
+    scaling = Scaling.fit(blocks, train_N)
+    np.testing.assert_array_equal(scaling(blocks, chosen_N), scale_blocks(blocks, train_N)[chosen_N])
+    columns, mean_D, factor_D = scaling.joined()
+    np.testing.assert_allclose(
+        (np.hstack(blocks)[:, columns] - mean_D) * factor_D, scaling(blocks), rtol=1e-6, atol=1e-6
+    )

@@ -189,8 +189,11 @@ def test_a_feature_set_is_its_blocks_at_equal_weight_and_none_where_one_is_lacki
             else:
                 if name == "image+ugly_duckling":  # its two distances are a block of their own
                     parts[1:] = [parts[1][:, :-2], parts[1][:, -2:]]
-                np.testing.assert_array_equal(found, scale_blocks(parts, split.train_N))
-                assert (found[split.train_N] ** 2).sum(axis=1).mean() == pytest.approx(len(parts))
+                expected = scale_blocks(parts, split.train_N)
+                np.testing.assert_array_equal(found.train_ND, expected[split.train_N])
+                np.testing.assert_array_equal(found.test_ND, expected[split.test_N])
+                assert [part.shape for part in found.train_blocks()] == [(5, width) for width in found.widths]
+                assert (found.train_ND**2).sum(axis=1).mean() == pytest.approx(len(parts))
     known = {(m, name) for m in features.methods for name in FEATURE_SETS if features.of(m, name, split) is not None}
     both = {("slimp", name) for name in ("image", "image+lesion", "image+metadata", "image+ugly_duckling")}
     assert known == both | {("plain", name) for name in ("image", "image+metadata", "image+ugly_duckling")}

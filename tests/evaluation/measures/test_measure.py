@@ -232,10 +232,10 @@ def test_retrieval_stands_beside_predictions_and_is_compared_with_its_like():
     predictions = pd.concat([predictions, predictions.assign(method="random_init")])
     alone = measure("clinic", predictions, SETTINGS)[0]
     for retrieved in (pd.DataFrame(), queries(0).iloc[:0]):
-        results, differences = measure_all("clinic", predictions, retrieved, SETTINGS)
+        results, differences = measure_all("clinic", predictions, pd.DataFrame(), retrieved, SETTINGS)
         pd.testing.assert_frame_equal(results, alone)
         assert set(differences["protocol"]) == {"linear_probe"}
-    results, differences = measure_all("clinic", predictions, queries(0), SETTINGS)
+    results, differences = measure_all("clinic", predictions, pd.DataFrame(), queries(0), SETTINGS)
     of_queries = results[results["protocol"] == "retrieval"]
     pd.testing.assert_frame_equal(results[results["protocol"] != "retrieval"], alone)
     assert set(of_queries["method"]) == {"slimp", "chance"}

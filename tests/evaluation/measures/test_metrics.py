@@ -186,7 +186,8 @@ def test_many_rows_on_many_resamples_agree_with_scikit_learn_to_single_precision
     positive_N, patients_N = rng.random(5000) < share, rng.integers(0, 400, 5000)
     score_N = np.round(rng.normal(size=5000) + positive_N, rng.integers(1, 6))
     score_NK = np.stack([-score_N, score_N], axis=1)
-    monkeypatch.setattr("slimp_pipeline.evaluation.measures.bootstrap._BLOCK", 3000)  # several parts, in threads
+    monkeypatch.setattr(metrics, "_BLOCK", 3000)  # several blocks
+    monkeypatch.setattr("torch.get_num_threads", lambda: 3)
     weightings = resampled(patients_N, 12, 0)
     values = metrics.classification_metrics(score_NK, positive_N.astype(int), np.array([0, 1]), weightings)
     for r, weight_N in enumerate(weightings):
@@ -198,3 +199,16 @@ def test_many_rows_on_many_resamples_agree_with_scikit_learn_to_single_precision
         for name, value in expected.items():
             assert values[name][r] == pytest.approx(value, rel=2e-6, abs=2e-6), name
         assert values["macro_auroc"][r] == pytest.approx(expected["malignant_auroc"], rel=2e-6)
+        benign = average_precision_score(~positive_N, -score_N, sample_weight=weight_N)
+        both = (expected["malignant_average_precision"] + benign) / 2
+        assert values["average_precision"][r] == pytest.approx(both, rel=2e-6)
+
+
+def test_rows_surely_of_the_other_class_are_still_ranked():
+    # 1 - p is 1 for both benign rows in double precision; p itself tells them apart.
+    score_N = np.array([1e-20, 1e-18, 1e-19, 0.5])
+    positive_N = np.array([False, False, True, True])
+    values = metrics.classification_metrics(
+        np.stack([1 - score_N, score_N], axis=1), positive_N.astype(int), np.array([0, 1]), ones(4)
+    )
+    assert values["macro_auroc"] == values["malignant_auroc"] == pytest.approx(3 / 4)

@@ -6,8 +6,14 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
 from slimp_pipeline.evaluation import task
+from slimp_pipeline.evaluation.features.blocks import scale_blocks
+from slimp_pipeline.evaluation.features.sets import Features
 from slimp_pipeline.evaluation.measures import measure
-from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.evaluation.measures.records import prediction_table
+from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
+from slimp_pipeline.evaluation.protocols.run import measure_low_shot
+from slimp_pipeline.evaluation.protocols.scorers import score_low_shot
+from slimp_pipeline.parameters import EvaluationParams, ProbeParams
 from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
 
 pytestmark = pytest.mark.xdist_group("evaluation_protocol")  # they share one evaluation
@@ -179,6 +185,49 @@ def test_test_rows_change_nothing_but_their_own_scores(small_cohort, small_resul
     _, _, after = small_cohort.run()
     others = (before["draw"] == "0") & (before["patient_id"] != "p00")  # its other row has it in its context
     pd.testing.assert_frame_equal(before[others], after[others])
+
+
+def test_few_labels_are_measured_as_a_table_of_all_their_scores_would_be(small_cohort, tmp_path):
+    cohort, settings = small_cohort, small_cohort.settings
+    few = measure_low_shot(cohort.lesions, cohort.splits, cohort.embeddings, cohort.encodings, "small", settings)
+    few.to_parquet(tmp_path / "few.parquet")
+    measured = measure.measured_in(pd.read_parquet(tmp_path / "few.parquet"))
+    results, averaged = measure.summarise("small", measured, settings.confidence)
+    whole, labelled = task.make_task(cohort.lesions, cohort.splits, settings)
+    features = Features(cohort.lesions, labelled, whole, cohort.embeddings, cohort.encodings)
+    tables = []
+    for split in task.task_splits(whole, "small"):
+        for key, score_NK, drawn in score_low_shot(whole, features, split, settings):
+            num_patients = whole.rows.loc[drawn.rows_N, "patient_id"].nunique()
+            table = prediction_table(whole, key, split, score_NK)
+            tables.append(table.assign(repeat=drawn.draw, num_train_patients=num_patients))
+    expected, of_draws = measure.measure("small", pd.concat(tables), settings)
+    pd.testing.assert_frame_equal(results, expected)
+    assert averaged.keys() == of_draws.keys()
+    for key, values in averaged.items():
+        for metric, value_R in values.items():
+            np.testing.assert_array_equal(value_R, of_draws[key][metric])
+
+
+def test_few_labels_that_are_not_asked_for_are_not_measured(small_cohort):
+    cohort = small_cohort
+    settings = cohort.settings.model_copy(update={"protocols": ["knn"]})
+    few = measure_low_shot(cohort.lesions, cohort.splits, cohort.embeddings, cohort.encodings, "small", settings)
+    assert few.empty and list(few) == measure.MEASURED_COLUMNS
+
+
+def test_few_labels_are_scaled_by_the_rows_drawn_alone(small_cohort):
+    cohort, settings = small_cohort, small_cohort.settings
+    whole, labelled = task.make_task(cohort.lesions, cohort.splits, settings)
+    features = Features(cohort.lesions, labelled, whole, cohort.embeddings, cohort.encodings)
+    split = next(task.task_splits(whole, "small"))
+    blocks = [features.block("slimp", name, split) for name in ("image", "lesion", "patient")]
+    few_labels = settings.model_copy(update={"probe": ProbeParams(strengths=[settings.low_shot.strength])})
+    for key, score_NK, drawn in score_low_shot(whole, features, split, settings):
+        if key[:2] == ("slimp", "image+lesion+patient"):
+            scaled_ND = scale_blocks(blocks, drawn.rows_N)
+            probe = fit_task_probe(whole, scaled_ND[drawn.rows_N], drawn.rows_N, few_labels)
+            np.testing.assert_allclose(score_NK, probe.scores(scaled_ND[split.test_N]), atol=2e-3)
 
 
 def test_unlabelled_rows_are_left_out(small_cohort):

@@ -10,10 +10,10 @@ from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.evaluation.audits.perturbation import Condition, conditions, perturbed_rows
 from slimp_pipeline.evaluation.features.blocks import Scaling
 from slimp_pipeline.evaluation.features.embed import RANDOM_INIT, block, encoders_of, initial, start_method
-from slimp_pipeline.evaluation.measures.measure import measure
-from slimp_pipeline.evaluation.measures.records import ADAPTED, Key, join_tables, prediction_table
+from slimp_pipeline.evaluation.measures.measure import summarise, yardsticks
+from slimp_pipeline.evaluation.measures.records import ADAPTED, Key
 from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
-from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
+from slimp_pipeline.evaluation.task import Split, Task, make_task
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.parameters import EvaluationParams
@@ -47,9 +47,10 @@ def measure_robustness(
     if "robustness" not in settings.protocols:
         return pd.DataFrame(columns=ROBUSTNESS_COLUMNS)
     task, labelled = make_task(rows, splits, settings)
-    tables = []
-    splits_of_task = list(task_splits(task, cohort))
-    for split in tqdm(splits_of_task, desc=f"Spoiling metadata of {cohort}", unit="fold", leave=False, disable=None):
+    measured = []
+    folds = list(yardsticks(task, cohort, settings))
+    for yardstick in tqdm(folds, desc=f"Spoiling metadata of {cohort}", unit="fold", leave=False, disable=None):
+        split = yardstick.split
         frames = [
             (condition, perturbed_rows(task.rows, fields, condition, split.train_N, settings.seed))
             for condition in conditions(settings.robustness)
@@ -59,10 +60,10 @@ def measure_robustness(
         ):
             for condition, score_NK in _score(task, split, [c for c, _ in frames], blocks, settings):
                 key = Key(method, features, "linear_probe", f"{condition.kind}|{condition.share}")
-                tables.append(prediction_table(task, key, split, score_NK, split.train_N, condition.draw))
-    if not tables:
+                measured.append(yardstick.measure(key, score_NK, split.train_N, condition.draw))
+    if not measured:
         return pd.DataFrame(columns=ROBUSTNESS_COLUMNS)
-    results, _ = measure(cohort, join_tables(tables), settings)
+    results, _ = summarise(cohort, measured, settings.confidence)
     results = results[results["draw"].isin(["all", "holdout"])].drop_duplicates(["method", "shots", "metric"])
     kind_and_share = results["shots"].str.split("|", expand=True)
     results = results.assign(kind=kind_and_share[0], share=kind_and_share[1].astype(float))
@@ -117,7 +118,6 @@ def _score(
 ) -> list[tuple[Condition, np.ndarray]]:
     """Fit once on intact training rows, score the test rows of every condition."""
     intact, *spoilt = blocks
-    train = [block[split.train_N] for block in intact]
-    scaling = Scaling.fit(train)
-    probe = fit_task_probe(task, scaling(train), split.train_N, settings)
+    scaling = Scaling.fit(intact, split.train_N)
+    probe = fit_task_probe(task, scaling(intact, split.train_N), split.train_N, settings)
     return [(condition, probe.scores(scaling(tested))) for condition, tested in zip(listed, spoilt, strict=True)]

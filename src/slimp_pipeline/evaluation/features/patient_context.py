@@ -26,9 +26,9 @@ def ugly_duckling(embedding_ND: np.ndarray, patient_N: np.ndarray, lesion_N: np.
         lesion_N: Lesion of each row, (N,): another photograph of it is no other lesion. None: each row is a lesion.
 
     Returns:
-        float64 (N, D + 2): the row minus its patient's mean, each lesion counting once; its Euclidean distance to that
-        mean; its Euclidean distance to the nearest row of another of the patient's lesions. All 0 for a patient's
-        only lesion.
+        Float (N, D + 2), in the precision of the embeddings: the row minus its patient's mean, each lesion counting
+        once; its Euclidean distance to that mean; its Euclidean distance to the nearest row of another of the
+        patient's lesions. All 0 for a patient's only lesion.
 
     Raises:
         ValueError: If an embedding isn't finite, a patient is missing, or shapes don't fit.
@@ -37,7 +37,7 @@ def ugly_duckling(embedding_ND: np.ndarray, patient_N: np.ndarray, lesion_N: np.
     if not np.isfinite(embedding_ND).all():
         raise ValueError("embeddings hold NaN or infinite values: distances to them mean nothing")
     num_rows, width = embedding_ND.shape
-    context = np.zeros((num_rows, width + 2))
+    context = np.zeros((num_rows, width + 2), dtype=np.result_type(embedding_ND, np.float32))
     all_lesions_N = np.arange(num_rows) if lesion_N is None else pd.factorize(np.asarray(lesion_N))[0]
     for rows in _rows_of_patients(patient_N, num_rows):
         lesions = np.unique(all_lesions_N[rows], return_inverse=True)[1]

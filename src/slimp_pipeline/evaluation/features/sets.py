@@ -1,11 +1,12 @@
 """Feature sets: which blocks of a method's embeddings, and of the metadata, a classifier sees."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.evaluation.features.blocks import scale_blocks
+from slimp_pipeline.evaluation.features.blocks import Scaling, scale_blocks
 from slimp_pipeline.evaluation.features.embed import block, methods, start_method
 from slimp_pipeline.evaluation.features.patient_context import patient_relative, ugly_duckling
 from slimp_pipeline.evaluation.task import Split, Task
@@ -20,6 +21,23 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
 }
 """Blocks `image`, `lesion`, `patient`: embeddings. `metadata`: one-hot fields. `ugly_duckling`: the image embedding
 against those of the patient's other lesions."""
+
+
+class Sides(NamedTuple):
+    """Scaled features of a split's rows.
+
+    Attributes:
+        train_ND, test_ND: Of its training and of its test rows, float32.
+        widths: Columns of each block.
+    """
+
+    train_ND: np.ndarray
+    test_ND: np.ndarray
+    widths: list[int]
+
+    def train_blocks(self) -> list[np.ndarray]:
+        """The training rows' blocks, each (N, D_block)."""
+        return np.split(self.train_ND, np.cumsum(self.widths)[:-1], axis=1)
 
 
 class Features:
@@ -58,12 +76,24 @@ class Features:
         """Method that stands for what training started from."""
         return start_method(self._embeddings)
 
-    def of(self, method: str, feature_set: str, split: Split) -> np.ndarray | None:
+    def of(self, method: str, feature_set: str, split: Split) -> Sides | None:
         """Blocks of a feature set, scaled to equal weight by training rows; None where the target lacks one."""
-        blocks = self.blocks(method, feature_set, split)
-        return scale_blocks(blocks, split.train_N) if blocks else None
+        blocks = self._blocks(method, feature_set, split)
+        if not blocks:
+            return None
+        scaling = Scaling.fit(blocks, split.train_N)
+        widths = [len(columns) for columns in scaling.columns]
+        return Sides(scaling(blocks, split.train_N), scaling(blocks, split.test_N), widths)
 
-    def blocks(self, method: str, feature_set: str, split: Split) -> list[np.ndarray]:
+    def every(self, feature_sets: Sequence[str], split: Split) -> Iterator[tuple[str, str, Sides]]:
+        """Method, feature set and features, of all that there are."""
+        for method in self.methods:
+            for feature_set in feature_sets:
+                sides = self.of(method, feature_set, split)
+                if sides is not None:
+                    yield method, feature_set, sides
+
+    def _blocks(self, method: str, feature_set: str, split: Split) -> list[np.ndarray]:
         """Blocks of a feature set as they are, each (N, D_block); none where the target lacks one."""
         names = FEATURE_SETS[feature_set]
         if method not in methods(self._embeddings) and not {"lesion", "patient"} & set(names):
@@ -84,9 +114,13 @@ class Features:
         if name == "ugly_duckling":
             image = block(self._embeddings, method, split.name, "image")
             known = image is not None and self._has_context
-            return ugly_duckling(image, self._patient, self._lesion)[self._labelled] if known else None  # type: ignore[arg-type]
+            return self._chosen(ugly_duckling(image, self._patient, self._lesion)) if known else None  # type: ignore[arg-type]
         values = block(self._embeddings, method, split.name, name)
-        return None if values is None else values[self._labelled]
+        return None if values is None else self._chosen(values)
+
+    def _chosen(self, values_ND: np.ndarray) -> np.ndarray:
+        """The task's rows; not copied where they are all there are."""
+        return values_ND if self._labelled.all() else values_ND[self._labelled]
 
     def metadata(self, split: Split) -> np.ndarray | None:
         """Metadata of both levels, one-hot, each level of equal weight; None for a cohort of images alone."""
@@ -99,4 +133,4 @@ class Features:
         """Numbers of the lesion level relative to the patient's other rows; None where no patient has two lesions."""
         numeric_NF = encode(self._encodings[split.name].lesion, self._rows)["numeric"]
         known = numeric_NF.shape[1] > 0 and self._has_context
-        return patient_relative(numeric_NF, self._patient)[self._labelled] if known else None
+        return self._chosen(patient_relative(numeric_NF, self._patient)) if known else None

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-_DENSE_UP_TO = 64  # cells per row, in which most are zero: up to here that costs less than to skip them
 _BLOCK = 2**22  # numbers that a step of a computation holds at once
 
 
@@ -62,14 +61,11 @@ class Weightings:
             known = self[known_N]
             return (known.sums(value_N[known_N]) / known.sums(np.ones(known_N.sum())))[:, 0]
 
-    def by_group(self, rows: np.ndarray, group_N: np.ndarray, num_groups: int) -> np.ndarray | sparse.csr_matrix:
+    def by_group(self, rows: np.ndarray, group_N: np.ndarray, num_groups: int) -> sparse.csr_array:
         """How many of the chosen rows each patient has in a group, (num_groups, P): times `count_PR`, their weight."""
-        group, patient, dtype = group_N[rows], self.patient_N[rows], self.count_PR.dtype
         shape = num_groups, len(self.count_PR)
-        if shape[0] * shape[1] > _DENSE_UP_TO * len(group_N):
-            return sparse.csr_matrix((np.ones(len(rows), dtype), (group, patient)), shape=shape)
-        cells = np.bincount(group * shape[1] + patient, minlength=shape[0] * shape[1])
-        return cells.reshape(shape).astype(dtype)
+        counted = np.ones(len(rows), self.count_PR.dtype), (group_N[rows], self.patient_N[rows])
+        return sparse.csr_array(counted, shape=shape)
 
     def parts(self, num_per_weighting: int) -> Iterator[slice]:
         """Slices of the weightings, each of which holds a bounded number of numbers."""

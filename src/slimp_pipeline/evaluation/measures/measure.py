@@ -1,6 +1,7 @@
 """From predictions to results: metrics, their intervals, and paired differences."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,25 +17,85 @@ from slimp_pipeline.evaluation.measures.records import (
     mean_where_known,
     result_rows,
 )
+from slimp_pipeline.evaluation.task import Split, Task, task_splits
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.splits import HOLDOUT
 
 Values = dict[str, np.ndarray]  # metric -> its value, then its values on resamples; (1 + R,)
-Measured = dict[tuple[str, int], tuple[Values, tuple[int, int]]]  # (draw, repeat) -> values, patients
+MEASURED_COLUMNS = [*Key._fields, "draw", "repeat", "num_train_patients", "num_test_patients", "metric", "values"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one classifier, or one way to retrieve, came to on the test rows of a fold.
+
+    Attributes:
+        key: What it is.
+        draw: Number of the fold, or `holdout`.
+        repeat: Number of the draw of its training rows.
+        sizes: Training and test patients.
+        by_metric: Of each metric, its value, then its values on resamples.
+    """
+
+    key: Key
+    draw: str
+    repeat: int
+    sizes: tuple[int, int]
+    by_metric: Values
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The test rows of a split, by which scores are measured as they come: they needn't be kept.
+
+    Attributes:
+        task: Whose rows they are.
+        split: Which of them are tested.
+        malignant_K: The classes' groups, -1 for classes that no split tests.
+        weightings: The test rows as they are and on the resamples that all predictions share.
+    """
+
+    task: Task
+    split: Split
+    malignant_K: np.ndarray
+    weightings: Weightings
+
+    def measure(self, key: Key, score_NK: np.ndarray, train_N: np.ndarray, repeat: int = 0) -> Measured:
+        """Measure scores of the test rows by what was trained on the rows `train_N`, bool (N,)."""
+        patients, test_N = self.task.patient_id_N.codes, self.split.test_N
+        sizes = len(np.unique(patients[train_N])), len(np.unique(patients[test_N]))
+        values = classification_metrics(score_NK, self.task.label_N[test_N], self.malignant_K, self.weightings)
+        return Measured(key, self.split.draw, repeat, sizes, values)
+
+
+def yardsticks(task: Task, cohort: str, settings: EvaluationParams) -> Iterator[Yardstick]:
+    """One for each split of a task."""
+    splits = list(task_splits(task, cohort))
+    tested = np.unique(task.label_N[np.any([split.test_N for split in splits], axis=0)])
+    malignant_K = np.where(np.isin(np.arange(len(task.classes)), tested), task.malignant_K, -1)
+    for position, split in enumerate(splits):
+        yield Yardstick(task, split, malignant_K, fold_weightings(task.rows[split.test_N], settings, position))
 
 
 def measure_all(
-    cohort: str, predictions: pd.DataFrame, retrieved: pd.DataFrame, settings: EvaluationParams
+    cohort: str,
+    predictions: pd.DataFrame,
+    low_shot: pd.DataFrame,
+    retrieved: pd.DataFrame,
+    settings: EvaluationParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure predictions and retrieval.
+    """Measure predictions and retrieval; what few labels came to is measured already.
 
     Returns:
         Results, as `measure` returns them, and paired differences, as `records.difference_table` does.
     """
-    results, averaged = measure(cohort, predictions, settings)
+    parts = [measure(cohort, predictions, settings)]
+    if len(low_shot):
+        parts.append(summarise(cohort, measured_in(low_shot), settings.confidence))
     if len(retrieved):
-        found, of_queries = measure_outcomes(cohort, retrieved, settings)
-        results, averaged = pd.concat([results, found], ignore_index=True), averaged | of_queries
+        parts.append(measure_outcomes(cohort, retrieved, settings))
+    averaged = {key: values for _, of_part in parts for key, values in of_part.items()}
+    results = pd.concat([results for results, _ in parts], ignore_index=True)
     return results, difference_table(cohort, averaged, settings.confidence)
 
 
@@ -55,9 +116,10 @@ def measure(cohort: str, predictions: pd.DataFrame, settings: EvaluationParams) 
             there are no folds, those of the hold-out.
     """
     classes, malignant_K = classes_of(predictions)
+    tested = predictions[["draw", "image_id", "patient_id"]].drop_duplicates(["draw", "image_id"])
     weightings = {
-        draw: fold_weightings(rows.drop_duplicates("image_id").sort_values("image_id"), settings, position)
-        for position, (draw, rows) in enumerate(_folds_first(predictions))
+        draw: fold_weightings(rows.sort_values("image_id"), settings, position)
+        for position, (draw, rows) in enumerate(_folds_first(tested))
     }
 
     def values_of(part: pd.DataFrame, draw: str) -> Values:
@@ -95,18 +157,42 @@ def _measure(
     cohort: str, table: pd.DataFrame, values_of: Callable[[pd.DataFrame, str], Values], confidence: float
 ) -> tuple[pd.DataFrame, Averaged]:
     """Measure each key of a table by draw and repeat; `values_of` is given the rows and the draw."""
-    results: list[list[object]] = []
-    averaged: Averaged = {}
+    measured = []
     by_key = table.groupby(list(Key._fields), sort=False, observed=True)
     for key_values, rows in tqdm(by_key, desc="Measuring", unit="figure", leave=False, disable=None):
         key = Key(*map(str, key_values))
-        measured: Measured = {}
         for (draw, repeat), part in rows.groupby(["draw", "repeat"], sort=False, observed=True):
             sizes = int(part["num_train_patients"].iloc[0]), part["patient_id"].nunique()
-            measured[str(draw), int(repeat)] = values_of(part, str(draw)), sizes
-        results += _rows(cohort, key, measured, confidence)
-        averaged[key] = average(_chosen(measured))
-    return pd.DataFrame(results, columns=RESULT_COLUMNS), averaged
+            measured.append(Measured(key, str(draw), int(repeat), sizes, values_of(part, str(draw))))
+    return summarise(cohort, measured, confidence)
+
+
+def summarise(cohort: str, measured: Iterable[Measured], confidence: float) -> tuple[pd.DataFrame, Averaged]:
+    """Results and averaged values, as `measure` returns them, of what was measured fold by fold."""
+    by_key: dict[Key, list[Measured]] = {}
+    for one in measured:
+        by_key.setdefault(one.key, []).append(one)
+    rows = [row for key, own in by_key.items() for row in _rows(cohort, key, own, confidence)]
+    averaged = {key: average(_chosen(own)) for key, own in by_key.items()}
+    return pd.DataFrame(rows, columns=RESULT_COLUMNS), averaged
+
+
+def measured_table(measured: Iterable[Measured]) -> pd.DataFrame:
+    """`MEASURED_COLUMNS`, one row per metric; values: the value itself, then those on the resamples."""
+    rows = [
+        [*one.key, one.draw, one.repeat, *one.sizes, metric, value_R]
+        for one in measured
+        for metric, value_R in one.by_metric.items()
+    ]
+    return pd.DataFrame(rows, columns=MEASURED_COLUMNS)
+
+
+def measured_in(table: pd.DataFrame) -> Iterator[Measured]:
+    """What such a table holds."""
+    for place, rows in table.groupby(MEASURED_COLUMNS[:-2], sort=False):
+        *key, draw, repeat, num_train, num_test = place
+        values = dict(zip(rows["metric"], map(np.asarray, rows["values"]), strict=True))
+        yield Measured(Key(*key), str(draw), int(repeat), (int(num_train), int(num_test)), values)
 
 
 def fold_weightings(test_rows: pd.DataFrame, settings: EvaluationParams, position: int) -> Weightings:
@@ -123,34 +209,29 @@ def average(values: Iterable[Values]) -> Values:
     return {metric: mean_where_known(value) for metric, value in gathered.items()}
 
 
-def _rows(cohort: str, key: Key, measured: Measured, confidence: float) -> list[list[object]]:
-    repeats = sorted({repeat for _, repeat in measured})
-    repeated = key.shots != "all"
-    rows: list[list[object]] = []
-    if not repeated:
-        for (draw, _), (values, sizes) in measured.items():
-            rows += result_rows(cohort, key, draw, values, sizes, confidence)
-    folds = {place: part for place, part in measured.items() if place[0] != HOLDOUT}
-    if repeated and not folds:
+def _rows(cohort: str, key: Key, measured: list[Measured], confidence: float) -> list[list[object]]:
+    folds, rows = [one for one in measured if one.draw != HOLDOUT], []
+    if key.shots == "all":
+        for one in measured:
+            rows += result_rows(cohort, key, one.draw, one.by_metric, one.sizes, confidence)
+    elif not folds:
         return result_rows(cohort, key, HOLDOUT, *_together(measured), confidence)
-    if repeated:
-        for number in repeats:
-            drawn = {place: part for place, part in folds.items() if place[1] == number}
-            rows += result_rows(cohort, key, str(number), *_together(drawn), confidence) if drawn else []
+    else:
+        for number in sorted({one.repeat for one in folds}):
+            drawn = [one for one in folds if one.repeat == number]
+            rows += result_rows(cohort, key, str(number), *_together(drawn), confidence)
     return rows + result_rows(cohort, key, "all", *_together(folds), confidence) if folds else rows
 
 
-def _together(measured: Measured) -> tuple[Values, tuple[int, int]]:
+def _together(measured: list[Measured]) -> tuple[Values, tuple[int, int]]:
     """Mean over folds and draws; training patients on average, test patients of all folds."""
-    test_patients = {draw: sizes[1] for (draw, _), (_, sizes) in measured.items()}
-    train_patients = [sizes[0] for _, sizes in measured.values()]
-    sizes = round(float(np.mean(train_patients))), sum(test_patients.values())
-    return average(values for values, _ in measured.values()), sizes
+    test_patients = {one.draw: one.sizes[1] for one in measured}
+    sizes = round(float(np.mean([one.sizes[0] for one in measured]))), sum(test_patients.values())
+    return average(one.by_metric for one in measured), sizes
 
 
-def _chosen(measured: Measured) -> Iterable[Values]:
-    folds = [values for (draw, _), (values, _) in measured.items() if draw != HOLDOUT]
-    return folds or [values for values, _ in measured.values()]
+def _chosen(measured: list[Measured]) -> Iterable[Values]:
+    return [one.by_metric for one in measured if one.draw != HOLDOUT] or [one.by_metric for one in measured]
 
 
 def _folds_first(predictions: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -2,11 +2,12 @@
 
 Every function takes `Weightings` of the rows, and returns (R,) float: NaN where a weighting leaves nothing to measure.
 What needs the order of the scores is computed from the weight of positives and negatives in groups of rows between
-which a threshold makes a difference, for a bounded number of weightings at a time, in float32.
+which a threshold makes a difference, from the highest score down, in blocks that stay in a core's cache, in float32.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,8 @@ from slimp_pipeline.evaluation.measures.bootstrap import Weightings
 MIN_TPR = 0.8
 FIXED_SPECIFICITY = 0.95
 _NUM_BINS = 15
+_BLOCK = 2**17  # numbers that a thread holds at once, several times over
+_TINY = 1e-30
 
 
 def classification_metrics(
@@ -33,26 +36,38 @@ def classification_metrics(
         weightings: How often each row counts, R times.
     """
     confusion_RKK = confusion(score_NK.argmax(axis=1), label_N, score_NK.shape[1], weightings)
-    by_class = [
-        _measured(score_NK[:, k], label_N == k, weightings, _auroc, _average_precision)
-        for k in range(score_NK.shape[1])
-    ]
-    values = {
+    auroc_RK, precision_RK, of_malignancy = _rankings(score_NK, label_N, malignant_K, weightings)
+    return {
         "balanced_accuracy": balanced_accuracy(confusion_RKK),
         "macro_f1": macro_f1(confusion_RKK),
-        "macro_auroc": _nanmean(np.stack([auroc_R for auroc_R, _ in by_class], axis=1)),
-        "average_precision": _nanmean(np.stack([precision_R for _, precision_R in by_class], axis=1)),
+        "macro_auroc": _nanmean(auroc_RK),
+        "average_precision": _nanmean(precision_RK),
         "ece": expected_calibration_error(score_NK, label_N, weightings),
+        **of_malignancy,
     }
-    is_malignant_K = malignant_K == 1
+
+
+def _rankings(
+    score_NK: np.ndarray, label_N: np.ndarray, malignant_K: np.ndarray, weightings: Weightings
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """AUROC and average precision of each class against the others, (R, K); the metrics of malignant against not."""
+    num_classes, is_malignant_K = len(malignant_K), malignant_K == 1
+    of_malignancy: dict[str, np.ndarray] = {}
     if is_malignant_K.any() and (malignant_K == 0).any():
         decided_N = malignant_K[label_N] != -1
         score_N, positive_N = score_NK[:, is_malignant_K].sum(axis=1), is_malignant_K[label_N]
-        measures = (_auroc, _average_precision, _pauc_above_tpr, _sensitivity_at_specificity)
-        found = _measured(score_N[decided_N], positive_N[decided_N], weightings[decided_N], *measures)
-        names = ("malignant_auroc", "malignant_average_precision", "pauc_above_80_tpr", "sensitivity_at_95_specificity")
-        values |= dict(zip(names, found, strict=True))
-    return values
+        found = _measured(score_N[decided_N], positive_N[decided_N], weightings[decided_N], *_MALIGNANCY.values())
+        of_malignancy = dict(zip(_MALIGNANCY, found, strict=True))
+        if num_classes == 2:  # one class against the other is malignant against not; AUROC is the same for both
+            benign = int(np.argmin(malignant_K))
+            (precision_R,) = _measured(score_NK[:, benign], label_N == benign, weightings, _average_precision)
+            precisions = of_malignancy["malignant_average_precision"], precision_R
+            return of_malignancy["malignant_auroc"][:, None], np.stack(precisions, axis=1), of_malignancy
+    by_class = [
+        _measured(score_NK[:, k], label_N == k, weightings, _auroc, _average_precision) for k in range(num_classes)
+    ]
+    auroc_RK, precision_RK = (np.stack(values, axis=1) for values in zip(*by_class, strict=True))
+    return auroc_RK, precision_RK, of_malignancy
 
 
 def confusion(predicted_N: np.ndarray, label_N: np.ndarray, num_classes: int, weightings: Weightings) -> np.ndarray:
@@ -122,83 +137,127 @@ def sensitivity_at_specificity(
 
 def roc_points(score_N: np.ndarray, positive_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ROC curve from (0, 0): false and true positive rates wherever its direction may change."""
-    ((_, count),) = _ranked(score_N, positive_N, Weightings.of_rows(np.ones((1, len(score_N)))))
-    counts = count()
-    rates = counts.false_above_GR[:, 0] / counts.num_false_R, counts.true_above_GR[:, 0] / counts.num_true_R
+    ranking = _Ranking.of(score_N, positive_N, Weightings.of_rows(np.ones((1, len(score_N)))))
+    counts = list(ranking.blocks(slice(None)))
+    rates = (
+        np.concatenate([block.false_above_GR[:, 0] for block in counts]) / counts[0].num_false_R,
+        np.concatenate([block.true_above_GR[:, 0] for block in counts]) / counts[0].num_true_R,
+    )
     return np.append(0, rates[0]), np.append(0, rates[1])
 
 
+@dataclass(frozen=True)
 class _Counts:
-    """Weight of positives and negatives in G groups of rows, from the highest score down; and above its threshold.
+    """Weight of positives and negatives in G groups of rows, from the highest score down.
+
+    Attributes:
+        true_GR, false_GR: In each group.
+        true_above_GR, false_above_GR: In it and in all groups of higher scores.
+        num_true_R, num_false_R: In all groups there are, float64.
+    """
+
+    true_GR: np.ndarray
+    true_above_GR: np.ndarray
+    false_GR: np.ndarray
+    false_above_GR: np.ndarray
+    num_true_R: np.ndarray
+    num_false_R: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """Rows in groups from the highest score down, between which a threshold makes a difference.
 
     Rows of one score are in one group. Neighbouring groups without positives are one: between them the curves run
     straight, and no metric changes.
+
+    Attributes:
+        true_GP, false_GP: How many positives and negatives each patient has in each group.
+        weightings: How often patients count.
     """
 
-    def __init__(self, true_GR: np.ndarray, false_GR: np.ndarray) -> None:
-        self.true_GR, self.false_GR = true_GR, false_GR
-        self.true_above_GR, self.false_above_GR = true_GR.cumsum(axis=0), false_GR.cumsum(axis=0)
-        self.num_true_R = self.true_above_GR[-1].astype(np.float64)
-        self.num_false_R = self.false_above_GR[-1].astype(np.float64)
+    true_GP: sparse.csr_array
+    false_GP: sparse.csr_array
+    weightings: Weightings
 
-    def known(self, value_R: np.ndarray) -> np.ndarray:
-        """A value where positives and negatives are there, elsewhere NaN."""
-        return np.where((self.num_true_R > 0) & (self.num_false_R > 0), value_R, np.nan)
+    @classmethod
+    def of(cls, score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings) -> "_Ranking":
+        order_N = np.argsort(-score_N, kind="stable")
+        distinct_N = np.cumsum(np.diff(score_N[order_N], prepend=np.inf) != 0) - 1
+        has_true_D = np.bincount(distinct_N, positive_N[order_N]) > 0
+        opens_D = has_true_D | np.append(True, has_true_D[:-1])
+        group_N = np.empty(len(score_N), dtype=np.int64)
+        group_N[order_N] = (np.cumsum(opens_D) - 1)[distinct_N]
+        true_GP, false_GP = (
+            weightings.by_group(np.flatnonzero(rows), group_N, int(opens_D.sum())) for rows in (positive_N, ~positive_N)
+        )
+        return cls(true_GP, false_GP, weightings)
+
+    def blocks(self, part: slice) -> Iterator[_Counts]:
+        """Counts on some of the weightings, of a bounded number of groups at a time."""
+        count_PR = np.ascontiguousarray(self.weightings.count_PR[:, part])
+        kinds_GP = self.true_GP, self.false_GP
+        totals_R = [of_kind_GP.sum(axis=0) @ count_PR.astype(np.float64) for of_kind_GP in kinds_GP]
+        above_R = [np.zeros_like(count_PR[0])] * 2
+        size = max(1, _BLOCK // count_PR.shape[1])
+        for start in range(0, self.true_GP.shape[0], size):
+            cumulated = [
+                _cumulated(of_kind_GP[start : start + size], count_PR, start_R)
+                for of_kind_GP, start_R in zip(kinds_GP, above_R, strict=True)
+            ]
+            yield _Counts(*cumulated[0], *cumulated[1], *totals_R)
+            above_R = [above_GR[-1] for _, above_GR in cumulated]
+
+
+def _cumulated(
+    of_kind_GP: sparse.csr_array, count_PR: np.ndarray, start_R: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of some groups' rows, (G, R), and from the first row of all down to them."""
+    if not of_kind_GP.nnz:  # most blocks of many rows of a common class hold none of a rare one
+        shape = of_kind_GP.shape[0], len(start_R)
+        return np.broadcast_to(np.zeros_like(start_R), shape), np.broadcast_to(start_R, shape)
+    weight_GR = of_kind_GP @ count_PR
+    above_GR = weight_GR.cumsum(axis=0)
+    above_GR += start_R
+    return weight_GR, above_GR
 
 
 def _measured(
     score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings, *measures: Callable[[_Counts], np.ndarray]
 ) -> list[np.ndarray]:
-    """Each measure's values, (R,): of a bounded number of weightings at a time, in as many threads as torch has."""
-    values = [np.empty(weightings.num) for _ in measures]
+    """Each measure's values, (R,): sums over blocks of groups, in as many threads as torch has.
 
-    def measure(part: slice, count: Callable[[], _Counts]) -> None:
+    NaN where no positive counts, or no negative but for average precision.
+    """
+    ranking = _Ranking.of(score_N, positive_N, weightings)
+    values = [np.zeros(weightings.num) for _ in measures]
+
+    def measure(part: slice) -> None:
         with np.errstate(invalid="ignore", divide="ignore"):
-            counts = count()
-            for value_R, of_counts in zip(values, measures, strict=True):
-                value_R[part] = of_counts(counts)
+            for counts in ranking.blocks(part):
+                for value_R, of_counts in zip(values, measures, strict=True):
+                    value_R[part] += of_counts(counts)
 
-    first, *others = _ranked(score_N, positive_N, weightings)
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # which start when there is something to do
-        done = [threads.submit(measure, *part) for part in others]
-        measure(*first)
-        for one in done:
-            one.result()
+    size = -(-weightings.num // torch.get_num_threads())
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        list(threads.map(measure, (slice(start, start + size) for start in range(0, weightings.num, size))))
     return values
 
 
-def _ranked(
-    score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings
-) -> Iterator[tuple[slice, Callable[[], _Counts]]]:
-    """Parts of the weightings, and what gives their counts."""
-    order_N = np.argsort(-score_N, kind="stable")
-    distinct_N = np.cumsum(np.diff(score_N[order_N], prepend=np.inf) != 0) - 1
-    has_true_D = np.bincount(distinct_N, positive_N[order_N]) > 0
-    opens_D = has_true_D | np.append(True, has_true_D[:-1])
-    group_N = np.empty(len(score_N), dtype=np.int64)
-    group_N[order_N] = (np.cumsum(opens_D) - 1)[distinct_N]
-    num_groups = int(opens_D.sum())
-    by_patient = [weightings.by_group(np.flatnonzero(rows), group_N, num_groups) for rows in (positive_N, ~positive_N)]
-    for part in weightings.parts(num_groups):
-        yield part, partial(_count, by_patient, weightings.count_PR[:, part])
-
-
-def _count(by_patient: Sequence[np.ndarray | sparse.csr_matrix], count_PR: np.ndarray) -> _Counts:
-    return _Counts(*(rows @ np.ascontiguousarray(count_PR) for rows in by_patient))
-
-
+# What a block of groups adds to a measure.
 def _auroc(counts: _Counts) -> np.ndarray:
     """Of each negative, the share of positives above it, and half of those beside it."""
     above_GR = counts.true_above_GR - counts.true_GR / 2
-    above_GR *= counts.false_GR / counts.num_false_R.astype(above_GR.dtype)
-    return counts.known(above_GR.sum(axis=0, dtype=np.float64) / counts.num_true_R)
+    above_GR *= counts.false_GR
+    return above_GR.sum(axis=0, dtype=np.float64) / (counts.num_true_R * counts.num_false_R)
 
 
 def _average_precision(counts: _Counts) -> np.ndarray:
-    precision_GR = counts.true_above_GR / (counts.true_above_GR + counts.false_above_GR)
+    precision_GR = counts.true_above_GR + counts.false_above_GR
+    precision_GR += _TINY  # no row, no share
+    np.divide(counts.true_above_GR, precision_GR, out=precision_GR)
     precision_GR *= counts.true_GR
-    value_R = np.nansum(precision_GR, axis=0, dtype=np.float64) / counts.num_true_R
-    return np.where(counts.num_true_R > 0, value_R, np.nan)
+    return precision_GR.sum(axis=0, dtype=np.float64) / counts.num_true_R
 
 
 def _pauc_above_tpr(counts: _Counts, min_tpr: float = MIN_TPR) -> np.ndarray:
@@ -210,14 +269,26 @@ def _pauc_above_tpr(counts: _Counts, min_tpr: float = MIN_TPR) -> np.ndarray:
     share_GR = np.where(rise_GR > 0, height_GR / rise_GR, 0)
     # A step's mean distance from the right edge, over the part of it that is above the line.
     area_GR = height_GR * (1 - fpr_GR + share_GR * run_GR / 2)
-    return counts.known(area_GR.sum(axis=0, dtype=np.float64))
+    return _known(area_GR.sum(axis=0, dtype=np.float64), counts)
 
 
 def _sensitivity_at_specificity(counts: _Counts, specificity: float = FIXED_SPECIFICITY) -> np.ndarray:
     most_false_R = (1 - specificity) * counts.num_false_R + 1e-9 * np.maximum(counts.num_false_R, 1)
-    allowed_GR = counts.false_above_GR <= most_false_R.astype(counts.false_GR.dtype)
-    best_R = np.where(allowed_GR, counts.true_above_GR, 0).max(axis=0)
-    return counts.known(best_R / counts.num_true_R)
+    allowed_GR = counts.false_above_GR <= most_false_R.astype(counts.false_GR.dtype)  # the first groups
+    return _known((allowed_GR * counts.true_GR).sum(axis=0, dtype=np.float64) / counts.num_true_R, counts)
+
+
+def _known(value_R: np.ndarray, counts: _Counts) -> np.ndarray:
+    """A value where positives and negatives are there, elsewhere NaN."""
+    return np.where((counts.num_true_R > 0) & (counts.num_false_R > 0), value_R, np.nan)
+
+
+_MALIGNANCY = {
+    "malignant_auroc": _auroc,
+    "malignant_average_precision": _average_precision,
+    "pauc_above_80_tpr": _pauc_above_tpr,
+    "sensitivity_at_95_specificity": _sensitivity_at_specificity,
+}
 
 
 def _nanmean(values_RK: np.ndarray) -> np.ndarray:

@@ -126,19 +126,17 @@ def comparable(key: Key, other: Key) -> bool:
     return key[1:] == other[1:] or (key.protocol == "linear_probe" and other.protocol == "baseline")
 
 
-def prediction_table(
-    task: Task, key: Key, split: Split, score_NK: np.ndarray, train_N: np.ndarray, repeat: int = 0
-) -> pd.DataFrame:
+def prediction_table(task: Task, key: Key, split: Split, score_NK: np.ndarray) -> pd.DataFrame:
     """Scores of a split's test rows, with the names of their true and their predicted class.
 
     Texts are categorical: an evaluation holds many such tables, and each row repeats them.
     """
     label_N, rows = task.label_N[split.test_N], np.flatnonzero(split.test_N)
-    named = {**key._asdict(), "draw": split.name.removeprefix("fold_")}
+    named = {**key._asdict(), "draw": split.draw}
     table = {
         **{name: pd.Categorical.from_codes(np.zeros(len(rows), np.int8), [value]) for name, value in named.items()},
-        "repeat": np.full(len(rows), repeat, np.int16),
-        "num_train_patients": np.int32(len(np.unique(task.patient_id_N.codes[train_N]))),
+        "repeat": np.int16(0),
+        "num_train_patients": np.int32(len(np.unique(task.patient_id_N.codes[split.train_N]))),
         "image_id": task.image_id_N[rows],
         "patient_id": task.patient_id_N[rows],
         "label": pd.Categorical.from_codes(label_N, task.classes),

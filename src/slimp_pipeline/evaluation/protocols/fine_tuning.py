@@ -63,17 +63,13 @@ def predict_fine_tuned(
             if metadata_NK is not None:
                 scored["image+metadata"] = (score_NK + metadata_NK) / 2
             for features, values_NK in scored.items():
-                tables.append(
-                    prediction_table(task, Key(method, features, "fine_tune"), split, values_NK, split.train_N)
-                )
+                tables.append(prediction_table(task, Key(method, features, "fine_tune"), split, values_NK))
     return join_tables(tables)
 
 
 def _metadata_scores(predictions: pd.DataFrame, task: Task, split: Split) -> np.ndarray | None:
     """Scores of the metadata baseline on the split's test rows, in their order."""
-    own = predictions[
-        (predictions["method"] == "metadata_linear") & (predictions["draw"] == split.name.removeprefix("fold_"))
-    ]
+    own = predictions[(predictions["method"] == "metadata_linear") & (predictions["draw"] == split.draw)]
     if own.empty:
         return None
     scores = own.set_index("image_id")[[f"score.{name}" for name in task.classes]]

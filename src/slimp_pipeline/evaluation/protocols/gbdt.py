@@ -1,6 +1,7 @@
 """Gradient boosted trees on frozen features or metadata, their number chosen inside the training patients."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -13,6 +14,7 @@ UNTUNED_ROUNDS = 50  # where no patients can be held out to choose
 _PATIENCE_ROUNDS = 15
 _NUM_INNER_FOLDS = 5  # one of them is held out
 _NUM_BINS = 31
+_FEW_ROWS = 1000  # whose values are looked at first
 _MIN_PARALLEL_ROWS = 10_000
 _TREES = {
     "learning_rate": 0.1,
@@ -26,7 +28,7 @@ _TREES = {
 
 
 def gbdt_scores(
-    feature_ND: np.ndarray,
+    blocks_ND: Sequence[np.ndarray],
     label_N: np.ndarray,
     patient_N: np.ndarray,
     train_N: np.ndarray,
@@ -41,7 +43,7 @@ def gbdt_scores(
     Classes are weighted inversely to their frequency. All our choice.
 
     Args:
-        feature_ND: Features, float (N, D); NaN where a value is missing, which trees split on as it is.
+        blocks_ND: Features, each float (N, D_block); NaN where a value is missing, which trees split on as it is.
         label_N: Class numbers, int (N,), 0..num_classes-1.
         patient_N: Patient of each row, (N,).
         train_N, test_N: Which rows are fitted and which scored, bool (N,).
@@ -60,11 +62,11 @@ def gbdt_scores(
     labels = label_N[train_N]
     if len(np.unique(labels)) < 2:
         raise ValueError("all training rows are of one class: there is nothing to tell apart")
-    if np.isinf(feature_ND).any():
+    if any(np.isinf(block_ND).any() for block_ND in blocks_ND):
         raise ValueError("features hold infinite values: make them NaN, which counts as missing")
     scores = np.zeros((int(test_N.sum()), num_classes))
     if len(scores):
-        binned_ND = _binned(feature_ND, train_N)
+        binned_ND = _binned(blocks_ND, train_N)
         # On few rows threads mostly wait for one another, for minutes where they share cores with other work.
         with threadpool_limits(1 if len(labels) < _MIN_PARALLEL_ROWS else None, user_api="openmp"):
             model = _fit(binned_ND[train_N], labels, patient_N[train_N], seed)
@@ -72,22 +74,28 @@ def gbdt_scores(
     return scores
 
 
-def _binned(feature_ND: np.ndarray, train_N: np.ndarray) -> np.ndarray:
+def _binned(blocks_ND: Sequence[np.ndarray], train_N: np.ndarray) -> np.ndarray:
     """Values of many-valued columns become numbers of bins of equally many training rows; NaN stays NaN.
 
     The classifier would bin columns itself, but by class-weighted quantiles, one by one: on hundreds of rows
-    and a thousand columns that takes longer than all its trees.
+    and a thousand columns that takes longer than all its trees. Float32, of which it makes its own copy.
     """
-    binned_ND = feature_ND.astype(np.float64)
-    quantiles = np.linspace(0, 1, _NUM_BINS + 1)[1:-1]
-    for column_N in binned_ND.T:
-        is_known_N = ~np.isnan(column_N)
-        known = column_N[train_N & is_known_N]
-        if not len(known):
-            column_N[:] = 0  # never seen in training: nothing to split on
-        elif len(np.unique(known)) > _NUM_BINS:
-            column_N[is_known_N] = np.searchsorted(np.quantile(known, quantiles), column_N[is_known_N])
+    binned_ND = np.empty((len(train_N), sum(block_ND.shape[1] for block_ND in blocks_ND)), dtype=np.float32)
+    columns = (column_N for block_ND in blocks_ND for column_N in block_ND.T)
+    for place, column_N in enumerate(columns):
+        binned_ND[:, place] = _binned_column(column_N.astype(np.float64), train_N)
     return binned_ND
+
+
+def _binned_column(column_N: np.ndarray, train_N: np.ndarray) -> np.ndarray:
+    is_known_N = ~np.isnan(column_N)
+    known = column_N[train_N & is_known_N]
+    if not len(known):
+        column_N[:] = 0  # never seen in training: nothing to split on
+    elif any(len(np.unique(some)) > _NUM_BINS for some in (known[:_FEW_ROWS], known)):
+        quantiles = np.quantile(known, np.linspace(0, 1, _NUM_BINS + 1)[1:-1])
+        column_N[is_known_N] = np.searchsorted(quantiles, column_N[is_known_N])
+    return column_N
 
 
 def _fit(features: np.ndarray, labels: np.ndarray, patients: np.ndarray, seed: int) -> HistGradientBoostingClassifier:

@@ -36,10 +36,9 @@ class Votes:
 
 
 def knn_votes(
-    feature_ND: np.ndarray,
+    key_ND: np.ndarray,
     label_N: np.ndarray,
-    train_N: np.ndarray,
-    test_N: np.ndarray,
+    query_QD: np.ndarray,
     num_classes: int,
     num_neighbours: int,
     max_voters: int | None = None,
@@ -49,27 +48,28 @@ def knn_votes(
     """Let the nearest training rows vote on each test row.
 
     Args:
-        feature_ND: Features, scaled by training rows.
-        label_N: Class numbers.
-        train_N: Which rows vote.
-        test_N: Which rows are scored.
+        key_ND: Features of the training rows, float (N, D), scaled by them.
+        label_N: Their class numbers.
+        query_QD: Features of the rows that are scored, float (Q, D).
         num_classes: K.
         num_neighbours: Voters per row; all training rows where they are fewer.
         max_voters: Where training rows are more, so many vote, and stand for the others, as `thin` draws them.
         seed: Of that draw.
         device: Where it is computed, in float32; None: the CPU.
     """
-    size_K = np.bincount(label_N[train_N], minlength=num_classes)
-    voters = thin(label_N[train_N], num_classes, max_voters, seed)
-    rows = np.flatnonzero(train_N)[voters.rows]
-    keys_ND, queries_ND = (_unit(feature_ND[chosen], device) for chosen in (rows, test_N))
-    votes_KV = torch.from_numpy(np.diag(voters.stands_for_K)[label_N[rows]]).to(keys_ND.device)
-    num_voters = min(num_neighbours, len(rows))
-    parts = [
-        votes_KV[(queries_QD @ keys_ND.T).topk(num_voters, dim=1).indices].sum(dim=1)
-        for queries_QD in queries_ND.split(max(1, _MAX_SIMILARITIES // len(rows)))
-    ]
-    return Votes(torch.cat(parts).cpu().numpy(), size_K)
+    size_K = np.bincount(label_N, minlength=num_classes)
+    voters = thin(label_N, num_classes, max_voters, seed)
+    keys_VD = _unit(key_ND[voters.rows], device)
+    votes_VK = torch.from_numpy(np.diag(voters.stands_for_K)[label_N[voters.rows]]).to(keys_VD.device)
+    num_voters = min(num_neighbours, len(keys_VD))
+    # In place: results kept one by one would part the memory between them into pieces too small for the next.
+    vote_QK = torch.empty(len(query_QD), num_classes, dtype=votes_VK.dtype, device=votes_VK.device)
+    size = max(1, _MAX_SIMILARITIES // len(keys_VD))
+    for start in range(0, len(query_QD), size):
+        similarity_CV = _unit(query_QD[start : start + size], device) @ keys_VD.T
+        nearest_CX = similarity_CV.topk(num_voters, dim=1, sorted=False).indices
+        vote_QK[start : start + size] = votes_VK[nearest_CX].sum(dim=1)
+    return Votes(vote_QK.cpu().numpy(), size_K)
 
 
 def _unit(feature_ND: np.ndarray, device: torch.device | None) -> torch.Tensor:

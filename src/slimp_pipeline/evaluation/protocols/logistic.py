@@ -5,6 +5,7 @@ All of a probe's inner folds and strengths are one batch: their products with th
 
 from dataclasses import astuple, dataclass, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,6 +35,16 @@ class LinearModels:
     def take(self, chosen: slice) -> "LinearModels":
         """Some of the models."""
         return LinearModels(self.weight_BDK[chosen], self.intercept_BK[chosen])
+
+    def of_unscaled(
+        self, columns: np.ndarray, mean_D: np.ndarray, factor_D: np.ndarray, num_columns: int
+    ) -> "LinearModels":
+        """The same models of features before their columns were chosen, their mean taken off and they multiplied."""
+        mean, factor = (torch.tensor(values, dtype=torch.float32).to(self.weight_BDK) for values in (mean_D, factor_D))
+        own_BDK = self.weight_BDK * factor[:, None]
+        weight_BDK = own_BDK.new_zeros(len(own_BDK), num_columns, own_BDK.shape[2])
+        weight_BDK[:, torch.from_numpy(columns).to(own_BDK.device)] = own_BDK
+        return LinearModels(weight_BDK, self.intercept_BK - torch.einsum("d,bdk->bk", mean, own_BDK))
 
     def probabilities(self, feature_ND: Tensor) -> Tensor:
         """Probabilities of each class by each model, float32 (B, N, K)."""
@@ -106,10 +117,11 @@ class _Rows:
         else:
             second_DD = (feature_ND * share_N[:, None]).T @ feature_ND
             variance_R, axis_DR = torch.linalg.eigh(second_DD - torch.outer(mean_D, mean_D))
-        value_NR = torch.addmm(-(mean_D @ axis_DR), feature_ND, axis_DR)
+        value_NR = feature_ND.new_ones(len(feature_ND), axis_DR.shape[1] + 1)
+        torch.addmm(-(mean_D @ axis_DR), feature_ND, axis_DR, out=value_NR[:, :-1])
         one_hot_NK = F.one_hot(label_N, num_classes).float()
         return cls(
-            F.pad(value_NR, (0, 1), value=1.0),
+            value_NR,
             F.pad(variance_R.clamp(min=0), (0, 1), value=1.0),
             axis_DR,
             mean_D,

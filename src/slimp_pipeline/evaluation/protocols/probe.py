@@ -1,7 +1,7 @@
 """Linear probe: logistic regression on frozen features, its strength chosen inside the training patients."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import ThreadpoolController
 
+from slimp_pipeline.evaluation.features.blocks import Scaling
 from slimp_pipeline.evaluation.measures.calibration import fit_temperature
 from slimp_pipeline.evaluation.protocols.logistic import LinearModels, fit_logistic
 from slimp_pipeline.evaluation.protocols.thinning import thin
@@ -40,6 +41,10 @@ class FittedProbe:
         """Class probabilities, float64 (N, K)."""
         parts = np.split(feature_ND, range(_ROWS_AT_ONCE, len(feature_ND), _ROWS_AT_ONCE))
         return np.concatenate([_probabilities(self.model, part)[0] for part in parts])
+
+    def of_unscaled(self, scaling: Scaling) -> "FittedProbe":
+        """The same probe of joined blocks before they are scaled."""
+        return replace(self, model=self.model.of_unscaled(*scaling.joined(), sum(scaling.widths)))
 
 
 def fit_probe(

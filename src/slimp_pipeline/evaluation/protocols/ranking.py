@@ -147,7 +147,7 @@ def _compare(query_QD: np.ndarray, key_KD: np.ndarray, measure: Callable[[slice,
 
     Cosines are whole multiples of 1 / _LEVELS, int32 (C, K).
     """
-    query_QD, key_KD = normalize(query_QD.astype(np.float64)), normalize(key_KD.astype(np.float64))
+    query_QD, key_KD = (normalize(side.astype(np.float64), copy=False) for side in (query_QD, key_KD))
 
     def of(rows: slice) -> None:
         cosine_CK = query_QD[rows] @ key_KD.T

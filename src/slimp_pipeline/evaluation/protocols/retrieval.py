@@ -112,7 +112,7 @@ def _table(task: Task, split: Split, key: Key, queries: pd.DataFrame, outcomes: 
     return pd.DataFrame(
         {
             **key._asdict(),
-            "draw": split.name.removeprefix("fold_"),
+            "draw": split.draw,
             "repeat": 0,
             "num_train_patients": task.rows.loc[split.train_N, "patient_id"].nunique(),
             "image_id": queries["image_id"].to_numpy(),

@@ -68,6 +68,18 @@ def predict(
     return run.predict(rows, splits, embeddings, validated(encodings), target.name, settings)
 
 
+def learn_from_few(
+    target: CohortSpec,
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    embeddings: Arrays,
+    encodings: dict[str, Any],
+    settings: EvaluationParams,
+) -> pd.DataFrame:
+    """What probes on few labels come to."""
+    return run.measure_low_shot(rows, splits, embeddings, validated(encodings), target.name, settings)
+
+
 def fine_tune(
     target: CohortSpec,
     rows: pd.DataFrame,
@@ -104,9 +116,10 @@ def retrieve(
 def measure(
     target: CohortSpec,
     predictions: pd.DataFrame,
+    low_shot: pd.DataFrame,
     retrieved: pd.DataFrame,
     features: FeatureParams,
     settings: EvaluationParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Results and paired differences."""
-    return measure_all(features.result_name(target.name), predictions, retrieved, settings)
+    return measure_all(features.result_name(target.name), predictions, low_shot, retrieved, settings)

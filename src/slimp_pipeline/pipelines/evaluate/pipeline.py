@@ -37,6 +37,10 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 outputs="frozen_predictions", name="predict", tags="costly",
             ),
             Node(
+                nodes.learn_from_few, inputs=[_TARGET, *_ROWS, "embeddings", "target.encodings", _SETTINGS],
+                outputs="low_shot", name="learn_from_few", tags="costly",
+            ),
+            Node(
                 nodes.fine_tune,
                 inputs=[
                     _TARGET, *_ROWS, "target.image_store", *_ENCODERS, "frozen_predictions", "params:training",
@@ -49,7 +53,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 outputs="retrieved", name="retrieve", tags="costly",
             ),
             Node(
-                nodes.measure, inputs=[_TARGET, "predictions", "retrieved", "params:features", _SETTINGS],
+                nodes.measure, inputs=[_TARGET, "predictions", "low_shot", "retrieved", "params:features", _SETTINGS],
                 outputs=["results", "differences"], name="measure", tags="costly",
             ),
             Node(
