@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from slimp_pipeline.images.augment import augment
+from slimp_pipeline.images.augment import draw_maps, sample_views
 from slimp_pipeline.losses.objective import Contrast
 from slimp_pipeline.models.batch import Batch, Share
 from slimp_pipeline.models.ranks import ALONE, Ranks
@@ -83,8 +83,10 @@ class TrainingStep:
         ranks: Ranks = ALONE,
     ) -> None:
         self.model, self.optimizer, self.data = model, optimizer, data
-        self.settings, self.image_size, self.device, self.num_steps = settings, image_size, device, num_steps
+        self.settings, self.device, self.num_steps = settings, device, num_steps
         self.ranks = ranks
+        dtype = torch.bfloat16 if _autocasts(settings, device) else torch.float32  # as the backbone takes it
+        self._view_format = model.view_format(image_size, dtype)
         model.train()
         self._encoders = [value for name, value in model.named_parameters() if not name.startswith(HEADS)]
         self._heads = [value for name, value in model.named_parameters() if name.startswith(HEADS)]
@@ -155,23 +157,12 @@ class TrainingStep:
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
         canvas_B3SS = canvas_B3SS.to(self.device, non_blocking=True)
         side_px_B = side_px_B.to(self.device, non_blocking=True)
-        dtype = torch.bfloat16 if _autocasts(self.settings, self.device) else torch.float32  # as the backbone takes it
         own = own_part(self.data.patient_N[rows], self.ranks.rank, self.ranks.count)
-        drawn = [
-            augment(
-                canvas_B3SS,
-                side_px_B,
-                self.image_size,
-                self.settings.augmentation,
-                generator,
-                self.model.image_mean,  # type: ignore[arg-type]
-                self.model.image_std,  # type: ignore[arg-type]
-                dtype,
-                drawn_for=len(rows),
-                own=own,
-            )
+        maps = [
+            draw_maps(len(rows), self.settings.augmentation, generator).part(own)
             for _ in range(self.model.objective.num_views)
         ]
+        drawn = [sample_views(canvas_B3SS, side_px_B, each.to(self.device), self._view_format) for each in maps]
         return drawn[0] if len(drawn) == 1 else torch.cat(drawn)
 
 
