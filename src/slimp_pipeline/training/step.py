@@ -13,6 +13,7 @@ from slimp_pipeline.models.batch import Batch, Share
 from slimp_pipeline.models.ranks import ALONE, Ranks
 from slimp_pipeline.models.slimp import HEADS, SLIMP
 from slimp_pipeline.parameters import TrainingParams
+from slimp_pipeline.training.compilation import compile_encoder, is_compiled
 from slimp_pipeline.training.data import PatientLesions, select
 from slimp_pipeline.training.sampler import own_part
 
@@ -87,6 +88,7 @@ class TrainingStep:
         self.ranks = ranks
         dtype = torch.bfloat16 if _autocasts(settings, device) else torch.float32  # as the backbone takes it
         self._view_format = model.view_format(image_size, dtype)
+        self._to_compile = is_compiled(settings, device)
         model.train()
         self._encoders = [value for name, value in model.named_parameters() if not name.startswith(HEADS)]
         self._heads = [value for name, value in model.named_parameters() if name.startswith(HEADS)]
@@ -115,6 +117,11 @@ class TrainingStep:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
         views = self._views(step, rows, canvas_B3SS, side_px_B)
+        if self._to_compile:
+            with _autocast(self.settings, self.device):
+                compile_encoder(self.model.image_encoder, views, self.settings, self.ranks)
+            self._to_compile = False
+        torch.manual_seed(self._seed(step))
         losses, _ = forward(self.model, self.data, rows, views, self.settings, self.ranks)
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
@@ -150,11 +157,13 @@ class TrainingStep:
         elif is_finite:
             self.optimizer.step()
 
+    def _seed(self, step: int) -> int:
+        """By step alone: a resumed run draws the same views and the same dropout."""
+        return self.settings.seed * 1_000_003 + step
+
     def _views(self, step: int, rows: np.ndarray, canvas_B3SS: Tensor, side_px_B: Tensor) -> Tensor:
-        # Seeded by step alone: a resumed run draws the same views and the same dropout, and every process draws for
-        # the whole batch, so that a lesion's view doesn't depend on how many share it.
-        torch.manual_seed(self.settings.seed * 1_000_003 + step)
-        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
+        # Every process draws for the whole batch, so that a lesion's view doesn't depend on how many share it.
+        generator = torch.Generator().manual_seed(self._seed(step))
         canvas_B3SS = canvas_B3SS.to(self.device, non_blocking=True)
         side_px_B = side_px_B.to(self.device, non_blocking=True)
         own = own_part(self.data.patient_N[rows], self.ranks.rank, self.ranks.count)
@@ -192,8 +201,7 @@ def forward(
         data.patient_group_M[patients_P],
         _share(data.patient_N[rows], patients, ranks, views.device) if ranks.count > 1 else None,
     )
-    amp = _autocasts(settings, views.device)
-    with torch.autocast(views.device.type, dtype=torch.bfloat16, enabled=amp):
+    with _autocast(settings, views.device):
         return model(batch, settings.images_per_pass)
 
 
@@ -201,6 +209,10 @@ def _share(patient_B: np.ndarray, patients: np.ndarray, ranks: Ranks, device: to
     lesions = own_part(patient_B, ranks.rank, ranks.count)
     own = np.searchsorted(patients, np.unique(patient_B[lesions]))
     return Share(ranks, lesions, torch.from_numpy(own).to(device, non_blocking=True))
+
+
+def _autocast(settings: TrainingParams, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=_autocasts(settings, device))
 
 
 def _autocasts(settings: TrainingParams, device: torch.device) -> bool:

@@ -58,7 +58,8 @@ def validate(model: SLIMP, held_out: HeldOut, settings: TrainingParams, device: 
     parts: dict[str, list[Contrast]] = {}
     for rows, canvas, side in held_out.batches:
         views = _views(model, canvas.to(device), side.to(device), held_out.image_size, settings)
-        batch_losses, contrasts = forward(model, held_out.data, rows, views, settings)
+        with torch.compiler.set_stance("force_eager"):  # compiling the forward pass anew would take longer than it
+            batch_losses, contrasts = forward(model, held_out.data, rows, views, settings)
         for name, value in batch_losses.items():
             losses.setdefault(f"validation_{name}", []).append(float(value))
         for name, contrast in contrasts.items():
