@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +31,7 @@ class ViewFormat:
     dtype: torch.dtype = torch.float32
 
 
-@dataclass(frozen=True)
-class Maps:
+class Maps(NamedTuple):
     """What becomes of each of B images.
 
     Crop, rotation and flip are one affine map, sampled bilinearly once; brightness, contrast, saturation and hue are
@@ -49,11 +49,11 @@ class Maps:
 
     def part(self, own: slice) -> "Maps":
         """Those of some images."""
-        return Maps(self.theta_B23[own], self.matrix_B33[own], self.offset_B3[own])
+        return Maps(*(values[own] for values in self))
 
     def to(self, device: torch.device) -> "Maps":
         """The same on a device."""
-        return Maps(self.theta_B23.to(device), self.matrix_B33.to(device), self.offset_B3.to(device))
+        return Maps(*(values.to(device) for values in self))
 
 
 def draw_maps(batch: int, settings: AugmentationParams, generator: torch.Generator) -> Maps:

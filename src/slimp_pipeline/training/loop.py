@@ -22,6 +22,7 @@ from slimp_pipeline.processes.whole import held
 from slimp_pipeline.training.data import PatientLesions
 from slimp_pipeline.training.device import pick_device, require_devices
 from slimp_pipeline.training.devices import on_devices
+from slimp_pipeline.training.prefetch import on_device
 from slimp_pipeline.training.run import Course, Report, Run
 from slimp_pipeline.training.sampler import PatientBatches, own_part
 from slimp_pipeline.training.step import TrainingStep
@@ -136,7 +137,7 @@ def take_part(task: Task, ranks: Ranks, report: Report) -> tuple[dict[str, Tenso
 def _inputs(
     task: Task, batches: PatientBatches, run: Run, ranks: Ranks
 ) -> Iterator[tuple[np.ndarray, tuple[Tensor, Tensor]]]:
-    """Lesion rows of every step to come, and the decoded images of this process's part of them."""
+    """Lesion rows of every step to come, and the images of this process's part of them, on its device."""
     if run.is_over:
         return iter(())
     settings, data = run.settings, task.training
@@ -144,9 +145,10 @@ def _inputs(
         data.store_index_N[rows[own_part(data.patient_N[rows], ranks.rank, ranks.count)]].tolist()
         for rows in batches.steps(run.step, run.num_steps)
     )
-    on_gpu = pick_device(settings.device).type == "cuda"
-    images = decoded_batches(task.store, task.image_size, store_rows, settings.num_workers, pin_memory=on_gpu)
-    return zip(batches.steps(run.step, run.num_steps), images, strict=True)
+    device = pick_device(settings.device)
+    pinned = device.type == "cuda"
+    images = decoded_batches(task.store, task.image_size, store_rows, settings.num_workers, pin_memory=pinned)
+    return zip(batches.steps(run.step, run.num_steps), on_device(images, device), strict=True)
 
 
 def _progress_bar(label: str, batches: PatientBatches, run: Run, ranks: Ranks) -> tqdm:
