@@ -49,7 +49,7 @@ def _why_not(encoder: nn.Module, views: Tensor, images_per_pass: int | None) -> 
             embedding_ND = encode_in_passes(encoder, views, images_per_pass)
             if trained:
                 torch.autograd.grad(embedding_ND, trained, torch.zeros_like(embedding_ND), allow_unused=True)
-    except torch.OutOfMemoryError:  # so it would be later
+    except torch.cuda.OutOfMemoryError:  # so it would be later
         raise
     except Exception as error:  # whatever compilers raise
         cause = getattr(error, "inner_exception", error)
