@@ -75,7 +75,7 @@ def _bare(settings: ImageEncoderParams, batch: int, num_steps: int) -> float:
             backbone.to(memory_format=torch.channels_last),
             image.contiguous(memory_format=torch.channels_last),
         )
-    optimizer = torch.optim.AdamW(backbone.parameters(), lr=1e-4)
+    optimizer = torch.optim.AdamW(backbone.parameters(), lr=1e-4, foreach=True)  # as ours
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
