@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from comparison import compare
 from peers import MEAN, STD, PerImage, albumentations_x, lightly_simclr, torchvision_pil
 from slimp_pipeline.cohorts.fabricated import fabricate_tbp
-from slimp_pipeline.images.augment import augment
+from slimp_pipeline.images.augment import ViewFormat, draw_maps, sample_views
 from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.packing import pack
 from slimp_pipeline.images.store import SCHEMA, ImageStore
@@ -75,7 +75,8 @@ def _ours(store: ImageStore, size: int, num_views: int, num_workers: int, rows: 
     generator = torch.Generator().manual_seed(0)
     for canvas, side in decoded_batches(store, size, rows, num_workers):
         for _ in range(num_views):
-            yield augment(canvas, side, size, AugmentationParams(), generator, MEAN, STD)
+            maps = draw_maps(len(canvas), AugmentationParams(), generator)
+            yield sample_views(canvas, side, maps, ViewFormat(size, MEAN, STD))
 
 
 def _theirs(dataset: PerImage, num_workers: int, rows: list[list[int]]) -> Iterable[Tensor]:

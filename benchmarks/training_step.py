@@ -4,20 +4,16 @@ import time
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import timm
 import torch
 
+from cohort import cohort
 from comparison import compare
 from input_path import crops
-from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.models.image import is_convolutional
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import ImageEncoderParams, LossParams, ModelParams, SamplerParams, TrainingParams
-from slimp_pipeline.tables.encoding import fit_encoding
-from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.sampler import PatientBatches
 from slimp_pipeline.training.step import TrainingStep, build_optimizer
 
@@ -42,7 +38,7 @@ def measure(folder: Path, name: str, rounds: int) -> dict:
         device="cpu", num_epochs=10_000, num_workers=1,
         sampler=SamplerParams(patients_per_batch=PATIENTS[name], lesions_per_patient=4),
     )  # fmt: skip
-    data = _cohort(len(store))
+    data = cohort(len(store))
     model = SLIMP(ModelParams(image_encoder=BACKBONES[name]), LossParams(), data[1])
     ours, peer = [], []
     for _ in range(rounds):
@@ -79,7 +75,7 @@ def _bare(settings: ImageEncoderParams, batch: int, num_steps: int) -> float:
             backbone.to(memory_format=torch.channels_last),
             image.contiguous(memory_format=torch.channels_last),
         )
-    optimizer = torch.optim.AdamW(backbone.parameters(), lr=1e-4)
+    optimizer = torch.optim.AdamW(backbone.parameters(), lr=1e-4, foreach=True)  # as ours
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -92,19 +88,3 @@ def _bare(settings: ImageEncoderParams, batch: int, num_steps: int) -> float:
     for _ in range(num_steps):
         step()
     return num_steps * len(image) / (time.perf_counter() - started)
-
-
-def _cohort(num_images: int):
-    rng = np.random.default_rng(0)
-    fields = {f"f{i}": FieldSpec(kind="numeric", level="lesion", column=f"f{i}") for i in range(34)}
-    fields["age_years"] = FieldSpec(kind="numeric", level="patient", column="age")
-    lesions = pd.DataFrame(
-        {f"f{i}": rng.normal(size=num_images) for i in range(34)}
-        | {"image_id": [f"i{i}" for i in range(num_images)], "patient_id": [f"p{i // 8}" for i in range(num_images)]}
-        | {"store_index": np.arange(num_images)}
-    )
-    lesions["malignant"] = pd.array([pd.NA] * num_images, dtype="boolean")
-    patients = pd.DataFrame({"patient_id": lesions["patient_id"].unique()})
-    patients["age_years"] = rng.uniform(20, 90, len(patients))
-    encoding = fit_encoding(lesions, patients, fields)
-    return patient_lesions(lesions, patients, encoding), encoding

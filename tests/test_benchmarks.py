@@ -1,6 +1,9 @@
 """Benchmarks stay runnable: they lie outside the package, and are run by hand."""
 
 import importlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -16,4 +19,20 @@ def test_benchmarks_find_what_they_measure(monkeypatch, tmp_path):
     ours = next(iter(input_path._ours(store, 16, 2, 0, [[0, 1]])))
     assert ours.shape == theirs.shape == (2, 3, 16, 16)
     assert importlib.import_module("embedding")._encoding().lesion.names("numeric") == ["diameter_mm"]
-    assert importlib.import_module("training_step")._cohort(24)[0].num_patients == 3
+    assert importlib.import_module("cohort").cohort(24)[0].num_patients == 3
+
+
+def test_every_row_for_a_gpu_is_measured_also_where_little_is_installed(tmp_path):
+    """On the CPU, with tiny networks; without what such a machine was seen to lack."""
+    absent = ["pydantic", "h5py", "imagehash", "openpyxl", "pandera"]
+    for name in absent:
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('no {name}')")
+    command = ["sh", str(BENCHMARKS / "gpu.sh"), "--device", "cpu", "--small"]
+    given = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(tmp_path)}
+    ran = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    told, _, *rows = ran.stdout.splitlines()[1:]
+    assert all(name in told for name in absent)
+    *rows, last = rows
+    assert last.endswith("s in all") and len(rows) == 11
+    assert not [row for row in rows if "failed" in row or "not measured" in row]

@@ -182,8 +182,11 @@ class SamplerParams(Block):
 
 
 # `images_per_pass` isn't one of them: weights would differ by rounding, and with batch norm by its statistics.
-# `devices` is, although the same holds for it: a run must be able to go on with the devices that are free.
-CHANGES_NOTHING_LEARNT = frozenset({"devices", "num_workers", "checkpoint_every_steps", "checkpoint_every_minutes"})
+# `devices` and `compile` are, although the same holds for them: a run must be able to go on with the devices that are
+# free, and where there is no compiler.
+CHANGES_NOTHING_LEARNT = frozenset(
+    {"devices", "compile", "num_workers", "checkpoint_every_steps", "checkpoint_every_minutes"}
+)
 
 
 class TrainingParams(Block):
@@ -200,6 +203,7 @@ class TrainingParams(Block):
     warmup_share: Share = 0.1  # of the steps
     max_grad_norm: float = Field(1.0, gt=0)
     mixed_precision: bool = True  # bfloat16 on CUDA; never on the CPU, where it is slower
+    compile: bool | Literal["auto"] = "auto"  # the image encoder; auto: on CUDA
     images_per_pass: int | None = Field(None, ge=1)  # through the image encoder at once; None: the whole batch
     num_workers: int = Field(1, ge=0)  # of each device
     validation_share: Share = 0.1  # of the training patients

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from slimp_pipeline.images import augment as module
-from slimp_pipeline.images.augment import augment, plain_view
+from slimp_pipeline.images.augment import ViewFormat, draw_maps, plain_views, sample_views
 from slimp_pipeline.parameters import AugmentationParams
 
 MEAN = torch.tensor([0.5, 0.4, 0.3])
@@ -34,6 +34,26 @@ def on_canvas(image_B3SS: Tensor, canvas_px: int, empty: int = 0) -> tuple[Tenso
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def augment(
+    canvas: Tensor,
+    side: Tensor,
+    image_size: int,
+    how: AugmentationParams,
+    source: torch.Generator,
+    mean: Tensor,
+    std: Tensor,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    maps = draw_maps(len(canvas), how, source)
+    return sample_views(canvas, side, maps, ViewFormat(image_size, mean, std, dtype))
+
+
+def plain_view(
+    canvas: Tensor, side: Tensor, image_size: int, mean: Tensor, std: Tensor, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    return plain_views(canvas, side, ViewFormat(image_size, mean, std, dtype))
 
 
 def still(**changes: object) -> AugmentationParams:
@@ -229,7 +249,7 @@ def test_sampling_equals_a_slow_computation_pixel_by_pixel(
     pixels = images(len(sides), canvas_px, seed)  # also outside an image, where none may be seen
     how = still(min_crop_share=crop, max_rotation_degrees=degrees, flip=True)
     views = augment(pixels, torch.tensor(sides), image_size, how, generator(seed), ZERO, ONE) * 255
-    thetas = module._random_affine(len(sides), how, generator(seed)).tolist()
+    thetas = draw_maps(len(sides), how, generator(seed)).theta_B23.tolist()
     for row, (side, ((xx, xy, x0), (yx, yy, y0))) in enumerate(zip(sides, thetas, strict=True)):
         place = seed % image_size**2
         down, across = ((2 * step + 1) / image_size - 1 for step in divmod(place, image_size))
@@ -257,3 +277,11 @@ def test_views_dont_depend_on_the_pieces_they_are_computed_in(
     whole = augment(canvas, side, 24, AugmentationParams(), generator(), MEAN, STD)
     monkeypatch.setattr(module, "_PIECE_PX", {"cpu": max(1, images_per_piece * 24**2 // torch.get_num_threads())})
     assert torch.equal(whole, augment(canvas, side, 24, AugmentationParams(), generator(), MEAN, STD))
+
+
+@pytest.mark.parametrize("own", [slice(0, 2), slice(2, 7), slice(0, 7)])
+def test_a_part_of_a_batch_gets_the_views_that_it_gets_in_the_whole(own: slice) -> None:
+    canvas, side = on_canvas(images(7, 16), 20)
+    maps, how = draw_maps(7, AugmentationParams(), generator()), ViewFormat(24, MEAN, STD)
+    whole = sample_views(canvas, side, maps, how)
+    assert torch.equal(sample_views(canvas[own], side[own], maps.part(own), how), whole[own])

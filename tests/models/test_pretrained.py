@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 import slimp_pipeline
-from slimp_pipeline.images.augment import plain_view
+from slimp_pipeline.images.augment import plain_views
 from slimp_pipeline.images.decode import DecodedImages
 from slimp_pipeline.models import checkpoint as checkpoints
 from slimp_pipeline.models.checkpoint import Checkpoint, write_checkpoint
@@ -145,7 +145,7 @@ def batch_of(checkpoint: Checkpoint, model: SLIMP) -> Batch:
         {name: torch.from_numpy(values) for name, values in encode(level, rows).items()}
         for level, rows in ((checkpoint.encoding.lesion, ROWS), (checkpoint.encoding.patient, own))
     )
-    views = plain_view(*canvases(), 16, model.image_mean, model.image_std)
+    views = plain_views(*canvases(), model.view_format(16))
     return Batch(views, lesion, patient, OWNER, LESION_GROUPS, PATIENT_GROUPS)
 
 

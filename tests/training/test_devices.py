@@ -16,7 +16,7 @@ from slimp_pipeline.processes.stopping import Stopped, stoppable
 from slimp_pipeline.training.checkpoint import load_running
 from slimp_pipeline.training.device import require_devices
 from slimp_pipeline.training.devices import on_devices
-from slimp_pipeline.training.loop import train
+from slimp_pipeline.training.loop import Task, train
 
 sys.path.append(str(Path(__file__).parent))  # for spawned processes, too
 from in_processes import Given, every_case, fails_in_the_second, in_each
@@ -59,7 +59,8 @@ def test_an_error_in_one_process_ends_all_with_its_own_words(make_settings):
 def test_more_devices_than_there_are_are_refused(tiny, make_model, make_settings, monkeypatch):
     def start(**changes):
         settings = make_settings(**changes)
-        train(make_model(settings), tiny.store, tiny.data(), None, settings, 16, lambda *_: None, None)
+        task = Task(make_model(settings), tiny.store, tiny.data(), None, settings, 16, None, "tiny")
+        train(task, lambda *_: None)
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -79,7 +80,8 @@ def test_a_training_on_two_devices_survives_a_killed_process_and_a_signal(
 
     def go_on(settings, folder, at_step=lambda step: None):
         data = tiny.data(0, 7), tiny.data(8, 11)
-        return train(make_model(settings), tiny.store, *data, settings, 16, lambda step, _: at_step(step), folder)
+        task = Task(make_model(settings), tiny.store, *data, settings, 16, folder, "tiny")
+        return train(task, lambda step, _: at_step(step))
 
     def kill_one(step):
         if step == 3:

@@ -13,7 +13,7 @@ from slimp_pipeline.parameters import AugmentationParams, SamplerParams
 from slimp_pipeline.processes.stopping import Stopped, stoppable
 from slimp_pipeline.training import step, validation
 from slimp_pipeline.training.checkpoint import load_running
-from slimp_pipeline.training.loop import train
+from slimp_pipeline.training.loop import Task, train
 from slimp_pipeline.training.step import TrainingStep
 
 
@@ -31,9 +31,8 @@ def run(tiny, make_model, settings, folder=None, *, validate=True, kill_at=None,
         if kill_at is not None and step >= kill_at:
             raise Killed
 
-    return train(
-        model, tiny.store, tiny.data(0, 7), tiny.data(8, 11) if validate else None, settings, 16, noted, folder
-    )
+    held_out = tiny.data(8, 11) if validate else None
+    return train(Task(model, tiny.store, tiny.data(0, 7), held_out, settings, 16, folder, "tiny"), noted)
 
 
 def same_weights(first, second) -> bool:
@@ -165,7 +164,7 @@ def test_a_run_may_be_given_in_steps_and_says_how_long_it_is(tiny, make_model, m
     with caplog.at_level("INFO"):
         stepped, ended = run(tiny, make_model, make_settings(num_steps=4, num_epochs=50))
     assert same_weights(whole, stepped) and ended.step == 4
-    assert "train: 4 steps of about " in caplog.text and "which are 2 epochs of patients" in caplog.text
+    assert "tiny: 4 steps of about " in caplog.text and "which are 2 epochs of patients" in caplog.text
     _, ended = run(tiny, make_model, make_settings(num_steps=5))
     assert [(e.step, e.epoch) for e in ended.history.values if e.name == "validation_loss"] == [(2, 1), (4, 2), (5, 3)]
 
@@ -324,7 +323,7 @@ from slimp_pipeline.parameters import ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import fit_encoding
 from slimp_pipeline.tables.patients import build_patients
 from slimp_pipeline.training.data import patient_lesions
-from slimp_pipeline.training.loop import train
+from slimp_pipeline.training.loop import Task, train
 
 folder = Path(sys.argv[2])
 lesions = cohort.draw_lesions(12)
@@ -340,7 +339,7 @@ def report(step, values):
         os.kill(os.getpid(), signal.SIGKILL)
 
 data = patient_lesions(lesions, patients, encoding)
-train(model, store, data, None, settings, 16, report, folder / "running")
+train(Task(model, store, data, None, settings, 16, folder / "running", "tiny"), report)
 """
 
 
@@ -357,7 +356,8 @@ def test_a_process_killed_outright_is_gone_on_with_to_the_very_same_weights(
 
     def go_on(folder, steps):
         model = make_model(settings)
-        return train(model, tiny.store, tiny.data(), None, settings, 16, lambda step, _: steps.append(step), folder)
+        task = Task(model, tiny.store, tiny.data(), None, settings, 16, folder, "tiny")
+        return train(task, lambda step, _: steps.append(step))
 
     all_steps, later_steps = [], []
     whole, whole_run = go_on(None, all_steps)

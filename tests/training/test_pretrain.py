@@ -88,9 +88,9 @@ def test_pre_training_reads_the_training_rows_of_its_partition_alone(
     seen = {}
     plain = pretrain.train
 
-    def spy(model, store, training, validation, *rest, **named):
-        seen["training"], seen["validation"] = training.store_index_N, validation.store_index_N
-        return plain(model, store, training, validation, *rest, **named)
+    def spy(task, report):
+        seen["training"], seen["validation"] = task.training.store_index_N, task.validation.store_index_N
+        return plain(task, report)
 
     monkeypatch.setattr(pretrain, "train", spy)
     own = tiny.lesions[tiny.lesions["patient_id"] < "p009"]

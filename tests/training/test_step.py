@@ -1,6 +1,7 @@
 """One optimiser step."""
 
 import math
+from contextlib import nullcontext
 from typing import get_args
 
 import numpy as np
@@ -193,3 +194,40 @@ def test_steps_in_passes_can_be_taken_again_and_one_pass_is_the_whole_batch(
             take_step(number)
         states.append(model.state_dict())
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+class Fused(torch.optim.SGD):
+    """Stands for an optimiser that looks for itself whether the gradient is finite."""
+
+    def __init__(self, model):
+        super().__init__([{"params": list(model.parameters()), "peak_lr": 0.1}], lr=0.1)
+        self.defaults["fused"] = True
+
+    def step(self):
+        assert self.found_inf.device.type == "meta"
+
+
+WITHOUT_WAITING = [(objective, "mean") for objective in get_args(Objective)] + [("slimp", "gated_attention")]
+
+
+@pytest.mark.parametrize(("objective", "pooling"), WITHOUT_WAITING)
+@pytest.mark.parametrize("images_per_pass", [None, 3])
+def test_nothing_in_a_step_is_read_back_from_the_device(
+    tiny, make_settings, model_settings, monkeypatch, objective, pooling, images_per_pass
+):
+    """Tensors of the device `meta` have no values: reading one, for whatever decision, is an error."""
+    meta = torch.device("meta")
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which doesn't know it
+    settings = make_settings(
+        loss=LossParams(objective=objective, reconstruction_weight=0.5), images_per_pass=images_per_pass
+    )
+    metadata = model_settings.metadata_encoder.model_copy(update={"field_dropout": 0.5})
+    changes = {"metadata_encoder": metadata, "pooling": pooling}
+    model = SLIMP(model_settings.model_copy(update=changes), settings.loss, tiny.encoding).to(meta)
+    data, rows = tiny.data(), np.arange(8)
+    canvas, side = DecodedImages(tiny.store, 16).__getitems__(data.store_index_N[rows])
+    step = TrainingStep(model, Fused(model), data.to(meta), settings, 16, meta, 10)
+    values = step(3, rows, canvas.to(meta), side.to(meta))
+    assert values["loss"].device.type == values["grad_norm"].device.type == "meta"
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        float(values["loss"])

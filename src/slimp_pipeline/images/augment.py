@@ -1,6 +1,8 @@
 """Augmentation of a whole batch in one pass: one affine map and one colour map per image."""
 
 import math
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,86 +14,96 @@ _LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
 _PIECE_PX = {"cpu": 200_000, "cuda": 8_000_000}  # what fits a core's cache; what is little beside a batch's activations
 
 
-def augment(
-    canvas_B3SS: Tensor,
-    side_px_B: Tensor,
-    image_size: int,
-    settings: AugmentationParams,
-    generator: torch.Generator,
-    mean_3: Tensor,
-    std_3: Tensor,
-    dtype: torch.dtype = torch.float32,
-    drawn_for: int | None = None,
-    own: slice = slice(None),
-) -> Tensor:
-    """Draw one random view of each image, normalised for the network.
+@dataclass(frozen=True)
+class ViewFormat:
+    """Views as a network takes them.
 
-    Crop, rotation and flip are one affine map, sampled bilinearly once; brightness, contrast, saturation
-    and hue are one affine map of colours, which also holds the normalisation.
+    Attributes:
+        image_size: H, their side in pixels.
+        mean_3: Channel means of the network's normalisation, for values in [0, 1]; on the device of the canvases.
+        std_3: Channel standard deviations, likewise.
+        dtype: Their type; they are computed in float32 and rounded once.
+    """
+
+    image_size: int
+    mean_3: Tensor
+    std_3: Tensor
+    dtype: torch.dtype = torch.float32
+
+
+class Maps(NamedTuple):
+    """What becomes of each of B images.
+
+    Crop, rotation and flip are one affine map, sampled bilinearly once; brightness, contrast, saturation and hue are
+    one affine map of colours, which is taken together with the normalisation.
+
+    Attributes:
+        theta_B23: From coordinates of the view in [-1, 1] to those of the image in [-1, 1].
+        matrix_B33: Colours in [0, 1] become matrix @ colour + offset.
+        offset_B3: See there.
+    """
+
+    theta_B23: Tensor
+    matrix_B33: Tensor
+    offset_B3: Tensor
+
+    def part(self, own: slice) -> "Maps":
+        """Those of some images."""
+        return Maps(*(values[own] for values in self))
+
+    def to(self, device: torch.device) -> "Maps":
+        """The same on a device."""
+        return Maps(*(values.to(device) for values in self))
+
+
+def draw_maps(batch: int, settings: AugmentationParams, generator: torch.Generator) -> Maps:
+    """Draw a random view of each image of a batch.
+
+    Args:
+        batch: B.
+        settings: How strong.
+        generator: CPU generator; the same state gives the same views.
+    """
+    return Maps(_random_affine(batch, settings, generator), *_random_colour(batch, settings, generator))
+
+
+def sample_views(canvas_B3SS: Tensor, side_px_B: Tensor, maps: Maps, view_format: ViewFormat) -> Tensor:
+    """Sample and colour a view of each image, piece by piece; all on one device.
 
     Args:
         canvas_B3SS: uint8 images, each in the upper left corner of its canvas.
         side_px_B: Side of each image on its canvas, 1 <= side <= S.
-        image_size: Side of the views in pixels.
-        settings: How strong.
-        generator: CPU generator; the same state gives the same views on any device.
-        mean_3: Channel means of the network's normalisation, for values in [0, 1].
-        std_3: Channel standard deviations, likewise.
-        dtype: Of the views; they are computed in float32 and rounded once.
-        drawn_for: Size of the batch of which these images are a part: they get the views that they would get in it.
-        own: Which part that is.
+        maps: What becomes of each image.
+        view_format: Size, normalisation and type of the views.
 
     Returns:
-        views_B3HH: On the device of `canvas_B3SS`, H = image_size.
+        views_B3HH.
     """
-    batch = drawn_for or len(canvas_B3SS)
-    theta_B23 = _random_affine(batch, settings, generator)[own]
-    matrix_B33, offset_B3 = _random_colour(batch, settings, generator)
-    colour = matrix_B33[own], offset_B3[own]
-    return _views(canvas_B3SS, side_px_B, image_size, theta_B23, colour, mean_3, std_3, dtype)
-
-
-def plain_view(
-    canvas_B3SS: Tensor,
-    side_px_B: Tensor,
-    image_size: int,
-    mean_3: Tensor,
-    std_3: Tensor,
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """Return the whole image, resized and normalised: what evaluation sees; shapes as in `augment`."""
-    batch = len(canvas_B3SS)
-    unchanged = torch.eye(3).expand(batch, 3, 3), torch.zeros(batch, 3)
-    theta_B23 = torch.eye(2, 3).expand(batch, 2, 3)
-    return _views(canvas_B3SS, side_px_B, image_size, theta_B23, unchanged, mean_3, std_3, dtype)
-
-
-def _views(
-    canvas_B3SS: Tensor,
-    side_px_B: Tensor,
-    image_size: int,
-    theta_B23: Tensor,
-    colour: tuple[Tensor, Tensor],
-    mean_3: Tensor,
-    std_3: Tensor,
-    dtype: torch.dtype,
-) -> Tensor:
-    """Sample and colour the views, piece by piece."""
-    device, batch = canvas_B3SS.device, len(canvas_B3SS)
+    device, batch, image_size, dtype = canvas_B3SS.device, len(canvas_B3SS), view_format.image_size, view_format.dtype
     piece_px = _PIECE_PX["cuda"] if device.type != "cpu" else _PIECE_PX["cpu"] * torch.get_num_threads()
     step = max(1, piece_px // image_size**2)
-    matrix_B33, offset_B31 = _normalised(colour[0].to(device), colour[1].to(device), mean_3, std_3)
-    theta_B23, side_px_B = theta_B23.to(device), side_px_B.to(device)
+    matrix_B33, offset_B31 = _normalised(maps, view_format)
     views_B3HH = torch.empty(batch, 3, image_size, image_size, dtype=dtype, device=device)
     for start in range(0, batch, step):
         piece = slice(start, start + step)
-        pixels_B3P = _sample(canvas_B3SS[piece], side_px_B[piece], theta_B23[piece], image_size).flatten(2)
+        pixels_B3P = _sample(canvas_B3SS[piece], side_px_B[piece], maps.theta_B23[piece], image_size).flatten(2)
         views_B3P = views_B3HH[piece].flatten(2)
         if dtype == torch.float32:
             torch.baddbmm(offset_B31[piece], matrix_B33[piece], pixels_B3P, out=views_B3P)
         else:
             views_B3P.copy_(torch.baddbmm(offset_B31[piece], matrix_B33[piece], pixels_B3P))
     return views_B3HH
+
+
+def plain_views(canvas_B3SS: Tensor, side_px_B: Tensor, view_format: ViewFormat) -> Tensor:
+    """Return the whole images, resized and normalised: what evaluation sees; shapes as in `sample_views`."""
+    device, batch = canvas_B3SS.device, len(canvas_B3SS)
+    unchanged = Maps(
+        torch.eye(2, 3, device=device).expand(batch, 2, 3),
+        torch.eye(3, device=device).expand(batch, 3, 3),
+        torch.zeros(batch, 3, device=device),
+    )
+    return sample_views(canvas_B3SS, side_px_B, unchanged, view_format)
 
 
 def _sample(canvas_B3SS: Tensor, side_px_B: Tensor, theta_B23: Tensor, image_size: int) -> Tensor:
@@ -154,7 +166,8 @@ def _hue_rotation(angle_B: Tensor) -> Tensor:
     return cos * torch.eye(3) + sin * cross_33 + (1 - cos) * outer_33
 
 
-def _normalised(matrix_B33: Tensor, offset_B3: Tensor, mean_3: Tensor, std_3: Tensor) -> tuple[Tensor, Tensor]:
+def _normalised(maps: Maps, view_format: ViewFormat) -> tuple[Tensor, Tensor]:
     """Colour map and normalisation as one map of values 0..255: matrix (B, 3, 3), offset (B, 3, 1)."""
-    scale_31 = (1 / std_3).view(3, 1)
-    return matrix_B33 * scale_31 / 255, (offset_B3.unsqueeze(-1) - mean_3.view(3, 1)) * scale_31
+    scale_31 = (1 / view_format.std_3).view(3, 1)
+    offset_B31 = maps.offset_B3.unsqueeze(-1) - view_format.mean_3.view(3, 1)
+    return maps.matrix_B33 * scale_31 / 255, offset_B31 * scale_31

@@ -119,7 +119,7 @@ class Objective(nn.Module):
         """
         terms = {name: self.term(contrast) for name, contrast in contrasts.items()}
         term_T = torch.stack(list(terms.values()))
-        weight_T = torch.tensor([self.weights[name] for name in terms]).to(term_T.device, non_blocking=True)
+        weight_T = torch.stack([torch.full((), self.weights[name], device=term_T.device) for name in terms])
         groups = [contrast.groups_N for contrast in contrasts.values()]
         telling_T = torch.stack([(groups_N != groups_N[0]).any() for groups_N in groups]) * weight_T
         weight_T = telling_T * (weight_T.sum() / telling_T.sum().clamp(min=1e-12))

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo import maybe_mark_dynamic
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
@@ -31,17 +32,23 @@ def encode_in_passes(encoder: nn.Module, views: Tensor, images_per_pass: int | N
     """
     num_passes = math.ceil(len(views) / images_per_pass) if images_per_pass else 1
     if num_passes <= 1:
-        return encoder(views)
+        return encoder(_of_any_number(views))
 
     def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-        return nullcontext(), _statistics_kept(encoder)
+        return nullcontext(), statistics_kept(encoder)
 
-    passes = views.tensor_split(num_passes)
+    passes = map(_of_any_number, views.tensor_split(num_passes))
     return torch.cat([checkpoint(encoder, part, use_reentrant=False, context_fn=contexts) for part in passes])
 
 
+def _of_any_number(views: Tensor) -> Tensor:
+    """Tell a compiled encoder that the next batch may have more images or fewer: it is compiled once."""
+    maybe_mark_dynamic(views, 0)
+    return views
+
+
 @contextmanager
-def _statistics_kept(encoder: nn.Module) -> Iterator[None]:
+def statistics_kept(encoder: nn.Module) -> Iterator[None]:
     """Leave batch norm's running statistics as they were: a pass that is taken again was counted already.
 
     They are put back rather than not updated, so that the pass is computed just as it was.

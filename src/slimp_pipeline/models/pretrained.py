@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from slimp_pipeline.images.augment import plain_view
+from slimp_pipeline.images.augment import plain_views
 from slimp_pipeline.images.check import ImageRefused, check_image
 from slimp_pipeline.images.decode import fit_canvas
 from slimp_pipeline.images.limits import memory_limit
@@ -46,6 +46,8 @@ class PretrainedSLIMP:
     def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu", batch_size: int = 64) -> None:
         self.checkpoint, self.device, self.batch_size = checkpoint, torch.device(device), batch_size
         self.model = build_model(checkpoint).eval().to(self.device)
+        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self._view_format = self.model.view_format(checkpoint.model.image_encoder.image_size, dtype)
 
     def encode_images(self, paths: Sequence[str | Path]) -> np.ndarray:
         """Embed image files: float32 (N, D), the backbone's pooled features.
@@ -65,16 +67,9 @@ class PretrainedSLIMP:
     @torch.inference_mode()
     def encode_canvases(self, canvas_B3SS: Tensor, side_px_B: Tensor) -> np.ndarray:
         """Embed decoded images as `images.decode` gives them: float32 (B, D); on CUDA computed in bfloat16."""
-        on_cuda = self.device.type == "cuda"
-        views = plain_view(
-            canvas_B3SS.to(self.device, non_blocking=True),
-            side_px_B.to(self.device, non_blocking=True),
-            self.checkpoint.model.image_encoder.image_size,
-            self.model.image_mean,  # type: ignore[arg-type]
-            self.model.image_std,  # type: ignore[arg-type]
-            torch.bfloat16 if on_cuda else torch.float32,
-        )
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=on_cuda):
+        canvas_B3SS, side_px_B = (values.to(self.device, non_blocking=True) for values in (canvas_B3SS, side_px_B))
+        views = plain_views(canvas_B3SS, side_px_B, self._view_format)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             return self.model.image_encoder(views).float().cpu().numpy()
 
     def encode_metadata(self, frame: pd.DataFrame) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from slimp_pipeline.images.augment import ViewFormat
 from slimp_pipeline.losses import Dims, build_objective
 from slimp_pipeline.losses.objective import Contrast, Representations
 from slimp_pipeline.losses.reconstruction import Reconstruction
@@ -32,6 +33,9 @@ class SLIMP(nn.Module):
         SLIMP, arXiv:2505.23709.
     """
 
+    image_mean: Tensor
+    image_std: Tensor
+
     def __init__(
         self, settings: ModelParams, loss: LossParams, encoding: Encoding, *, load_weights: bool = True
     ) -> None:
@@ -58,6 +62,10 @@ class SLIMP(nn.Module):
         mean_3, std_3 = normalisation(self.image_encoder)
         self.register_buffer("image_mean", mean_3, persistent=False)
         self.register_buffer("image_std", std_3, persistent=False)
+
+    def view_format(self, image_size: int, dtype: torch.dtype = torch.float32) -> ViewFormat:
+        """Views as the image encoder takes them, for canvases on the model's device."""
+        return ViewFormat(image_size, self.image_mean, self.image_std, dtype)
 
     def forward(
         self, batch: Batch, images_per_pass: int | None = None

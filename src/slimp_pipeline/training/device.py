@@ -1,8 +1,14 @@
 """The devices that compute."""
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from slimp_pipeline.parameters import Device, TrainingParams
+
+_ALIGNED = 8  # bytes
 
 
 def pick_device(name: Device) -> torch.device:
@@ -32,3 +38,18 @@ def require_devices(settings: TrainingParams) -> None:
             f"training.devices {wanted}: this machine has {there} {kind} device{'s' if there > 1 else ''}. Set "
             f"training.devices to {there}{' or less' if there > 1 else ''}."
         )
+
+
+def in_one_copy(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Copy small tensors from the CPU to a device, all at once and without waiting for it; on the CPU they stay."""
+    if device.type == "cpu":
+        return list(tensors)
+    raw = [values.contiguous().flatten().view(torch.uint8) for values in tensors]
+    together = torch.cat([F.pad(each, (0, -len(each) % _ALIGNED)) for each in raw])
+    if device.type == "cuda":
+        together = together.pin_memory()  # else the copy would wait for all that the device has still to do
+    parts = together.to(device, non_blocking=True).split([-(-len(each) // _ALIGNED) * _ALIGNED for each in raw])
+    return [
+        part[: len(each)].view(values.dtype).view(values.shape)
+        for part, each, values in zip(parts, raw, tensors, strict=True)
+    ]

@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from slimp_pipeline.images.augment import augment, plain_view
+from slimp_pipeline.images.augment import draw_maps, plain_views, sample_views
 from slimp_pipeline.images.decode import decoded_batches, keep_freed_memory
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
@@ -103,8 +103,7 @@ class _Classifier(nn.Module):
         torch.manual_seed(seed)  # after the model is built: what it was pre-trained with must not change the draws
         self.head = nn.Linear(int(whole.image_encoder.num_features), num_classes)  # type: ignore[arg-type]
         nn.init.zeros_(self.head.bias)
-        self.mean: Tensor = whole.image_mean.to(device)  # type: ignore[assignment]
-        self.std: Tensor = whole.image_std.to(device)  # type: ignore[assignment]
+        self.view_format = whole.to(device).view_format(self.image_size)
         self.device = device
         self.to(device)
 
@@ -135,7 +134,7 @@ class _Classifier(nn.Module):
         batches = [store_index[i : i + 64].tolist() for i in range(0, len(store_index), 64)]
         parts = []
         for canvas, side in decoded_batches(store, self.image_size, batches, num_workers=0):
-            views = plain_view(canvas.to(self.device), side.to(self.device), self.image_size, self.mean, self.std)
+            views = plain_views(canvas.to(self.device), side.to(self.device), self.view_format)
             parts.append(self(views).double().softmax(dim=1).cpu().numpy())
         return np.concatenate(parts)
 
@@ -161,7 +160,8 @@ def _train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
         canvas, side = canvas.to(classifier.device), side.to(classifier.device)
-        views = augment(canvas, side, classifier.image_size, augmentation, generator, classifier.mean, classifier.std)
+        maps = draw_maps(len(canvas), augmentation, generator).to(classifier.device)
+        views = sample_views(canvas, side, maps, classifier.view_format)
         label_B = torch.from_numpy(data.label_N[batch]).to(classifier.device)
         loss = nn.functional.cross_entropy(classifier(views), label_B, weight=weight_K)
         if not torch.isfinite(loss):

@@ -22,6 +22,7 @@ from slimp_pipeline.processes.whole import held
 from slimp_pipeline.training.data import PatientLesions
 from slimp_pipeline.training.device import pick_device, require_devices
 from slimp_pipeline.training.devices import on_devices
+from slimp_pipeline.training.prefetch import on_device
 from slimp_pipeline.training.run import Course, Report, Run
 from slimp_pipeline.training.sampler import PatientBatches, own_part
 from slimp_pipeline.training.step import TrainingStep
@@ -38,8 +39,8 @@ class Task:
         model: The model with its first weights; changed in place.
         store: The image store.
         training: Lesions of training patients.
-        validation: Lesions of held-out patients; None: nothing is measured.
-        settings: Optimiser, schedule, sampler, augmentation, loss.
+        validation: Lesions of held-out patients, measured after every epoch; None: nothing is measured.
+        settings: Devices, optimiser, schedule, sampler, augmentation, loss.
         image_size: Side of the views in pixels.
         running: Folder of the running checkpoint; None: none is kept.
         label: Name on the progress bar.
@@ -55,29 +56,12 @@ class Task:
     label: str
 
 
-def train(
-    model: SLIMP,
-    store: ImageStore,
-    training: PatientLesions,
-    validation: PatientLesions | None,
-    settings: TrainingParams,
-    image_size: int,
-    report: Report,
-    running: Path | None,
-    label: str = "train",
-) -> tuple[dict[str, Tensor], Course]:
+def train(task: Task, report: Report) -> tuple[dict[str, Tensor], Course]:
     """Train the nested model, or go on where a killed run with the same key stopped.
 
     Args:
-        model: The model with its first weights; with one device it is changed in place.
-        store: The image store.
-        training: Lesions of training patients.
-        validation: Lesions of held-out patients, measured after every epoch; None: nothing is measured.
-        settings: Devices, optimiser, schedule, sampler, augmentation, loss.
-        image_size: Side of the views in pixels.
+        task: What is trained on what; with several devices its model is left as it is.
         report: Called with (step, values) as the run goes.
-        running: Folder of the running checkpoint; None: none is kept.
-        label: Name on the progress bar.
 
     Returns:
         The final weights (with early stopping: those of the best epoch), on the CPU, and how the run went.
@@ -88,17 +72,19 @@ def train(
         FloatingPointError: If a gradient isn't finite; names the step and its images.
         ChildProcessError: If one of several devices' processes ended without a word.
     """
+    settings, data, running = task.settings, task.training, task.running
     require_devices(settings)
-    batches = PatientBatches(training.patient_N, training.malignant_N, settings.sampler, settings.seed)
+    batches = PatientBatches(data.patient_N, data.malignant_N, settings.sampler, settings.seed)
     if batches.fewest_patients < settings.devices:
         raise ValueError(
             f"training.devices {settings.devices}: there are batches of {batches.fewest_patients} patients, and a "
             "patient's lesions stay on one device. Take fewer devices, or more patients a batch "
             "(training.sampler.patients_per_batch)."
         )
-    work = partial(take_part, Task(model, store, training, validation, settings, image_size, running, label))
+    work = partial(take_part, task)
     # A second run with the same key waits, and then finds this one's last checkpoint.
-    with held(running.with_name(f".{running.name}.lock"), f"training ({label})") if running else nullcontext():
+    locked = held(running.with_name(f".{running.name}.lock"), f"training ({task.label})") if running else nullcontext()
+    with locked:
         return work(ALONE, report) if settings.devices == 1 else on_devices(work, settings, report)
 
 
@@ -151,7 +137,7 @@ def take_part(task: Task, ranks: Ranks, report: Report) -> tuple[dict[str, Tenso
 def _inputs(
     task: Task, batches: PatientBatches, run: Run, ranks: Ranks
 ) -> Iterator[tuple[np.ndarray, tuple[Tensor, Tensor]]]:
-    """Lesion rows of every step to come, and the decoded images of this process's part of them."""
+    """Lesion rows of every step to come, and the images of this process's part of them, on its device."""
     if run.is_over:
         return iter(())
     settings, data = run.settings, task.training
@@ -159,9 +145,10 @@ def _inputs(
         data.store_index_N[rows[own_part(data.patient_N[rows], ranks.rank, ranks.count)]].tolist()
         for rows in batches.steps(run.step, run.num_steps)
     )
-    on_gpu = pick_device(settings.device).type == "cuda"
-    images = decoded_batches(task.store, task.image_size, store_rows, settings.num_workers, pin_memory=on_gpu)
-    return zip(batches.steps(run.step, run.num_steps), images, strict=True)
+    device = pick_device(settings.device)
+    pinned = device.type == "cuda"
+    images = decoded_batches(task.store, task.image_size, store_rows, settings.num_workers, pin_memory=pinned)
+    return zip(batches.steps(run.step, run.num_steps), on_device(images, device), strict=True)
 
 
 def _progress_bar(label: str, batches: PatientBatches, run: Run, ranks: Ranks) -> tqdm:

@@ -21,7 +21,7 @@ from slimp_pipeline.tables.splits import ALL, partition, partition_names, rows_d
 from slimp_pipeline.training.checkpoint import running_folder, running_key, weights_digest
 from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.history import Value
-from slimp_pipeline.training.loop import train
+from slimp_pipeline.training.loop import Task, train
 from slimp_pipeline.training.run import Report
 
 logger = logging.getLogger(__name__)
@@ -176,17 +176,17 @@ def train_partition(
     )
     assert training is not None  # held-out patients are never all
     with running_folder(running_root, key) as running:
-        state, run = train(
+        task = Task(
             model,
             store,
             training,
             validation,
             settings,
             model_settings.image_encoder.image_size,
-            report,
             running,
-            label=f"{label} {cohort.name} {name}",
+            f"{label} {cohort.name} {name}",
         )
+        state, run = train(task, report)
     facts = _facts(cohort, name, lesions, settings, run.progress.best_epoch, running=key)
     facts |= {"training_rows": rows_digest(training_rows["image_id"]), "length": run.length}
     history = pd.DataFrame(run.history.values, columns=Value._fields).assign(partition=name)[HISTORY_COLUMNS]

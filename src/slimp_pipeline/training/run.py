@@ -79,8 +79,8 @@ class Run:
         self.step, self.progress, self.history = 0, Progress(), History(folder)
         self._best: dict[str, Tensor] | None = None  # kept for early stopping alone
         self._report, self._folder = report, folder if keeps else None
-        self._images_seen, self._num_taken, self._started = 0, 0, time.perf_counter()
-        self._kept_at, self._is_whole = self._started, False
+        self._start_clock()
+        self._kept_at, self._is_whole = time.perf_counter(), False
         if state := load_running(folder) if folder else None:
             self._best = unpack_state(state.tensors, model, self.optimizer)
             self.step, self.progress = state.step, Progress(**state.progress)
@@ -89,7 +89,7 @@ class Run:
                 logger.info("A run with the same settings and data has ended, at step %d: nothing is left", self.step)
             else:
                 logger.info("Going on from step %d of a run with the same settings and data", self.step)
-        self._step_kept = self.step
+        self._step_kept = self._first_step = self.step
         self._read_every = _steps_between_readings(next(model.parameters()).device)
         self._unread: list[tuple[int, StepValues, np.ndarray]] = []
         self._last: dict[str, float] = {}
@@ -134,10 +134,15 @@ class Run:
         seconds = time.perf_counter() - self._started
         self._num_taken += 1
         if self._num_taken == _TIMED_STEPS and (left := seconds / _TIMED_STEPS * (self.num_steps - self.step)) > 60:
-            logger.info("By the first %d steps, about %s to go", _TIMED_STEPS, _in_words(left))
+            logger.info("By %d steps, about %s to go", _TIMED_STEPS, _in_words(left))
         if self.step % max(1, self.steps_per_epoch // 4) == 0:  # a few points an epoch: writing them costs time
             images_per_s = self._images_seen / seconds
             self._report(self.step, self._read() | {"images_per_s": images_per_s})
+        if self.step == self._first_step + 1:  # which also compiled, and waited for input workers to start
+            self._start_clock()
+
+    def _start_clock(self) -> None:
+        self._images_seen, self._num_taken, self._started = 0, 0, time.perf_counter()
 
     def note_validation(self, values: dict[str, float]) -> None:
         """Note what was measured after an epoch, and stop early where it no longer gets better."""

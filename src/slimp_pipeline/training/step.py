@@ -1,19 +1,22 @@
 """One optimiser step on one batch of patients."""
 
 import math
+from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from slimp_pipeline.images.augment import augment
+from slimp_pipeline.images.augment import Maps, draw_maps, sample_views
 from slimp_pipeline.losses.objective import Contrast
 from slimp_pipeline.models.batch import Batch, Share
 from slimp_pipeline.models.ranks import ALONE, Ranks
 from slimp_pipeline.models.slimp import HEADS, SLIMP
 from slimp_pipeline.parameters import TrainingParams
+from slimp_pipeline.training.compilation import compile_encoder, is_compiled
 from slimp_pipeline.training.data import PatientLesions, select
+from slimp_pipeline.training.device import in_one_copy
 from slimp_pipeline.training.sampler import own_part
 
 StepValues = dict[str, Tensor | float]
@@ -83,8 +86,11 @@ class TrainingStep:
         ranks: Ranks = ALONE,
     ) -> None:
         self.model, self.optimizer, self.data = model, optimizer, data
-        self.settings, self.image_size, self.device, self.num_steps = settings, image_size, device, num_steps
+        self.settings, self.device, self.num_steps = settings, device, num_steps
         self.ranks = ranks
+        dtype = torch.bfloat16 if _autocasts(settings, device) else torch.float32  # as the backbone takes it
+        self._view_format = model.view_format(image_size, dtype)
+        self._to_compile = is_compiled(settings, device)
         model.train()
         self._encoders = [value for name, value in model.named_parameters() if not name.startswith(HEADS)]
         self._heads = [value for name, value in model.named_parameters() if name.startswith(HEADS)]
@@ -102,7 +108,8 @@ class TrainingStep:
         Args:
             step: Sets the learning rate and the seed of views and dropout.
             rows: Lesion rows of the batch, the same in every process.
-            canvas_B3SS: Images of this process's part (`sampler.own_part`), as `images.decode` gives them.
+            canvas_B3SS: Images of this process's part (`sampler.own_part`) as `images.decode` gives them; on the
+                device.
             side_px_B: Their sides, likewise.
 
         Returns:
@@ -113,6 +120,11 @@ class TrainingStep:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
         views = self._views(step, rows, canvas_B3SS, side_px_B)
+        if self._to_compile:
+            with _autocast(self.settings, self.device):
+                compile_encoder(self.model.image_encoder, views, self.settings, self.ranks)
+            self._to_compile = False
+        torch.manual_seed(self._seed(step))
         losses, _ = forward(self.model, self.data, rows, views, self.settings, self.ranks)
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
@@ -148,31 +160,21 @@ class TrainingStep:
         elif is_finite:
             self.optimizer.step()
 
+    def _seed(self, step: int) -> int:
+        """By step alone: a resumed run draws the same views and the same dropout."""
+        return self.settings.seed * 1_000_003 + step
+
     def _views(self, step: int, rows: np.ndarray, canvas_B3SS: Tensor, side_px_B: Tensor) -> Tensor:
-        # Seeded by step alone: a resumed run draws the same views and the same dropout, and every process draws for
-        # the whole batch, so that a lesion's view doesn't depend on how many share it.
-        torch.manual_seed(self.settings.seed * 1_000_003 + step)
-        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
-        canvas_B3SS = canvas_B3SS.to(self.device, non_blocking=True)
-        side_px_B = side_px_B.to(self.device, non_blocking=True)
-        dtype = torch.bfloat16 if _autocasts(self.settings, self.device) else torch.float32  # as the backbone takes it
+        # Every process draws for the whole batch, so that a lesion's view doesn't depend on how many share it.
+        generator = torch.Generator().manual_seed(self._seed(step))
         own = own_part(self.data.patient_N[rows], self.ranks.rank, self.ranks.count)
         drawn = [
-            augment(
-                canvas_B3SS,
-                side_px_B,
-                self.image_size,
-                self.settings.augmentation,
-                generator,
-                self.model.image_mean,  # type: ignore[arg-type]
-                self.model.image_std,  # type: ignore[arg-type]
-                dtype,
-                drawn_for=len(rows),
-                own=own,
-            )
+            draw_maps(len(rows), self.settings.augmentation, generator).part(own)
             for _ in range(self.model.objective.num_views)
         ]
-        return drawn[0] if len(drawn) == 1 else torch.cat(drawn)
+        numbers = iter(in_one_copy([values for maps in drawn for values in maps], self.device))
+        views = [sample_views(canvas_B3SS, side_px_B, Maps(*islice(numbers, 3)), self._view_format) for _ in drawn]
+        return views[0] if len(views) == 1 else torch.cat(views)
 
 
 def forward(
@@ -189,9 +191,10 @@ def forward(
     the whole one's, views are those of the process's own part, and every process gets the losses of the whole.
     """
     patients, patient_of_lesion = np.unique(data.patient_N[rows], return_inverse=True)
-    rows_B, patients_P, patient_of_lesion_B = (
-        torch.from_numpy(numbers).to(views.device, non_blocking=True) for numbers in (rows, patients, patient_of_lesion)
-    )
+    lesions = own_part(data.patient_N[rows], ranks.rank, ranks.count)
+    own = np.unique(patient_of_lesion[lesions])
+    numbers = [torch.from_numpy(values) for values in (rows, patients, patient_of_lesion, own)]
+    rows_B, patients_P, patient_of_lesion_B, own_p = in_one_copy(numbers, views.device)
     batch = Batch(
         views,
         select(data.lesion, rows_B),
@@ -199,17 +202,14 @@ def forward(
         patient_of_lesion_B,
         data.lesion_group_N[rows_B],
         data.patient_group_M[patients_P],
-        _share(data.patient_N[rows], patients, ranks, views.device) if ranks.count > 1 else None,
+        Share(ranks, lesions, own_p) if ranks.count > 1 else None,
     )
-    amp = _autocasts(settings, views.device)
-    with torch.autocast(views.device.type, dtype=torch.bfloat16, enabled=amp):
+    with _autocast(settings, views.device):
         return model(batch, settings.images_per_pass)
 
 
-def _share(patient_B: np.ndarray, patients: np.ndarray, ranks: Ranks, device: torch.device) -> Share:
-    lesions = own_part(patient_B, ranks.rank, ranks.count)
-    own = np.searchsorted(patients, np.unique(patient_B[lesions]))
-    return Share(ranks, lesions, torch.from_numpy(own).to(device, non_blocking=True))
+def _autocast(settings: TrainingParams, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=_autocasts(settings, device))
 
 
 def _autocasts(settings: TrainingParams, device: torch.device) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slimp_pipeline.images.augment import augment, plain_view
+from slimp_pipeline.images.augment import draw_maps, plain_views, sample_views
 from slimp_pipeline.images.decode import DecodedImages
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.losses.objective import Contrast
@@ -58,7 +58,8 @@ def validate(model: SLIMP, held_out: HeldOut, settings: TrainingParams, device: 
     parts: dict[str, list[Contrast]] = {}
     for rows, canvas, side in held_out.batches:
         views = _views(model, canvas.to(device), side.to(device), held_out.image_size, settings)
-        batch_losses, contrasts = forward(model, held_out.data, rows, views, settings)
+        with torch.compiler.set_stance("force_eager"):  # compiling the forward pass anew would take longer than it
+            batch_losses, contrasts = forward(model, held_out.data, rows, views, settings)
         for name, value in batch_losses.items():
             losses.setdefault(f"validation_{name}", []).append(float(value))
         for name, contrast in contrasts.items():
@@ -72,14 +73,12 @@ def validate(model: SLIMP, held_out: HeldOut, settings: TrainingParams, device: 
 
 def _views(model: SLIMP, canvas: Tensor, side: Tensor, image_size: int, settings: TrainingParams) -> Tensor:
     """One plain view; where the objective compares several, as many augmented ones, the same at every call."""
-    mean, std = model.image_mean, model.image_std
+    view_format = model.view_format(image_size)
     if model.objective.num_views == 1:
-        return plain_view(canvas, side, image_size, mean, std)  # type: ignore[arg-type]
-    drawn = [
-        augment(canvas, side, image_size, settings.augmentation, torch.Generator().manual_seed(view), mean, std)  # type: ignore[arg-type]
-        for view in range(model.objective.num_views)
-    ]
-    return torch.cat(drawn)
+        return plain_views(canvas, side, view_format)
+    seeds = (torch.Generator().manual_seed(view) for view in range(model.objective.num_views))
+    maps = [draw_maps(len(canvas), settings.augmentation, seed).to(canvas.device) for seed in seeds]
+    return torch.cat([sample_views(canvas, side, drawn, view_format) for drawn in maps])
 
 
 def _health(name: str, parts: list[Contrast]) -> dict[str, float]:
