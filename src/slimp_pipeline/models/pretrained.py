@@ -58,20 +58,33 @@ class PretrainedSLIMP:
         num_features = int(self.model.image_encoder.num_features)  # type: ignore[arg-type]
         return np.concatenate(batches) if batches else np.empty((0, num_features), dtype=np.float32)
 
-    @torch.inference_mode()
     def encode_canvases(self, canvas_B3SS: Tensor, side_px_B: Tensor) -> np.ndarray:
         """Embed decoded images as `images.decode` gives them: float32 (B, D); on CUDA computed in bfloat16."""
-        on_cuda = self.device.type == "cuda"
-        views = plain_view(
+        return self.encode_views(self.views(canvas_B3SS, side_px_B))
+
+    @property
+    def normalised_size(self) -> tuple[int, ...]:
+        """What a view depends on beside the image: encoders that agree in it share their views."""
+        mean, std = self.model.image_mean, self.model.image_std
+        return (self.checkpoint.model.image_encoder.image_size, *mean.tolist(), *std.tolist())  # type: ignore[operator]
+
+    @torch.inference_mode()
+    def views(self, canvas_B3SS: Tensor, side_px_B: Tensor) -> Tensor:
+        """Resize and normalise decoded images: (B, 3, H, H) on the device, in the type that the backbone takes."""
+        return plain_view(
             canvas_B3SS.to(self.device, non_blocking=True),
             side_px_B.to(self.device, non_blocking=True),
             self.checkpoint.model.image_encoder.image_size,
             self.model.image_mean,  # type: ignore[arg-type]
             self.model.image_std,  # type: ignore[arg-type]
-            torch.bfloat16 if on_cuda else torch.float32,
+            torch.bfloat16 if self.device.type == "cuda" else torch.float32,
         )
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=on_cuda):
-            return self.model.image_encoder(views).float().cpu().numpy()
+
+    @torch.inference_mode()
+    def encode_views(self, views_B3HH: Tensor) -> np.ndarray:
+        """Embed what `views` gives, of this encoder or of one with the same `normalised_size`: float32 (B, D)."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+            return self.model.image_encoder(views_B3HH).float().cpu().numpy()
 
     def encode_metadata(self, frame: pd.DataFrame) -> np.ndarray:
         """Embed lesion-level metadata: float32 (N, M).
