@@ -19,6 +19,8 @@ from slimp_pipeline.models.weights import misfit
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.tables.encoding import LevelEncoding, encode, row_groups
 
+_ROWS_AT_ONCE = {"cpu": 128, "cuda": 4096}  # of metadata: their tokens stay in a core's cache
+
 
 class PretrainedSLIMP:
     """A pre-trained encoder in evaluation mode.
@@ -148,9 +150,11 @@ class PretrainedSLIMP:
     def _encode_fields(self, encoder: torch.nn.Module, level: LevelEncoding, frame: pd.DataFrame) -> np.ndarray:
         fields = encode(level, frame)
         chunks = []
-        for start in range(0, len(frame), 4096):
+        rows_at_once = _ROWS_AT_ONCE["cpu" if self.device.type == "cpu" else "cuda"]
+        for start in range(0, len(frame), rows_at_once):
             part = {
-                name: torch.from_numpy(values[start : start + 4096]).to(self.device) for name, values in fields.items()
+                name: torch.from_numpy(values[start : start + rows_at_once]).to(self.device)
+                for name, values in fields.items()
             }
             chunks.append(encoder(part).float().cpu().numpy())
         dim = self.checkpoint.model.metadata_encoder.dim
