@@ -60,9 +60,9 @@ def extrapolate(
 ):
     """Extrapolate with image embeddings given by what they are of: `target all`, `reference all`, `target fold_0`."""
 
-    def look_up(encoder, rows, store, settings, label):
-        values = np.asarray(embeddings[label], dtype=np.float32)
-        assert len(values) == len(rows) and encoder.name == label.split(" ")[1]
+    def look_up(encoders, rows, store, settings, of):
+        values = {name: np.float32(embeddings[f"{of.removeprefix('the ')} {name}"]) for name in encoders}
+        assert all(len(values[name]) == len(rows) and encoder.name == name for name, encoder in encoders.items())
         return values
 
     patch.setattr(run, "embed_images", look_up)

@@ -76,14 +76,14 @@ def extrapolate(
         SLIMP, arXiv:2505.23709, metadata extrapolation.
     """
     device = pick_device(evaluation.device)
-    tables, embeddings = [], {}
+    tables = []
     merged = target.rows.merge(splits[["image_id", "split", "fold"]], on="image_id", how="left")
-    for name, checkpoint in encoders.items():
-        encoder = PretrainedSLIMP(checkpoint, device, evaluation.batch_size)
-        image_ND = embed_images(encoder, target.rows, target.store, evaluation, f"target {name}")
+    loaded = {name: PretrainedSLIMP(checkpoint, device, evaluation.batch_size) for name, checkpoint in encoders.items()}
+    embeddings = embed_images(loaded, target.rows, target.store, evaluation, "the target")
+    for name, image_ND in embeddings.items():
         lenders, lender_RD = reference.rows, image_ND
         if name == ALL:
-            lender_RD = embed_images(encoder, reference.rows, reference.store, evaluation, f"reference {name}")
+            lender_RD = embed_images(loaded, reference.rows, reference.store, evaluation, "the reference")[name]
         else:
             in_training = partition(merged, name)[0]
             lenders, lender_RD = target.rows[in_training].reset_index(drop=True), image_ND[in_training]
@@ -101,7 +101,6 @@ def extrapolate(
         ids = target.rows[["image_id", "patient_id"]].reset_index(drop=True).assign(partition=name)
         nearest_id = lenders["image_id"].to_numpy()[borrowed[NEAREST_ROW]]
         tables.append(pd.concat([ids, borrowed.drop(columns=NEAREST_ROW).assign(nearest_image_id=nearest_id)], axis=1))
-        embeddings[name] = image_ND
     return pd.concat(tables, ignore_index=True), embeddings
 
 

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
@@ -19,6 +18,7 @@ from slimp_pipeline.processes.home import at_home, shown
 from slimp_pipeline.processes.stopping import stop_if_asked, was_asked_to_stop
 from slimp_pipeline.reporting.browser import remove_left_profiles
 from slimp_pipeline.tracking import run as tracking
+from slimp_pipeline.tracking.curves import Curves
 from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs, writing_unbroken
 from slimp_pipeline.tracking.notes import Notes
 from slimp_pipeline.tracking.set_up import set_up
@@ -57,6 +57,7 @@ class TrackingHooks(MlflowHook):
             end_killed_runs()
             super().before_pipeline_run(run_params, pipeline, catalog)
             if self.run_id:
+                self._curves = Curves(self.run_id, self._notes)
                 tracking.name_run(self.run_id, *(_cohort_name(catalog, role) for role in ("source", "target")))
                 tracking.tag(self.run_id, {**tags, "settings": self._settings})
 
@@ -72,6 +73,7 @@ class TrackingHooks(MlflowHook):
         """Tag the run with what it rests on."""
         if not self.run_id:
             return
+        self._curves.write()
         tags = {}
         for name, value in outputs.items():
             if name.endswith("manifest"):
@@ -100,6 +102,8 @@ class TrackingHooks(MlflowHook):
         if was_asked_to_stop():  # it is closed as stopped
             return
         try:
+            if self.run_id:
+                self._curves.write()
             super().on_pipeline_error(error, run_params, pipeline, catalog)
         except MlflowException as another:
             logger.warning("MLflow couldn't note that the run failed: %s", another)
@@ -119,7 +123,7 @@ class TrackingHooks(MlflowHook):
         stop_if_asked()
         if self.run_id:
             metrics = {f"pretrain/{partition}/{name}": value for name, value in values.items()}
-            self._notes.add(partial(mlflow.log_metrics, metrics, step=step, run_id=self.run_id))
+            self._curves.add(metrics, step)
         if "validation_loss" in values and not sys.stderr.isatty():  # a terminal has the progress bar
             logger.info("training of %s, step %d: validation loss %.3f", partition, step, values["validation_loss"])
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
 from slimp_pipeline.images.check import ImageRefused, check_image
@@ -26,11 +25,11 @@ from slimp_pipeline.images.packed import PackedImages
 from slimp_pipeline.images.raw_images import RawImages, memory_per_image
 from slimp_pipeline.images.store import SCHEMA
 from slimp_pipeline.parameters import IngestParams
+from slimp_pipeline.processes.pool import pool
 
 logger = logging.getLogger(__name__)
 IMAGES_PER_BATCH = 64
 _BATCHES_PER_PROCESS = 2  # sent ahead, so that none waits; more would wait in memory for a slow disk
-_PATIENCE_S = 300  # of a process without work: that is short while images are taken over
 _LIMITS = {"max_side_px", "max_megapixels", "max_file_mb", "max_seconds_per_image", "jpeg_quality"}
 
 
@@ -151,9 +150,7 @@ def _checking(images: pd.DataFrame, settings: IngestParams, num_processes: int) 
         return None
     entries = images[["image_id", "path", "key", "stamp"]].to_dict("list")
     if num_processes > 1:  # of one pool, whatever the number of images: another thread may pack, too
-        return get_reusable_executor(max_workers=settings.num_processes, timeout=_PATIENCE_S).submit(
-            _check_batch, entries, settings
-        )
+        return pool(settings.num_processes).submit(_check_batch, entries, settings)
     done: Future[pa.RecordBatch] = Future()
     done.set_result(_check_batch(entries, settings))
     return done

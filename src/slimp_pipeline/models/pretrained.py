@@ -19,6 +19,8 @@ from slimp_pipeline.models.weights import load_weights
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.tables.encoding import LevelEncoding, encode, row_groups
 
+_ROWS_AT_ONCE = {"cpu": 128, "cuda": 4096}  # of metadata: their tokens stay in a core's cache
+
 
 def build_model(checkpoint: Checkpoint) -> SLIMP:
     """Build a checkpoint's network with its weights.
@@ -64,13 +66,27 @@ class PretrainedSLIMP:
         num_features = int(self.model.image_encoder.num_features)  # type: ignore[arg-type]
         return np.concatenate(batches) if batches else np.empty((0, num_features), dtype=np.float32)
 
-    @torch.inference_mode()
     def encode_canvases(self, canvas_B3SS: Tensor, side_px_B: Tensor) -> np.ndarray:
         """Embed decoded images as `images.decode` gives them: float32 (B, D); on CUDA computed in bfloat16."""
+        return self.encode_views(self.views(canvas_B3SS, side_px_B))
+
+    @property
+    def normalised_size(self) -> tuple[int, ...]:
+        """What a view depends on beside the image: encoders that agree in it share their views."""
+        mean, std = self.model.image_mean, self.model.image_std
+        return (self.checkpoint.model.image_encoder.image_size, *mean.tolist(), *std.tolist())  # type: ignore[operator]
+
+    @torch.inference_mode()
+    def views(self, canvas_B3SS: Tensor, side_px_B: Tensor) -> Tensor:
+        """Resize and normalise decoded images: (B, 3, H, H) on the device, in the type that the backbone takes."""
         canvas_B3SS, side_px_B = (values.to(self.device, non_blocking=True) for values in (canvas_B3SS, side_px_B))
-        views = plain_views(canvas_B3SS, side_px_B, self._view_format)
+        return plain_views(canvas_B3SS, side_px_B, self._view_format)
+
+    @torch.inference_mode()
+    def encode_views(self, views_B3HH: Tensor) -> np.ndarray:
+        """Embed what `views` gives, of this encoder or of one with the same `normalised_size`: float32 (B, D)."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
-            return self.model.image_encoder(views).float().cpu().numpy()
+            return self.model.image_encoder(views_B3HH).float().cpu().numpy()
 
     def encode_metadata(self, frame: pd.DataFrame) -> np.ndarray:
         """Embed lesion-level metadata: float32 (N, M).
@@ -134,9 +150,11 @@ class PretrainedSLIMP:
     def _encode_fields(self, encoder: torch.nn.Module, level: LevelEncoding, frame: pd.DataFrame) -> np.ndarray:
         fields = encode(level, frame)
         chunks = []
-        for start in range(0, len(frame), 4096):
+        rows_at_once = _ROWS_AT_ONCE["cpu" if self.device.type == "cpu" else "cuda"]
+        for start in range(0, len(frame), rows_at_once):
             part = {
-                name: torch.from_numpy(values[start : start + 4096]).to(self.device) for name, values in fields.items()
+                name: torch.from_numpy(values[start : start + rows_at_once]).to(self.device)
+                for name, values in fields.items()
             }
             chunks.append(encoder(part).float().cpu().numpy())
         dim = self.checkpoint.model.metadata_encoder.dim

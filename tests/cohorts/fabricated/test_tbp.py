@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from slimp_pipeline.cohorts.fabricated import FABRICATORS
+from slimp_pipeline.cohorts.fabricated import FABRICATORS, tbp
 from slimp_pipeline.cohorts.fabricated.tbp import draw_tbp_patients, fabricate_tbp, tbp_truth
 from slimp_pipeline.cohorts.fabricated.traits import style_deviation
+from slimp_pipeline.processes import pool
 
 OFFICIAL_COLUMNS = [
     "isic_id",
@@ -91,6 +92,14 @@ def test_table_has_the_55_official_columns_in_order(table: pd.DataFrame) -> None
 
 def test_the_same_seed_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     FABRICATORS["tbp"](tmp_path, num_patients=12, seed=3)
+    for name in ("train-metadata.csv", "train-image.hdf5"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_several_processes_give_the_same_bytes(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "cpu_count", lambda: 2)
+    monkeypatch.setattr(tbp, "PATIENTS_PER_PROCESS", 6)
+    fabricate_tbp(tmp_path, num_patients=12, seed=3)
     for name in ("train-metadata.csv", "train-image.hdf5"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 

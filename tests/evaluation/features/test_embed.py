@@ -11,9 +11,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from slimp_pipeline.evaluation.features import embed
 from slimp_pipeline.evaluation.features.embed import (
     block,
     chosen_rows,
+    embed_images,
     embed_methods,
     evaluation_rows,
     initial,
@@ -138,6 +140,37 @@ def test_every_method_has_its_blocks_in_the_order_of_the_rows(trained, weights_f
     turned = embed_methods(rows[::-1].reset_index(drop=True), store, {"slimp": {"fold_0": checkpoint}}, settings)
     for name, values in turned.items():
         np.testing.assert_allclose(values[::-1], embeddings[name], atol=1e-5)
+
+
+def test_several_encoders_read_each_picture_once_and_see_it_as_one_alone_does(trained, rows, store, monkeypatch):
+    checkpoint, _ = trained()
+    larger = model_settings()
+    larger = larger.model_copy(update={"image_encoder": larger.image_encoder.model_copy(update={"image_size": 24})})
+    torch.manual_seed(3)
+    of_size_24 = Checkpoint(SLIMP(larger, LossParams(), ENCODING).state_dict(), larger, LossParams(), ENCODING)
+    starting = initial(checkpoint, random_image_encoder=True)
+    encoders = {name: PretrainedSLIMP(own) for name, own in (("a", checkpoint), ("large", of_size_24), ("b", starting))}
+    settings = EvaluationParams(num_workers=0, batch_size=4)
+    alone = {name: embed_images({name: own}, rows, store, settings, "one")[name] for name, own in encoders.items()}
+    read, encoded = [], ImageStore.encoded
+    monkeypatch.setattr(ImageStore, "encoded", lambda self, row: read.append(row) or encoded(self, row))
+    together = embed_images(encoders, rows, store, settings, "all")
+    assert sorted(read) == sorted([*range(6)] * 2)  # once for each size
+    assert list(together) == list(encoders)
+    for name, values in together.items():
+        np.testing.assert_array_equal(values, alone[name])
+
+
+def test_more_encoders_than_are_loaded_at_once_have_all_their_blocks(trained, rows, store, monkeypatch):
+    checkpoint, _ = trained()
+    settings = EvaluationParams(num_workers=0, device="cpu")
+    groups = {"slimp": {f"fold_{n}": checkpoint for n in range(3)}, "slimp_adapted": {"fold_0": checkpoint}}
+    expected = embed_methods(rows, store, groups, settings)
+    monkeypatch.setattr(embed, "_ENCODERS_AT_ONCE", 2)
+    embeddings = embed_methods(rows, store, groups, settings)
+    assert list(embeddings) == list(expected)
+    for name, values in embeddings.items():
+        np.testing.assert_array_equal(values, expected[name])
 
 
 def test_beside_an_adapted_encoder_stands_its_start_with_the_targets_fields(trained, weights_file, rows, store):

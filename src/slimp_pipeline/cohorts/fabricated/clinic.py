@@ -8,6 +8,7 @@ Source:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from PIL import Image
 
 from slimp_pipeline.cohorts.fabricated.canvas import Shot
 from slimp_pipeline.cohorts.fabricated.interview import INTERVIEW_COLUMNS, interview_columns
-from slimp_pipeline.cohorts.fabricated.render import render
+from slimp_pipeline.cohorts.fabricated.render import PATIENTS_PER_PROCESS, render
 from slimp_pipeline.cohorts.fabricated.traits import (
     LesionTraits,
     PatientTraits,
@@ -26,6 +27,7 @@ from slimp_pipeline.cohorts.fabricated.traits import (
     draw_patient,
 )
 from slimp_pipeline.cohorts.fabricated.writing import replaced_when_done, write_csv
+from slimp_pipeline.processes.pool import in_processes
 
 CLINIC_COLUMNS = [
     "patient_id",
@@ -139,12 +141,10 @@ def fabricate_clinic(folder: Path, *, num_patients: int, seed: int) -> None:
     """
     patients = draw_clinic_patients(num_patients, seed)
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    for patient in patients:
-        rng = np.random.default_rng(patient.seed)
-        for lesion, row in zip(patient.lesions, patient.rows, strict=True):
-            picture, _ = render(rng, patient.traits, lesion, _shot(rng, lesion))
-            with replaced_when_done(folder / "images" / row["img_id"]) as path:
-                Image.fromarray(picture).convert("RGBA").save(path, "PNG", compress_level=4)
+    for photographed in in_processes(_photograph, patients, fewest=PATIENTS_PER_PROCESS):
+        for name, png in photographed:
+            with replaced_when_done(folder / "images" / name) as path:
+                path.write_bytes(png)
     write_csv(clinic_table(patients), folder / "metadata.csv")
 
 
@@ -231,6 +231,18 @@ def _lesion_columns(rng: np.random.Generator, lesion: LesionTraits) -> dict[str,
         told = bool(rng.random() < odds / (1 + odds))
         symptoms[name] = "UNK" if rng.random() < _UNKNOWN_RATES[name] else str(told)
     return {"region": lesion.site.name, "diagnostic": diagnosis.code} | diameters | symptoms
+
+
+def _photograph(patient: ClinicPatient) -> list[tuple[str, bytes]]:
+    """Names of a patient's photographs, and their files."""
+    photographed = []
+    rng = np.random.default_rng(patient.seed)
+    for lesion, row in zip(patient.lesions, patient.rows, strict=True):
+        picture, _ = render(rng, patient.traits, lesion, _shot(rng, lesion))
+        buffer = BytesIO()
+        Image.fromarray(picture).convert("RGBA").save(buffer, "PNG", compress_level=4)
+        photographed.append((row["img_id"], buffer.getvalue()))
+    return photographed
 
 
 def _rounded_mm(diameter_mm: float) -> str:

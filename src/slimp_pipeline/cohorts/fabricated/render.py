@@ -17,6 +17,7 @@ from slimp_pipeline.cohorts.fabricated.skin import lay_hairs, lay_skin
 from slimp_pipeline.cohorts.fabricated.textures import Plane
 from slimp_pipeline.cohorts.fabricated.traits import LesionTraits, PatientTraits
 
+PATIENTS_PER_PROCESS = 50  # that are photographed in as many seconds as it takes to start one
 _TISSUE_RGB = np.array([0.84, 0.70, 0.56], dtype=np.float32)
 _MELANIN_ABSORPTION = np.array([0.78, 1.15, 1.62], dtype=np.float32)
 _BLOOD_ABSORPTION = np.array([0.18, 0.82, 0.70], dtype=np.float32)

@@ -7,8 +7,8 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from slimp_pipeline.cohorts.fabricated.body_map import TBP_SITES, place_columns
 from slimp_pipeline.cohorts.fabricated.canvas import Shot
 from slimp_pipeline.cohorts.fabricated.examination import examination_columns
 from slimp_pipeline.cohorts.fabricated.measure import measure_colour, measure_shape
-from slimp_pipeline.cohorts.fabricated.render import render
+from slimp_pipeline.cohorts.fabricated.render import PATIENTS_PER_PROCESS, render
 from slimp_pipeline.cohorts.fabricated.traits import (
     LOOK_AXES,
     LesionTraits,
@@ -32,6 +32,7 @@ from slimp_pipeline.cohorts.fabricated.traits import (
     style_deviation,
 )
 from slimp_pipeline.cohorts.fabricated.writing import clean_number, replaced_when_done, write_csv
+from slimp_pipeline.processes.pool import in_processes
 
 TBP_COLUMNS = [
     "isic_id",
@@ -140,8 +141,10 @@ def fabricate_tbp(folder: Path, *, num_patients: int, seed: int) -> None:
     """
     rows: list[dict[str, str]] = []
     jpegs: dict[str, bytes] = {}
-    for patient in draw_tbp_patients(num_patients, seed):
-        for row, jpeg in _photograph(patient, seed):
+    patients = draw_tbp_patients(num_patients, seed)
+    photograph = partial(_photograph, seed=seed)
+    for photographed in in_processes(photograph, patients, fewest=PATIENTS_PER_PROCESS):
+        for row, jpeg in photographed:
             rows.append(row)
             jpegs[row["isic_id"]] = jpeg
     folder.mkdir(parents=True, exist_ok=True)
@@ -231,8 +234,9 @@ def _weighted(rng: np.random.Generator, weights: dict[str, float]) -> str:
     return list(weights)[int(rng.choice(len(shares), p=shares / shares.sum()))]
 
 
-def _photograph(patient: TbpPatient, seed: int) -> Iterator[tuple[dict[str, str], bytes]]:
+def _photograph(patient: TbpPatient, seed: int) -> list[tuple[dict[str, str], bytes]]:
     """Rows of the table with their pictures, lesion by lesion."""
+    photographed = []
     rng = np.random.default_rng(patient.seed)
     identity = _identity_columns(rng, patient)
     exposure, cast = rng.normal(-0.15, 0.25), rng.normal(0, (0.04, 0.03, 0.07))
@@ -252,7 +256,8 @@ def _photograph(patient: TbpPatient, seed: int) -> Iterator[tuple[dict[str, str]
         row |= examination_columns(rng, lesion, row["isic_id"])
         if rng.random() < 0.003 and row["age_approx"]:
             row["age_approx"] = str(float(row["age_approx"]) + 5)  # seen again at a later visit
-        yield row, buffer.getvalue()
+        photographed.append((row, buffer.getvalue()))
+    return photographed
 
 
 def _shot(rng: np.random.Generator, polarised: bool, exposure: float, cast: np.ndarray) -> Shot:

@@ -86,7 +86,7 @@ def sample_texture(
     columns = (column_right + np.float32(centre[0]))[None, :] + column_down[:, None]
     rows = (row_right + np.float32(centre[1]))[None, :] + row_down[:, None]
     flat = rows.astype(np.int32) * np.int32(TILE_SIDE_PX) + columns.astype(np.int32)
-    sample: Plane = texture_bank()[name].ravel().take(flat)
+    sample: Plane = texture_bank()[name].ravel().take(flat, mode="clip")  # none lies outside, and so none is checked
     return sample
 
 

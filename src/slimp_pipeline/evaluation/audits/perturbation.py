@@ -64,21 +64,19 @@ def perturbed_rows(
         return rows.copy()
     if condition.kind in _LEVEL_OF_KIND:
         names = {name for name, field in fields.items() if field.level == _LEVEL_OF_KIND[condition.kind]}
-        changed = without_level(rows, columns_of_field, names)
-    else:
-        rng = np.random.default_rng([seed, condition.draw])
-        of_patient = {name for name, field in fields.items() if field.level == "patient"}
-        changed = perturb(
-            rows,
-            columns_of_field,
-            condition.kind,  # type: ignore[arg-type]
-            condition.share,
-            rows[train_N],
-            rng,
-            of_patient=of_patient,
-        )
-    columns = [column for names in columns_of_field.values() for column in names]
-    return changed.assign(**{column: changed[column].mask(train_N, rows[column]) for column in columns})
+        return without_level(rows, columns_of_field, names, spared_N=train_N)
+    rng = np.random.default_rng([seed, condition.draw])
+    of_patient = {name for name, field in fields.items() if field.level == "patient"}
+    return perturb(
+        rows,
+        columns_of_field,
+        condition.kind,  # type: ignore[arg-type]
+        condition.share,
+        rows[train_N],
+        rng,
+        of_patient=of_patient,
+        spared_N=train_N,
+    )
 
 
 def perturb(
@@ -90,6 +88,7 @@ def perturb(
     rng: np.random.Generator,
     *,
     of_patient: Collection[str] = (),
+    spared_N: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Make known cells missing, or give them the value of another row.
 
@@ -105,6 +104,7 @@ def perturb(
         donors: Rows with the same columns.
         rng: Consumed alike whatever the kind and the share.
         of_patient: Fields of the patient level; with any, rows have a patient_id.
+        spared_N: Rows that stay as they are, bool (N,); None: none does.
 
     Returns:
         A copy of the rows, columns of the same types.
@@ -120,34 +120,39 @@ def perturb(
         raise ValueError("there are no rows to take wrong values from: give training rows as donors")
     changed: dict[str, pd.Series] = {}
     patient_N = pd.factorize(rows["patient_id"])[0] if of_patient else None
+    is_known, is_lent = (_known(frame, columns_of_field) for frame in (rows, donors))
+    may_be_hit_N = np.ones(len(rows), dtype=bool) if spared_N is None else ~spared_N
     for name, columns in columns_of_field.items():
         cell_N = patient_N if patient_N is not None and name in of_patient else np.arange(len(rows))
         hit_N, place_N = (rng.random(len(rows))[cell_N] for _ in range(2))
-        hit_N = hit_N < share
-        hit_N &= _known(rows[columns])
+        hit_N = (hit_N < share) & is_known[name] & may_be_hit_N
         if kind == DROPPED:
             changed |= {column: rows[column].mask(hit_N) for column in columns}
             continue
-        lenders = np.flatnonzero(_known(donors[columns]))
+        lenders = np.flatnonzero(is_lent[name])
         if len(lenders):
             lender_N = lenders[(place_N * len(lenders)).astype(int)]
             changed |= {column: rows[column].mask(hit_N, donors[column].array[lender_N]) for column in columns}
     return rows.assign(**changed)
 
 
-def without_level(rows: pd.DataFrame, columns_of_field: dict[str, list[str]], names: set[str]) -> pd.DataFrame:
-    """Return a copy of the rows in which all the fields named are missing.
+def without_level(
+    rows: pd.DataFrame, columns_of_field: dict[str, list[str]], names: set[str], *, spared_N: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Return a copy of the rows in which all the fields named are missing, but for rows that are spared, bool (N,).
 
     Raises:
         ValueError: If a name is no field.
     """
     if unknown := sorted(names - set(columns_of_field)):
         raise ValueError(f"no such field: {', '.join(unknown)}. The fields are {', '.join(columns_of_field)}")
-    nowhere = np.zeros(len(rows), dtype=bool)
+    kept_N = np.zeros(len(rows), dtype=bool) if spared_N is None else spared_N
     columns = [column for name in columns_of_field if name in names for column in columns_of_field[name]]
-    return rows.assign(**{column: rows[column].where(nowhere) for column in columns})
+    return rows.assign(**{column: rows[column].where(kept_N) for column in columns})
 
 
-def _known(cells: pd.DataFrame) -> np.ndarray:
-    """Tell which rows know a field, given its columns; bool (N,)."""
-    return cells.notna().any(axis=1).to_numpy()
+def _known(rows: pd.DataFrame, columns_of_field: dict[str, list[str]]) -> dict[str, np.ndarray]:
+    """Which rows know each field, in any of its columns; bool (N,)."""
+    columns = [column for of_field in columns_of_field.values() for column in of_field]
+    known = dict(zip(columns, rows[columns].notna().to_numpy().T, strict=True))
+    return {name: np.any([known[column] for column in of_field], axis=0) for name, of_field in columns_of_field.items()}

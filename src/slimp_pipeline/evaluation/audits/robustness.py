@@ -86,7 +86,9 @@ def _blocks(
     """Method, feature set (the levels that it reads of the target), and its blocks: of all rows, which are intact under
     the first condition, and of the test rows under each."""
     test_N = split.test_N
-    spoilt = [frame[test_N] for _, frame in frames]
+    # All conditions below one another: a call for each would cost more than the rows do.
+    joined = pd.concat([frames[0][1], *(frame[test_N] for _, frame in frames)], ignore_index=True)
+    starts = np.cumsum([len(test_N), *[test_N.sum()] * (len(frames) - 1)])
     device = pick_device(settings.device)
     own = encoders_of(encoders, split.name)
     start = start_method(embeddings)
@@ -102,14 +104,14 @@ def _blocks(
         if image_ND is None or not read:
             continue
         image_ND = image_ND[labelled]
-        intact = [image_ND, *(encode[level](frames[0][1]) for level in read)]
-        blocks = [intact, *([image_ND[test_N], *(encode[level](rows) for level in read)] for rows in spoilt)]
+        images = [image_ND, *[image_ND[test_N]] * len(frames)]
+        levels = [np.split(encode[level](joined), starts) for level in read]
+        blocks = [list(parts) for parts in zip(images, *levels, strict=True)]
         made.append((method, "+".join(["image", *read]), blocks))
     encoding = encodings[split.name]
-    levels = [level for level in (encoding.lesion, encoding.patient) if level.fields]
+    levels = [np.split(one_hot(level, joined), starts) for level in (encoding.lesion, encoding.patient) if level.fields]
     if levels:
-        blocks = [[one_hot(level, rows) for level in levels] for rows in (frames[0][1], *spoilt)]
-        made.append(("metadata_linear", "metadata", blocks))
+        made.append(("metadata_linear", "metadata", [list(parts) for parts in zip(*levels, strict=True)]))
     return made
 
 

@@ -1,6 +1,7 @@
 """Frozen embeddings of a target cohort, by method and partition."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from slimp_pipeline.tables.splits import ALL
 from slimp_pipeline.training.device import pick_device
 
 RANDOM_INIT = "random_init"
+_ENCODERS_AT_ONCE = 4  # on the device, to read each picture together
 STARTS = ("initial_weights", RANDOM_INIT)  # the first that a run has is what its training started from
 
 
@@ -81,14 +83,23 @@ def embed_methods(
     device = pick_device(settings.device)
     first = next(iter(encoders.values()))
     embeddings: dict[str, np.ndarray] = {}
-    for method, partition, checkpoint in _with_starts(encoders, first):
-        encoder = PretrainedSLIMP(checkpoint, device, settings.batch_size)
-        image_key = f"{method}.{partition if method in encoders else ALL}.image"
-        if image_key not in embeddings and (method in encoders or method in STARTS):
-            embeddings[image_key] = embed_images(encoder, rows, store, settings, f"{method} {partition}")
-        embeddings |= {
-            f"{method}.{partition}.{block}": values for block, values in _embed_metadata(encoder, rows).items()
+    to_embed = _with_starts(encoders, first)
+    while several := list(islice(to_embed, _ENCODERS_AT_ONCE)):
+        loaded = [
+            (method, partition, PretrainedSLIMP(checkpoint, device, settings.batch_size))
+            for method, partition, checkpoint in several
+        ]
+        keys = [_image_key(method, partition, encoders) for method, partition, _ in loaded]
+        of_images = {
+            key: encoder for key, (*_, encoder) in zip(keys, loaded, strict=True) if key and key not in embeddings
         }
+        images = embed_images(of_images, rows, store, settings, "images")
+        for key, (method, partition, encoder) in zip(keys, loaded, strict=True):
+            if key in images:
+                embeddings[key] = images[key]
+            embeddings |= {
+                f"{method}.{partition}.{block}": values for block, values in _embed_metadata(encoder, rows).items()
+            }
     return embeddings
 
 
@@ -119,6 +130,13 @@ def _with_starts(
             for partition, checkpoint in by_partition.items():
                 started = initial(checkpoint, random_image_encoder=starts[0] == RANDOM_INIT)
                 yield starts[0] + ADAPTED, partition, started
+
+
+def _image_key(method: str, partition: str, trained: Collection[str]) -> str | None:
+    """Name of a method's image block; None where it has none of its own. A start's doesn't depend on the partition."""
+    if method in trained:
+        return f"{method}.{partition}.image"
+    return f"{method}.{ALL}.image" if method in STARTS else None
 
 
 def initial(checkpoint: Checkpoint, *, random_image_encoder: bool) -> Checkpoint:
@@ -160,18 +178,32 @@ def methods(embeddings: Mapping[str, np.ndarray], *, fused: bool = False) -> lis
 
 
 def embed_images(
-    encoder: PretrainedSLIMP, rows: pd.DataFrame, store: ImageStore, settings: EvaluationParams, label: str
-) -> np.ndarray:
-    """Embed the images of rows by their store_index: float32 (N, D)."""
+    encoders: Mapping[str, PretrainedSLIMP], rows: pd.DataFrame, store: ImageStore, settings: EvaluationParams, of: str
+) -> dict[str, np.ndarray]:
+    """Embed the images of rows by their store_index with each of several encoders: float32 (N, D) by its name.
+
+    Each picture is decoded, resized and normalised once for all encoders that take it alike.
+    """
     index = rows["store_index"].to_numpy(dtype=np.int64)
     batches = [index[i : i + settings.batch_size].tolist() for i in range(0, len(index), settings.batch_size)]
-    image_size = encoder.checkpoint.model.image_encoder.image_size
-    parts = []
-    with tqdm(total=len(index), desc=f"Embedding {label}", unit="img", leave=False, disable=None) as progress:
-        for canvas, side in decoded_batches(store, image_size, batches, settings.num_workers):
-            parts.append(encoder.encode_canvases(canvas, side))
-            progress.update(len(side))
-    return np.concatenate(parts)
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in encoders}
+    with tqdm(total=len(index) * len(encoders), desc=f"Embedding {of}", unit="img", leave=False, disable=None) as bar:
+        for names in _seeing_alike(encoders):
+            first = encoders[names[0]]
+            image_size = first.checkpoint.model.image_encoder.image_size
+            for canvas, side in decoded_batches(store, image_size, batches, settings.num_workers):
+                views = first.views(canvas, side)
+                for name in names:
+                    parts[name].append(encoders[name].encode_views(views))
+                    bar.update(len(side))
+    return {name: np.concatenate(embedded) for name, embedded in parts.items()}
+
+
+def _seeing_alike(encoders: Mapping[str, PretrainedSLIMP]) -> list[list[str]]:
+    names: dict[tuple[int, ...], list[str]] = {}
+    for name, encoder in encoders.items():
+        names.setdefault(encoder.normalised_size, []).append(name)
+    return list(names.values())
 
 
 def _embed_metadata(encoder: PretrainedSLIMP, rows: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -1,0 +1,34 @@
+"""Processes that work for this one: started when they are first needed, and used again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from joblib import cpu_count
+from joblib.externals.loky import get_reusable_executor
+
+_PATIENCE_S = 300  # of a process without work: that is short while images are taken over
+_PARTS = 4  # of each process's share, so that none is left alone at the end
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def pool(num_processes: int) -> Any:
+    """Return loky's executor of this process; whoever asks for another number of processes changes it."""
+    return get_reusable_executor(max_workers=num_processes, timeout=_PATIENCE_S)
+
+
+def in_processes(function: Callable[[Item], Result], items: Sequence[Item], *, fewest: int) -> Iterator[Result]:
+    """Results of a function in the order of the items, worked on by all cores.
+
+    Args:
+        function: Of a module, or a partial of one; it and its results travel between processes.
+        items: What it is called with, one by one.
+        fewest: Items for which a process pays: to start one takes seconds. For fewer than two such shares there is
+            none but this.
+    """
+    num_processes = min(cpu_count(), len(items) // fewest)
+    if num_processes < 2:
+        return map(function, items)
+    at_once = max(1, len(items) // (_PARTS * num_processes))
+    results: Iterator[Result] = pool(num_processes).map(function, items, chunksize=at_once)
+    return results

@@ -1,0 +1,27 @@
+"""Work that is shared between processes."""
+
+import os
+
+import pytest
+
+from slimp_pipeline.processes import pool
+from slimp_pipeline.processes.pool import in_processes
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    monkeypatch.setattr(pool, "cpu_count", lambda: 2)
+
+
+def test_results_come_in_the_order_of_the_items():
+    assert list(in_processes(str, range(100), fewest=10)) == [str(number) for number in range(100)]
+
+
+def test_other_processes_work_on_many_items_and_this_one_on_few():
+    many, few = (list(in_processes(os.readlink, ["/proc/self"] * number, fewest=10)) for number in (20, 19))
+    assert str(os.getpid()) not in many
+    assert set(few) == {str(os.getpid())}
+
+
+def test_nothing_gives_nothing():
+    assert list(in_processes(str, [], fewest=10)) == []
