@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import imagehash
 import numpy as np
 import pytest
 import torch
@@ -23,7 +22,9 @@ from PIL import EpsImagePlugin, ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from torchvision.io import ImageReadMode, decode_image
 
-from slimp_pipeline.images.check import ImageRefused, check_image, jpeg_without_metadata, png_without_metadata
+from slimp_pipeline.images import check
+from slimp_pipeline.images.check import ImageRefused, check_image
+from slimp_pipeline.images.metadata import jpeg_without_metadata, png_without_metadata
 from slimp_pipeline.parameters import IngestParams
 
 MakePicture = Callable[..., Image.Image]
@@ -348,7 +349,7 @@ def test_a_picture_that_takes_too_much_memory_is_refused(
     def no_memory(*args: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(imagehash, "phash", no_memory)
+    monkeypatch.setattr(check, "perceptual_hash", no_memory)
     with pytest.raises(ImageRefused, match=r"takes more memory than a picture may"):
         check_image(to_bytes(make_picture(), "PNG"), ingest)
 
