@@ -23,12 +23,17 @@ _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """An image as it goes into the store: encoded bytes, size in pixels, 64-bit perceptual hash."""
+    """An image as it goes into the store: encoded bytes, size in pixels, what it looks like in grey (uint8)."""
 
     encoded: bytes
     width_px: int
     height_px: int
-    perceptual_hash: int
+    grey_HW: np.ndarray
+
+    @property
+    def perceptual_hash(self) -> int:
+        """64 bits, worked out when asked for."""
+        return perceptual_hash(self.grey_HW)
 
 
 class ImageRefused(ValueError):
@@ -77,7 +82,7 @@ def _checked(raw: bytes, settings: IngestParams) -> CheckedImage:
     plain = plain_jpeg(raw)
     if plain and not _exceeds(plain.width_px, plain.height_px, settings):
         grey_1HW = _decoded(plain.encoded, ImageReadMode.GRAY)  # all bytes are read; colour isn't worked out
-        return CheckedImage(*plain, perceptual_hash(grey_1HW.numpy()[0]))
+        return CheckedImage(*plain, grey_1HW.numpy()[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of what it then refuses or repairs
         return _checked_by_pillow(raw, settings)
@@ -93,7 +98,7 @@ def _checked_by_pillow(raw: bytes, settings: IngestParams) -> CheckedImage:
     else:
         encoded = _encode(rgb, "PNG" if lossless and not oversize else "JPEG", settings)
     _decoded(encoded, ImageReadMode.RGB)
-    return CheckedImage(encoded, rgb.width, rgb.height, perceptual_hash(np.asarray(rgb.convert("L"))))
+    return CheckedImage(encoded, rgb.width, rgb.height, np.asarray(rgb.convert("L")))
 
 
 def _exceeds(width_px: int, height_px: int, settings: IngestParams) -> bool:
