@@ -43,7 +43,13 @@ class ImageStore:
     def _column(self, batch: int) -> pa.Array:
         column = self._columns[batch]
         if column is None:
-            column = self._columns[batch] = self._file.get_batch(batch).column(0)
+            column = self._file.get_batch(batch).column(0)
+            if batch not in (0, len(self._columns) - 1) and len(column) != self._rows_per_batch:
+                raise OSError(
+                    f"{self.path} is damaged, or not of this program: record batch {batch} has {len(column)} "
+                    f"rows, the first has {self._rows_per_batch}"
+                )
+            self._columns[batch] = column
         return column
 
     def __len__(self) -> int:
