@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import imagehash
 import numpy as np
 import pytest
 import torch
@@ -23,7 +22,9 @@ from PIL import EpsImagePlugin, ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from torchvision.io import ImageReadMode, decode_image
 
-from slimp_pipeline.images.check import ImageRefused, check_image, jpeg_without_metadata, png_without_metadata
+from slimp_pipeline.images import check
+from slimp_pipeline.images.check import ImageRefused, check_image
+from slimp_pipeline.images.metadata import jpeg_without_metadata, png_without_metadata
 from slimp_pipeline.parameters import IngestParams
 
 MakePicture = Callable[..., Image.Image]
@@ -348,7 +349,7 @@ def test_a_picture_that_takes_too_much_memory_is_refused(
     def no_memory(*args: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(imagehash, "phash", no_memory)
+    monkeypatch.setattr(check, "decode_image", no_memory)
     with pytest.raises(ImageRefused, match=r"takes more memory than a picture may"):
         check_image(to_bytes(make_picture(), "PNG"), ingest)
 
@@ -516,13 +517,14 @@ def stored_or_refused(raw: bytes, ingest: IngestParams) -> None:
     assert stored(checked.encoded).shape == (checked.height_px, checked.width_px, 3)
 
 
-FUZZED = ["JPEG", "MPO", "PNG", "GIF", "TIFF", "TIFF packed", "WEBP", "BMP"]
+FUZZED = ["JPEG", "JPEG plain", "MPO", "PNG", "GIF", "TIFF", "TIFF packed", "WEBP", "BMP"]
 
 
 def valid(make_picture: MakePicture, to_bytes: ToBytes, kind: str) -> bytes:
-    file_format, _, packed = kind.partition(" ")
-    options: dict[str, Any] = {"exif": exif(6)} if file_format in ("JPEG", "PNG", "TIFF", "WEBP") else {}
-    return to_bytes(make_picture(), file_format, **options, **({"compression": "tiff_lzw"} if packed else {}))
+    file_format, _, how = kind.partition(" ")
+    has_exif = file_format in ("JPEG", "PNG", "TIFF", "WEBP") and how != "plain"
+    options: dict[str, Any] = {"exif": exif(6)} if has_exif else {}
+    return to_bytes(make_picture(), file_format, **options, **({"compression": "tiff_lzw"} if how == "packed" else {}))
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -148,6 +148,29 @@ def test_images_come_in_the_same_order_from_parallel_processes_and_earlier_packi
         assert packed.equals(pa.ipc.open_file(str(store.path)).read_all())
 
 
+@pytest.mark.parametrize("change", [("_batches_per_task", lambda *_: 2), ("_BYTES_AT_ONCE", 200)])
+def test_neither_the_size_of_a_task_nor_of_what_is_read_at_once_changes_the_store(
+    store: ImageStore, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, change: tuple[str, Any]
+) -> None:
+    monkeypatch.setattr(packing_module, *change)
+    packed = list(pack(images, IngestParams(num_processes=2)))
+    assert [batch.num_rows for batch in packed] == [64, 64, 22]
+    assert pa.Table.from_batches(packed).equals(pa.ipc.open_file(str(store.path)).read_all())
+
+
+def test_record_batches_of_another_length_are_refused_before_a_wrong_picture_is_read(
+    store: ImageStore, tmp_path: Path
+) -> None:
+    rows = pa.ipc.open_file(str(store.path)).read_all().combine_chunks().to_batches()[0]
+    with pa.ipc.new_file(str(tmp_path / "odd.arrow"), SCHEMA) as writer:
+        for start, end in ((0, 50), (50, 70), (70, 120), (120, 150)):
+            writer.write_batch(rows.slice(start, end - start))
+    odd = ImageStore(tmp_path / "odd.arrow")
+    assert bytes(odd.encoded(49)) == bytes(store.encoded(49))
+    with pytest.raises(OSError, match=r"odd.arrow is damaged, .*: record batch 1 has 20 rows, the first has 50"):
+        odd.encoded(50)
+
+
 @pytest.mark.parametrize("as_value", [np.bytes_, np.void, partial(np.frombuffer, dtype=np.uint8)])
 def test_hdf5_is_packed_by_key_as_official_byte_strings_or_otherwise(
     tmp_path: Path, folder: Path, dataset: ImageStoreDataset, as_value: Callable[[bytes], np.ndarray]

@@ -1,11 +1,10 @@
 """Check of one raw image: decoded whole, made upright RGB, resized where oversize, without EXIF."""
 
 import io
-import re
 import warnings
 from dataclasses import dataclass
 
-import imagehash
+import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torchvision.io import ImageReadMode, decode_image
@@ -13,21 +12,28 @@ from torchvision.io import ImageReadMode, decode_image
 from slimp_pipeline.cohorts.files.hdf5_entry import too_large
 from slimp_pipeline.images.formats import FORMATS, why_no_photograph, why_not_read
 from slimp_pipeline.images.limits import time_limit
+from slimp_pipeline.images.metadata import jpeg_without_metadata, png_without_metadata
+from slimp_pipeline.images.perceptual_hash import perceptual_hash
+from slimp_pipeline.images.plain_jpeg import plain_jpeg
 from slimp_pipeline.parameters import IngestParams
 
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)  # that ends entropy-coded data
 
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """An image as it goes into the store: encoded bytes, size in pixels, 64-bit perceptual hash."""
+    """An image as it goes into the store: encoded bytes, size in pixels, what it looks like in grey (uint8)."""
 
     encoded: bytes
     width_px: int
     height_px: int
-    perceptual_hash: int
+    grey_HW: np.ndarray
+
+    @property
+    def perceptual_hash(self) -> int:
+        """64 bits, worked out when asked for."""
+        return perceptual_hash(self.grey_HW)
 
 
 class ImageRefused(ValueError):
@@ -38,7 +44,8 @@ def check_image(raw: bytes, settings: IngestParams) -> CheckedImage:
     """Check one image and bring it into the form that the store holds.
 
     Official bytes are kept where the image is an upright 8-bit RGB JPEG or PNG that is small enough; EXIF
-    and whatever else isn't pixels is cut out without touching them. Everything else is re-encoded:
+    and whatever else isn't pixels is cut out without touching them. Such a JPEG without metadata is decoded once, by
+    the training decoder; other pictures are judged and decoded by Pillow first. Everything else is re-encoded:
     lossless as PNG where the raw format is lossless and no resizing is needed, else as JPEG.
     No other program is started, whatever the bytes say. The limit of time works in the main thread only, see
     `time_limit`.
@@ -48,8 +55,7 @@ def check_image(raw: bytes, settings: IngestParams) -> CheckedImage:
             limits of size or time.
     """
     try:
-        with time_limit(settings.max_seconds_per_image), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of what it then refuses or repairs
+        with time_limit(settings.max_seconds_per_image):
             return _checked(raw, settings)
     except ImageRefused:
         raise
@@ -73,6 +79,16 @@ def _checked(raw: bytes, settings: IngestParams) -> CheckedImage:
         raise ImageRefused("the file is empty")
     if reason := too_large(len(raw), settings.max_file_mb):
         raise ImageRefused(reason)
+    plain = plain_jpeg(raw)
+    if plain and not _exceeds(plain.width_px, plain.height_px, settings):
+        grey_1HW = _decoded(plain.encoded, ImageReadMode.GRAY)  # all bytes are read; colour isn't worked out
+        return CheckedImage(*plain, grey_1HW.numpy()[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of what it then refuses or repairs
+        return _checked_by_pillow(raw, settings)
+
+
+def _checked_by_pillow(raw: bytes, settings: IngestParams) -> CheckedImage:
     rgb, kept_format, lossless = _open(raw, settings)
     oversize = max(rgb.size) > settings.max_side_px
     if oversize:
@@ -81,36 +97,13 @@ def _checked(raw: bytes, settings: IngestParams) -> CheckedImage:
         encoded = jpeg_without_metadata(raw) if kept_format == "JPEG" else png_without_metadata(raw)
     else:
         encoded = _encode(rgb, "PNG" if lossless and not oversize else "JPEG", settings)
-    _decodes(encoded)
-    return CheckedImage(encoded, rgb.width, rgb.height, int(str(imagehash.phash(rgb)), 16))
+    _decoded(encoded, ImageReadMode.RGB)
+    return CheckedImage(encoded, rgb.width, rgb.height, np.asarray(rgb.convert("L")))
 
 
-def jpeg_without_metadata(jpeg: bytes) -> bytes:
-    """Cut EXIF, XMP, ICC, comments and whatever follows the picture out of a JPEG; pixels stay as they are.
-
-    Segments APP1 to APP13, APP15 and COM go, wherever they stand (ITU-T T.81, B.1.1 and B.2).
-    """
-    kept, position = [jpeg[:2]], 2
-    while match := _JPEG_MARKER.search(jpeg, position):
-        start, marker = match.start(), jpeg[match.start() + 1]
-        kept.append(jpeg[position:start])
-        if marker == 0xD9:  # end of image
-            return b"".join([*kept, b"\xff\xd9"])
-        position = start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")
-        if not (0xE1 <= marker <= 0xED or marker in (0xEF, 0xFE)):
-            kept.append(jpeg[start:position])
-    return b"".join([*kept, jpeg[position:]])
-
-
-def png_without_metadata(png: bytes) -> bytes:
-    """Keep a PNG's critical chunks, which are its pixels, and nothing else (PNG specification, 4.8)."""
-    kept, position = [png[:8]], 8
-    while position < len(png) and not kept[-1].endswith(b"IEND\xaeB`\x82"):
-        end = position + 12 + int.from_bytes(png[position : position + 4], "big")
-        if png[position + 4 : position + 5].isupper():
-            kept.append(png[position:end])
-        position = end
-    return b"".join(kept)
+def _exceeds(width_px: int, height_px: int, settings: IngestParams) -> bool:
+    too_many = width_px * height_px / 1e6 > settings.max_megapixels
+    return too_many or max(width_px, height_px) > settings.max_side_px
 
 
 def _open(raw: bytes, settings: IngestParams) -> tuple[Image.Image, str | None, bool]:
@@ -167,9 +160,9 @@ def _encode(rgb: Image.Image, file_format: str, settings: IngestParams) -> bytes
     return buffer.getvalue()
 
 
-def _decodes(encoded: bytes) -> None:
-    """The training decoder must read what goes into the store."""
+def _decoded(encoded: bytes, mode: ImageReadMode) -> torch.Tensor:
+    """What the training decoder, which must read what goes into the store, makes of it."""
     try:
-        decode_image(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), ImageReadMode.RGB)
+        return decode_image(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), mode)
     except RuntimeError as error:
         raise ImageRefused("damaged: no whole picture can be decoded from it") from error

@@ -6,11 +6,14 @@ that never got its end is read as a stream, up to the last whole batch.
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+
+from slimp_pipeline.images.store import NO_ROWS
 
 _MAGIC = 8  # bytes before the stream: "ARROW1" and padding
 
@@ -34,13 +37,31 @@ class PackedImages:
         for path in files:
             self._add(path)
 
-    def count(self, stamp_N: np.ndarray) -> int:
-        """How many of these stamps there are."""
-        return int((self._index.get_indexer(stamp_N) >= 0).sum())
+    def positions(self, stamp_N: np.ndarray) -> np.ndarray:
+        """Where rows with these stamps are, int64 (N,); -1 where there is none."""
+        return self._index.get_indexer(stamp_N)
 
-    def find(self, stamp_B: np.ndarray) -> list[pa.RecordBatch | None]:
-        """Rows by stamp, as batches of one row; None where there is none, or its bytes were damaged since."""
-        return [self._row(int(position)) for position in self._index.get_indexer(stamp_B)]
+    def take(self, position_B: np.ndarray) -> tuple[np.ndarray, pa.RecordBatch]:
+        """Rows by their positions.
+
+        Returns:
+            is_there_B: False where the position is -1, or the row's bytes were damaged since.
+            rows: The others, in order.
+        """
+        is_there_B = position_B >= 0
+        batch_R, row_R = self._place_N2[position_B[is_there_B]].T
+        starts = [0, *(np.flatnonzero(np.diff(batch_R)) + 1), len(batch_R)]
+        runs = [
+            self._batches[batch_R[start]].take(pa.array(row_R[start:end]))
+            for start, end in pairwise(starts)
+            if end > start
+        ]
+        rows = pa.concat_batches(runs) if runs else NO_ROWS
+        is_whole_R = np.array(
+            [_is_whole(*row) for row in zip(rows["encoded"], rows["sha256"].to_pylist(), strict=True)]
+        )
+        is_there_B[is_there_B] = is_whole_R
+        return is_there_B, rows if is_whole_R.all() else rows.filter(pa.array(is_whole_R))
 
     def _add(self, path: Path) -> None:
         batches = list(_whole_batches(path))
@@ -57,15 +78,9 @@ class PackedImages:
         self._index = self._index.append(pd.Index(stamp_N[is_new_N]))
         self._place_N2 = np.concatenate([self._place_N2, place_N2[is_new_N]])
 
-    def _row(self, position: int) -> pa.RecordBatch | None:
-        if position < 0:
-            return None
-        batch, row = self._place_N2[position]
-        found = self._batches[batch].slice(row, 1)
-        encoded, digest = found.column("encoded")[0], found.column("sha256")[0].as_py()
-        if encoded.is_valid and hashlib.sha256(encoded.as_buffer()).hexdigest() != digest:
-            return None
-        return found
+
+def _is_whole(encoded: pa.LargeBinaryScalar, digest: str) -> bool:
+    return not encoded.is_valid or hashlib.sha256(encoded.as_buffer()).hexdigest() == digest
 
 
 def _whole_batches(path: Path) -> Iterator[pa.RecordBatch]:

@@ -8,18 +8,20 @@ import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from tqdm import tqdm
 
-from slimp_pipeline.images.check import ImageRefused, check_image
+from slimp_pipeline.images.check import CheckedImage, ImageRefused, check_image
 from slimp_pipeline.images.limits import memory_limit, ticking
 from slimp_pipeline.images.packed import PackedImages
 from slimp_pipeline.images.raw_images import RawImages, memory_per_image
@@ -28,8 +30,11 @@ from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.processes.pool import pool
 
 logger = logging.getLogger(__name__)
-IMAGES_PER_BATCH = 64
-_BATCHES_PER_PROCESS = 2  # sent ahead, so that none waits; more would wait in memory for a slow disk
+IMAGES_PER_BATCH = 64  # of the store; what a packing that is broken off loses at most, with one process
+_BATCHES_PER_TASK = 4  # of a process: handing over costs as much as ten small images
+_TASKS_PER_PROCESS = 2  # sent ahead, so that none waits; more would wait in memory for a slow disk
+_SOURCES_AT_ONCE = 65_536  # put into words
+_BYTES_AT_ONCE = 16_000_000  # of raw images that are held; the last may be larger
 _LIMITS = {"max_side_px", "max_megapixels", "max_file_mb", "max_seconds_per_image", "jpeg_quality"}
 
 
@@ -47,50 +52,57 @@ class Packing:
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Rows of the store to be, in order: found ones, and the images to be checked for the others.
+class _Task:
+    """Images that follow each other: rows of earlier packings, and images to be checked for the others.
 
     Attributes:
-        found: A batch of one row, or None.
-        to_check: image_id, path, key, stamp of each image that wasn't found.
+        is_taken_B: Which are taken over.
+        taken: Their rows.
+        to_check: image_id, path, key, stamp of the others.
         checked: Their rows, once they are.
     """
 
-    found: list[pa.RecordBatch | None]
-    to_check: pd.DataFrame
+    is_taken_B: np.ndarray
+    taken: pa.RecordBatch
+    to_check: dict[str, list[Any]]
     checked: "Future[pa.RecordBatch] | None" = None
 
-    def joined(self) -> pa.RecordBatch:
+    def rows(self) -> pa.RecordBatch:
         """All rows, in order.
 
         Raises:
             BrokenProcessPool: If a process was killed.
         """
         if self.checked is None:
-            return pa.concat_batches([row for row in self.found if row is not None])
+            return self.taken
         checked = self.checked.result()
-        if len(self.to_check) == len(self.found):
+        if not self.taken.num_rows:
             return checked
-        others = (checked.slice(row, 1) for row in range(checked.num_rows))
-        return pa.concat_batches([next(others) if row is None else row for row in self.found])
+        places = np.argsort(np.argsort(~self.is_taken_B, kind="stable"))  # of each among taken ones, then checked ones
+        return pa.concat_batches([self.taken, checked]).take(pa.array(places))
 
 
 def packing_key(images: pd.DataFrame, settings: IngestParams) -> str:
     """Name what would be packed: a digest of the files' names, sizes and times, and of the settings."""
     digest = hashlib.sha256(settings.model_dump_json(include=_LIMITS).encode())
-    digest.update("\n".join(_sources(images)).encode())
+    between = b""
+    for sources in _sources(images):
+        digest.update(between + "\n".join(sources).encode())
+        between = b"\n"
     return digest.hexdigest()[:20]
 
 
 def stamps(images: pd.DataFrame, settings: IngestParams) -> np.ndarray:
     """Digest of each file's name, size and time, and of the settings: uint64 (N,). Equal ones give equal rows."""
     limits = hashlib.blake2b(settings.model_dump_json(include=_LIMITS).encode(), digest_size=8)
-    stamp_N = np.empty(len(images), dtype=np.uint64)
-    for row, source in enumerate(_sources(images)):
+
+    def stamp(source: str) -> bytes:
         digest = limits.copy()
         digest.update(source.encode())
-        stamp_N[row] = int.from_bytes(digest.digest(), "little")
-    return stamp_N
+        return digest.digest()
+
+    digests = b"".join(stamp(source) for sources in _sources(images) for source in sources)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
 def pack(images: pd.DataFrame, settings: IngestParams, packed: PackedImages | None = None) -> Iterator[pa.RecordBatch]:
@@ -105,50 +117,67 @@ def pack(images: pd.DataFrame, settings: IngestParams, packed: PackedImages | No
         ValueError: If a process is killed, by the system for want of memory above all; names the images at work.
     """
     packed = packed or PackedImages()
-    images = images.assign(stamp=stamps(images, settings))
-    images["path"] = images["path"].map(os.path.abspath)  # workers outlive a change of folder
-    if num_found := packed.count(images["stamp"].to_numpy()):
+    stamp_N = stamps(images, settings)
+    position_N = packed.positions(stamp_N)
+    if num_found := int((position_N >= 0).sum()):
         logger.info("%s of %s images are taken over from earlier packings", f"{num_found:,}", f"{len(images):,}")
+    entries = _table(images, ("image_id", "path", "key")).append_column("stamp", pa.array(stamp_N))
     with tqdm(total=len(images), desc="Packing images", unit="img", leave=False, disable=None) as progress:
-        for batch in _in_order(images, settings, packed):
-            progress.update(batch.num_rows)
-            yield batch
+        for rows in _in_order(entries, position_N, settings, packed):
+            for start in range(0, rows.num_rows, IMAGES_PER_BATCH):
+                batch = rows.slice(start, IMAGES_PER_BATCH)
+                progress.update(batch.num_rows)
+                yield batch
 
 
-def _in_order(images: pd.DataFrame, settings: IngestParams, packed: PackedImages) -> Iterator[pa.RecordBatch]:
-    num_processes = min(settings.num_processes, -(-len(images) // IMAGES_PER_BATCH))
-    ahead: deque[_Batch] = deque()
+def _in_order(
+    entries: pa.Table, position_N: np.ndarray, settings: IngestParams, packed: PackedImages
+) -> Iterator[pa.RecordBatch]:
+    """Rows of all images, task by task; each but the last makes whole batches of the store."""
+    num_batches = -(-len(entries) // IMAGES_PER_BATCH)
+    num_processes = min(settings.num_processes, num_batches)
+    images_per_task = IMAGES_PER_BATCH * _batches_per_task(num_batches, num_processes)
+    absolute = lru_cache(maxsize=1)(os.path.abspath)  # processes outlive a change of folder; many share an HDF5 file
+    ahead: deque[_Task] = deque()
     try:
-        for start in range(0, len(images), IMAGES_PER_BATCH):
-            rows = images.iloc[start : start + IMAGES_PER_BATCH]
-            found = packed.find(rows["stamp"].to_numpy())
-            to_check = rows[[row is None for row in found]]
-            ahead.append(_Batch(found, to_check, _checking(to_check, settings, num_processes)))
-            if len(ahead) > _BATCHES_PER_PROCESS * num_processes or num_processes == 1:
-                yield ahead[0].joined()
+        for start in range(0, len(entries), images_per_task):
+            is_taken, taken = packed.take(position_N[start : start + images_per_task])
+            to_check = entries.slice(start, images_per_task).filter(pa.array(~is_taken)).to_pydict()
+            to_check["path"] = list(map(absolute, to_check["path"]))
+            ahead.append(_Task(is_taken, taken, to_check, _checking(to_check, settings, num_processes)))
+            if len(ahead) > _TASKS_PER_PROCESS * num_processes or num_processes == 1:
+                yield ahead[0].rows()
                 ahead.popleft()
         while ahead:
-            yield ahead[0].joined()
+            yield ahead[0].rows()
             ahead.popleft()
     except BrokenProcessPool as error:
-        ids = pd.concat([batch.to_check for batch in ahead])["image_id"]
+        ids = [image_id for task in ahead for image_id in task.to_check["image_id"]]
         raise ValueError(
             f"a process that checks images was killed while it worked on one of {len(ids)} images "
-            f"({ids.iloc[0]} to {ids.iloc[-1]} in the list of images), most likely by the system for want of "
+            f"({ids[0]} to {ids[-1]} in the list of images), most likely by the system for want of "
             "memory. Lower ingest.num_processes, or ingest.max_megapixels and ingest.max_file_mb so that the "
             "largest are refused."
         ) from error
     finally:
-        for batch in ahead:
-            if batch.checked:
-                batch.checked.cancel()
+        for task in ahead:
+            if task.checked:
+                task.checked.cancel()
 
 
-def _checking(images: pd.DataFrame, settings: IngestParams, num_processes: int) -> "Future[pa.RecordBatch] | None":
+def _batches_per_task(num_batches: int, num_processes: int) -> int:
+    """So few of a small cohort that all processes have several tasks; one where nothing is handed over."""
+    if num_processes <= 1:
+        return 1
+    return min(_BATCHES_PER_TASK, max(1, num_batches // (_TASKS_PER_PROCESS * num_processes)))
+
+
+def _checking(
+    entries: dict[str, list[Any]], settings: IngestParams, num_processes: int
+) -> "Future[pa.RecordBatch] | None":
     """Rows that come from another process; with one process, from this one, at once."""
-    if images.empty:
+    if not entries["image_id"]:
         return None
-    entries = images[["image_id", "path", "key", "stamp"]].to_dict("list")
     if num_processes > 1:  # of one pool, whatever the number of images: another thread may pack, too
         return pool(settings.num_processes).submit(_check_batch, entries, settings)
     done: Future[pa.RecordBatch] = Future()
@@ -158,27 +187,68 @@ def _checking(images: pd.DataFrame, settings: IngestParams, num_processes: int) 
 
 def _check_batch(entries: dict[str, list[Any]], settings: IngestParams) -> pa.RecordBatch:
     with ticking(), memory_limit(memory_per_image(settings)), RawImages(settings) as raw_images:
-        columns = (entries["image_id"], entries["path"], entries["key"])
-        rows = [_check_one(*entry, raw_images, settings) for entry in zip(*columns, strict=True)]
-    stamped = [row | {"stamp": stamp} for row, stamp in zip(rows, entries["stamp"], strict=True)]
-    return pa.RecordBatch.from_pylist(stamped, schema=SCHEMA)
+        places = zip(entries["path"], entries["key"], strict=True)
+        values = [of_image for raws in _some(places, raw_images) for of_image in _check_some(raws, settings)]
+    rows = zip(entries["image_id"], values, entries["stamp"], strict=True)
+    columns = zip(*[(image_id, *of_image, stamp) for image_id, of_image, stamp in rows], strict=True)
+    return pa.record_batch(
+        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
+    )
 
 
-def _check_one(image_id: str, path: str, key: str, raw_images: RawImages, settings: IngestParams) -> dict[str, Any]:
+def _some(places: Iterable[tuple[str, str]], raw_images: RawImages) -> Iterator[list[bytes | ImageRefused]]:
+    """Raw images, as many at a time as needn't be counted against the memory."""
+    raws, num_bytes = [], 0
+    for path, key in places:
+        raws.append(_read(path, key, raw_images))
+        num_bytes += len(raws[-1]) if isinstance(raws[-1], bytes) else 0
+        if len(raws) == IMAGES_PER_BATCH or num_bytes > _BYTES_AT_ONCE:
+            yield raws
+            raws, num_bytes = [], 0
+    yield raws
+
+
+def _read(path: str, key: str, raw_images: RawImages) -> bytes | ImageRefused:
     try:
-        image = check_image(raw_images.read(path, key), settings)
+        return raw_images.read(path, key)
     except ImageRefused as refusal:
-        return {"image_id": image_id, "refused": str(refusal)}
-    return {
-        "image_id": image_id,
-        "encoded": image.encoded,
-        "width_px": image.width_px,
-        "height_px": image.height_px,
-        "sha256": hashlib.sha256(image.encoded).hexdigest(),
-        "perceptual_hash": image.perceptual_hash,
-    }
+        return refusal
 
 
-def _sources(images: pd.DataFrame) -> Iterator[str]:
-    columns = [images[name].astype(str) for name in ("image_id", "path", "key", "size_bytes", "mtime_ns")]
-    return map("\t".join, zip(*columns, strict=True))
+def _check_some(raws: list[bytes | ImageRefused], settings: IngestParams) -> list[tuple[Any, ...]]:
+    """What `SCHEMA` says of images, between their ids and their stamps.
+
+    All are read, then all decoded, then all hashed: one after the other whole, each takes twice the time, since the
+    processor's caches don't hold all of the code that an image passes through.
+    """
+    images = [_check_one(raw, settings) for raw in raws]
+    return [
+        (None, None, None, None, None, str(image))
+        if isinstance(image, ImageRefused)
+        else (image.encoded, image.width_px, image.height_px, _digest(image.encoded), image.perceptual_hash, None)
+        for image in images
+    ]
+
+
+def _check_one(raw: bytes | ImageRefused, settings: IngestParams) -> CheckedImage | ImageRefused:
+    try:
+        return raw if isinstance(raw, ImageRefused) else check_image(raw, settings)
+    except ImageRefused as refusal:
+        return refusal
+
+
+def _digest(encoded: bytes) -> str:
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def _sources(images: pd.DataFrame) -> Iterator[list[str]]:
+    """What each row of the store is made from, in words; some thousand at a time."""
+    names = ("image_id", "path", "key", "size_bytes", "mtime_ns")
+    for start in range(0, len(images), _SOURCES_AT_ONCE):
+        columns = _table(images.iloc[start : start + _SOURCES_AT_ONCE], names).columns
+        texts = [column.cast(pa.large_string()) for column in columns]
+        yield pc.binary_join_element_wise(*texts, pa.scalar("\t", pa.large_string())).to_pylist()
+
+
+def _table(images: pd.DataFrame, names: tuple[str, ...]) -> pa.Table:
+    return pa.Table.from_pandas(images[list(names)], preserve_index=False)

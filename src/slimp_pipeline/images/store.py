@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -19,11 +18,14 @@ SCHEMA = pa.schema(
         ("stamp", pa.uint64()),  # digest of what the row was made from; earlier releases wrote none
     ]
 )
+NO_ROWS = pa.RecordBatch.from_pylist([], schema=SCHEMA)
 _TOLD = [name for name in SCHEMA.names if name not in ("encoded", "stamp")]
 
 
 class ImageStore:
-    """Encoded images by row; opens in milliseconds and costs no memory until read.
+    """Encoded images by row; opens at once, whatever their number, and costs no memory until read.
+
+    All record batches have as many rows, the last at most as many: so a row's place follows from its number.
 
     Attributes:
         path: The Arrow IPC file. Only the path travels to worker processes.
@@ -34,13 +36,27 @@ class ImageStore:
         self._open()
 
     def _open(self) -> None:
-        self._file = pa.ipc.open_file(pa.memory_map(str(self.path)))
-        batches = [self._file.get_batch(i) for i in range(self._file.num_record_batches)]
-        self._encoded = [batch.column("encoded") for batch in batches]
-        self._starts = np.cumsum([0] + [batch.num_rows for batch in batches])
+        self._file = _reader(self.path, ["encoded"])
+        self._columns: list[pa.Array | None] = [None] * self._file.num_record_batches  # each read when it is asked for
+        self._rows_per_batch = len(self._column(0)) if self._columns else 0  # of all but the last
+
+    def _column(self, batch: int) -> pa.Array:
+        column = self._columns[batch]
+        if column is None:
+            column = self._file.get_batch(batch).column(0)
+            if batch not in (0, len(self._columns) - 1) and len(column) != self._rows_per_batch:
+                raise OSError(
+                    f"{self.path} is damaged, or not of this program: record batch {batch} has {len(column)} "
+                    f"rows, the first has {self._rows_per_batch}"
+                )
+            self._columns[batch] = column
+        return column
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        if not self._columns:
+            return 0
+        last = len(self._columns) - 1
+        return last * self._rows_per_batch + len(self._column(last))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path}
@@ -57,18 +73,15 @@ class ImageStore:
         """
         if not 0 <= index < len(self):
             raise IndexError(f"image store {self.path} has {len(self)} rows, row {index} was asked for")
-        batch = int(np.searchsorted(self._starts, index, side="right")) - 1
-        value = self._encoded[batch][index - int(self._starts[batch])]
+        batch, row = divmod(index, self._rows_per_batch)
+        value = self._column(batch)[row]
         if not value.is_valid:
             raise IndexError(f"row {index} of {self.path}: the image was refused when it was packed")
         return memoryview(value.as_buffer())
 
     def table(self) -> pd.DataFrame:
         """Return everything but the pixels: image_id, size, hashes, reason of refusal; index = row."""
-        table = pa.Table.from_batches(
-            [self._file.get_batch(i).select(_TOLD) for i in range(self._file.num_record_batches)],
-            schema=pa.schema([SCHEMA.field(name) for name in _TOLD]),
-        )
+        table = _reader(self.path, _TOLD).read_all()
         # 64-bit hashes don't fit into float64, which pandas would take where one is missing.
         return table.to_pandas(types_mapper={pa.uint64(): pd.UInt64Dtype()}.get)
 
@@ -76,3 +89,10 @@ class ImageStore:
         """Return the rows that have an image, with its sha256 and perceptual_hash, by `store_index`."""
         hashes = self.table()[["sha256", "perceptual_hash"]]
         return rows.dropna(subset="store_index").merge(hashes, left_on="store_index", right_index=True)
+
+
+def _reader(path: Path, columns: list[str]) -> pa.ipc.RecordBatchFileReader:
+    """Reads these columns of a packed file, and no page of the others."""
+    file = pa.memory_map(str(path))
+    options = pa.ipc.IpcReadOptions(included_fields=[SCHEMA.get_field_index(name) for name in columns])
+    return pa.ipc.open_file(file, options=options)

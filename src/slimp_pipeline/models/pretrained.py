@@ -74,7 +74,7 @@ class PretrainedSLIMP:
     def normalised_size(self) -> tuple[int, ...]:
         """What a view depends on beside the image: encoders that agree in it share their views."""
         mean, std = self.model.image_mean, self.model.image_std
-        return (self.checkpoint.model.image_encoder.image_size, *mean.tolist(), *std.tolist())  # type: ignore[operator]
+        return (self.checkpoint.model.image_encoder.image_size, *mean.tolist(), *std.tolist())
 
     @torch.inference_mode()
     def views(self, canvas_B3SS: Tensor, side_px_B: Tensor) -> Tensor:

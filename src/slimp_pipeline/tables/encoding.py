@@ -119,12 +119,19 @@ def fit_encodings(
     """Fit one encoding per partition on its training patients; `all` is fitted on every split row."""
     training = {ALL: np.ones(len(splits), dtype=bool)}
     training |= {name: partition(splits, name)[0] for name in partition_names(splits)}
-    encodings = {}
-    for name, rows in training.items():
-        own_lesions = lesions[lesions["image_id"].isin(splits.loc[rows, "image_id"])]
-        own_patients = patients[patients["patient_id"].isin(splits.loc[rows, "patient_id"])]
-        encodings[name] = fit_encoding(own_lesions, own_patients, fields)
-    return encodings
+    lesion_row = pd.Index(lesions["image_id"]).get_indexer(splits["image_id"])  # of each split row; -1 for none
+    patient_row = pd.Index(patients["patient_id"]).get_indexer(splits["patient_id"])
+    return {
+        name: fit_encoding(_rows_at(lesions, lesion_row[rows]), _rows_at(patients, patient_row[rows]), fields)
+        for name, rows in training.items()
+    }
+
+
+def _rows_at(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """Rows by their numbers, in the frame's order, each once."""
+    is_meant = np.zeros(len(frame), dtype=bool)
+    is_meant[rows[rows >= 0]] = True
+    return frame[is_meant]
 
 
 def validated(encodings: dict[str, Any]) -> dict[str, Encoding]:

@@ -13,6 +13,7 @@ from slimp_pipeline.cohorts.rows.reader import Reading
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.tables.manifest import NUM_REASONS_SAID, diagnosis_table, make_manifest
 
+_ROWS_AS_TEXT = 65_536  # at a time: as text, a table takes several times its memory
 ID_COLUMNS = ["image_id", "lesion_id", "patient_id", "patient_known", "diagnosis", "malignant"]
 
 
@@ -136,6 +137,9 @@ def _require_few_broken(
 def fingerprint(lesions: pd.DataFrame, images: pd.DataFrame) -> str:
     """Digest of a cohort's content: its rows and the pixels linked to them, whatever their order."""
     by_row = images["sha256"].reindex(lesions["store_index"].astype("float")).to_numpy()
-    content = lesions.drop(columns="store_index").assign(sha256=by_row).sort_values("image_id")
-    hashes = pd.util.hash_pandas_object(content.astype(str), index=False).to_numpy()
-    return hashlib.sha256(hashes.tobytes()).hexdigest()[:16]
+    order, digest = lesions["image_id"].argsort().to_numpy(), hashlib.sha256()
+    for start in range(0, len(order), _ROWS_AS_TEXT):
+        rows = order[start : start + _ROWS_AS_TEXT]
+        content = lesions.iloc[rows].drop(columns="store_index").assign(sha256=by_row[rows]).astype(str)
+        digest.update(pd.util.hash_pandas_object(content, index=False).to_numpy().tobytes())
+    return digest.hexdigest()[:16]

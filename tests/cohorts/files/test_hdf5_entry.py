@@ -205,7 +205,7 @@ def test_whatever_h5py_raises_is_a_refusal_in_words(
         raise error("inner fault")
 
     with h5py.File(tmp_path / "images.hdf5", "w") as file:
-        file["I"] = np.void(b"1")
+        file.create_dataset("I", data=np.frombuffer(b"1", np.uint8), chunks=(1,))
         monkeypatch.setattr(h5py, "Dataset", broken)
         with pytest.raises(NoPicture, match=r"can't be read: .*inner fault|more memory than there is"):
             read_entry(file, "I", max_mb=1)

@@ -8,6 +8,7 @@ from itertools import islice
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from slimp_pipeline.cohorts.text import as_meant
 
@@ -46,10 +47,10 @@ def table_from_rows(name: str, rows: Iterator[tuple[int, list[str]]]) -> pd.Data
                 )
             lines.append(line)
         columns = list(zip(*(cells for _, cells in chunk), strict=True))
-        chunks.append(pa.table({names[i]: pa.array(columns[i], pa.large_string()) for i in kept}))
+        texts = {names[i]: pa.array(columns[i], pa.large_string()) for i in kept}
+        chunks.append(pa.table({column: pc.utf8_trim_whitespace(cells) for column, cells in texts.items()}))
     check_has_rows(name, len(lines))
-    table = pa.concat_tables(chunks).to_pandas().apply(lambda column: column.str.strip())
-    return table.set_axis(pd.Index(lines, dtype="int64", name="line"))
+    return pa.concat_tables(chunks).to_pandas().set_axis(pd.Index(lines, dtype="int64", name="line"))
 
 
 def named_columns(name: str, names: Sequence[str]) -> list[int]:

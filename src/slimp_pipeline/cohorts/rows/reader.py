@@ -80,11 +80,12 @@ def read_rows(spec: CohortSpec, table_paths: Mapping[int, Path]) -> Reading:
     _find_shared_lesions(rows, problems)
     quarantine = problems.entries(rows["image_id"])
     set_aside = quarantine.loc[quarantine["table"].eq(problems.table) & ~quarantine["kept"], "line"].unique()
-    good = rows.drop(index=set_aside).reset_index(drop=True)
-    notes += [*check_labels(spec.name, spec.label, good), *improbable_patient(good, spec)]
-    notes += spellings_of_categories(good, spec)
     facts = {"table": problems.table, "num_rows": len(raw), "joins": joined.joins, "names_absent": absent}
-    return Reading(good, quarantine, facts | {"notes": notes})
+    del raw, joined  # the cells as text take twice the memory of what was read from them
+    rows = rows.drop(index=set_aside).reset_index(drop=True)
+    notes += [*check_labels(spec.name, spec.label, rows), *improbable_patient(rows, spec)]
+    notes += spellings_of_categories(rows, spec)
+    return Reading(rows, quarantine, facts | {"notes": notes})
 
 
 def _with_columns(spec: CohortSpec, joined: Joined) -> pd.DataFrame:

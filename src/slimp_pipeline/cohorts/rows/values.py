@@ -66,7 +66,8 @@ def _numbers(field: FieldSpec, raw: pd.DataFrame, problems: Problems) -> pd.Seri
     column = str(field.column)
     text = raw[column].replace(field.rename) if field.rename else raw[column]
     missing = is_missing(text, field.missing)
-    missing |= pd.to_numeric(text, errors="coerce").isin(_as_numbers(field.missing))  # 999 is 999.0
+    if numbers_for_missing := _as_numbers(field.missing):
+        missing |= pd.to_numeric(text, errors="coerce").isin(numbers_for_missing)  # 999 is 999.0
     plain, unclear = _with_decimal_points(text.where(~missing, ""), field.decimal)
     problems.note(
         column, text, unclear, "a comma or point before three digits: decimals or thousands? Set `decimal` of the field"
