@@ -61,6 +61,7 @@ def main() -> None:
     from slimp_pipeline.evaluation.audits.subgroups import subgroup_table
     from slimp_pipeline.evaluation.measures.measure import measure_all
     from slimp_pipeline.evaluation.protocols import retrieval, run
+    from slimp_pipeline.evaluation.target import TargetCohort
     from slimp_pipeline.parameters import EvaluationParams
 
     parser = argparse.ArgumentParser()
@@ -75,10 +76,10 @@ def main() -> None:
     settings = EvaluationParams(
         label=size.label, protocols=arguments.protocols, probe={"strengths": [1, 10, 100, 1000]}
     )
-    inputs = rows, splits, embeddings, encodings, "made up", settings
-    predictions = _timed(stages, "probe, k-NN, baselines", run.predict, *inputs)
-    few = _timed(stages, "low_shot", run.measure_low_shot, *inputs)
-    found = _timed(stages, "retrieval", retrieval.retrieve, rows, splits, embeddings, {}, "made up", settings)
+    target = TargetCohort("made up", rows, splits, embeddings, encodings)
+    predictions = _timed(stages, "probe, k-NN, baselines", run.predict, target, settings)
+    few = _timed(stages, "low_shot", run.measure_low_shot, target, settings)
+    found = _timed(stages, "retrieval", retrieval.retrieve, target, settings)
     results, _ = _timed(stages, "measure", measure_all, "made up", predictions, few, found, settings)
     _timed(stages, "groups", subgroup_table, predictions, rows, settings)
     seconds = time.perf_counter() - started

@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from slimp_pipeline.evaluation.measures.measure import measure_all
 from slimp_pipeline.evaluation.protocols.run import measure_low_shot, predict
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.parameters import EvaluationParams, LowShotParams, ProbeParams
 from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding, NumericEncoding
 
@@ -28,12 +29,16 @@ class SmallCohort:
     encodings: dict[str, Encoding]
     settings: EvaluationParams
 
+    def target(self, **changes):
+        """The cohort as protocols take it, with one thing or another changed."""
+        known = {"rows": self.lesions, "splits": self.splits, "embeddings": self.embeddings}
+        return TargetCohort(**{"name": "small", **known, "encodings": self.encodings, **changes})
+
     def run(self, *protocols):
         """Evaluate by these protocols; none named: by all, which takes seconds."""
         if protocols:
             self.settings = self.settings.model_copy(update={"protocols": list(protocols)})
-        inputs = self.lesions, self.splits, self.embeddings, self.encodings, "small", self.settings
-        predictions, few = predict(*inputs), measure_low_shot(*inputs)
+        predictions, few = predict(self.target(), self.settings), measure_low_shot(self.target(), self.settings)
         results, differences = measure_all("small", predictions, few, pd.DataFrame(), self.settings)
         return results, differences, predictions
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimp_pipeline.cohorts.spec import FieldSpec
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.extrapolation import run
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import EvaluationParams, ExtrapolationParams, ProbeParams
@@ -280,7 +281,8 @@ def prove(clinic, borrowed, partitions=("all",)):
     facts = {"facts": {}, "loss": SimpleNamespace(objective="slimp"), "encoding": ENCODING}
     encoders = {name: SimpleNamespace(**facts, seen=[]) for name in partitions}
     images = dict.fromkeys(partitions, image_ND)
-    return *run.worth(rows, splits, borrowed, images, encoders, {}, "clinic", SETTINGS), encoders
+    target = TargetCohort("clinic", rows, splits, encoders={"slimp": encoders})
+    return *run.worth(target, borrowed, images, SETTINGS), encoders
 
 
 def loan(rows, **changes):

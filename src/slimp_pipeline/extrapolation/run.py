@@ -1,18 +1,19 @@
 """Extrapolation of a target's metadata: who lends to whom, partition by partition, and what it is worth."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.evaluation.features.embed import embed_images, named_encoders
+from slimp_pipeline.evaluation.features.embed import embed_images
 from slimp_pipeline.evaluation.features.transfer import fields_read
 from slimp_pipeline.evaluation.measures.bootstrap import estimate
 from slimp_pipeline.evaluation.measures.measure import measure
 from slimp_pipeline.evaluation.measures.records import EXTRAPOLATED, Key
 from slimp_pipeline.evaluation.protocols.run import predict
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.extrapolation.lend import NEAREST_ROW, borrow
 from slimp_pipeline.extrapolation.neighbours import nearest, shared_keys
 from slimp_pipeline.images.store import ImageStore
@@ -20,7 +21,6 @@ from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.parameters import EvaluationParams, ExtrapolationParams
 from slimp_pipeline.tables.duplicates import number_pictures
-from slimp_pipeline.tables.encoding import Encoding
 from slimp_pipeline.tables.splits import ALL, partition
 from slimp_pipeline.training.device import pick_device
 
@@ -116,38 +116,40 @@ def tested_rows(borrowed: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
 
 
 def worth(
-    target_rows: pd.DataFrame,
-    splits: pd.DataFrame,
+    target: TargetCohort,
     borrowed: pd.DataFrame,
     image_embeddings: Mapping[str, np.ndarray],
-    encoders: Mapping[str, Checkpoint],
-    encodings: Mapping[str, Encoding],
-    cohort: str,
     settings: EvaluationParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Probe images with borrowed metadata beside images alone, and beside the target's own metadata if it has any.
+
+    Args:
+        target: Rows, splits, encodings, and the encoders of one method.
+        borrowed: As `extrapolate` returns it.
+        image_embeddings: Likewise.
+        settings: Probe and measures.
 
     Returns:
         results, as `measure.measure` returns them: the method with the suffix `_extrapolated` has borrowed metadata;
         and `WORTH_COLUMNS`: paired differences of borrowed metadata to images alone and to the target's own.
     """
-    has_own = bool(fields_read(next(iter(encoders.values())).encoding, target_rows)["read"].any())
-    (method,) = named_encoders(encoders)
+    ((method, encoders),) = target.encoders.items()
+    has_own = bool(fields_read(next(iter(encoders.values())).encoding, target.rows)["read"].any())
     device = pick_device(settings.device)
     embeddings = {}
     for name, checkpoint in encoders.items():
         encoder, lent = PretrainedSLIMP(checkpoint, device), borrowed[borrowed["partition"] == name]
-        lent = target_rows[["image_id"]].merge(lent, on="image_id", how="left")
+        lent = target.rows[["image_id"]].merge(lent, on="image_id", how="left")
         embeddings[f"{method}.{name}.image"] = image_embeddings[name]
-        for suffix, frame in (({"": target_rows} if has_own else {}) | {EXTRAPOLATED: lent}).items():
+        for suffix, frame in (({"": target.rows} if has_own else {}) | {EXTRAPOLATED: lent}).items():
             embeddings[f"{method}{suffix}.{name}.image"] = image_embeddings[name]
             embeddings[f"{method}{suffix}.{name}.lesion"] = encoder.encode_metadata(frame)
             embeddings[f"{method}{suffix}.{name}.patient"] = encoder.encode_patients(frame)
     asked = settings.model_copy(update={"protocols": ["linear_probe"], "features": ["image", _ALL_FEATURES]})
-    predictions = predict(target_rows, splits, embeddings, encodings, cohort, asked)
+    predictions = predict(replace(target, embeddings=embeddings), asked)
     predictions = predictions[predictions["protocol"] == "linear_probe"]
     alone = (predictions["method"] == method + EXTRAPOLATED) & (predictions["features"] == "image")
-    results, averaged = measure(cohort, predictions[~alone], settings)
+    results, averaged = measure(target.name, predictions[~alone], settings)
     ours = Key(method + EXTRAPOLATED, _ALL_FEATURES, "linear_probe")
     rows = []
     for title, reference in (("images alone", "image"), ("images and the target's own metadata", _ALL_FEATURES)):
@@ -156,7 +158,7 @@ def worth(
             continue
         for metric, value_R in averaged[ours].items():
             difference = estimate(value_R - other[metric], settings.confidence)
-            rows.append([cohort, "images and borrowed metadata", title, metric, *difference])
+            rows.append([target.name, "images and borrowed metadata", title, metric, *difference])
     return results, pd.DataFrame(rows, columns=WORTH_COLUMNS)
 
 

@@ -7,6 +7,7 @@ import pytest
 from slimp_pipeline.evaluation.audits import known_truth
 from slimp_pipeline.evaluation.audits.known_truth import TRUTH_COLUMNS, find_truth
 from slimp_pipeline.evaluation.measures.bootstrap import Weightings
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.parameters import EvaluationParams
 
 SETTINGS = EvaluationParams(num_resamples=50)
@@ -41,13 +42,13 @@ def cohort():
 def found(cohort, monkeypatch):
     """The table, with phenotypes that are plain means."""
 
-    def phenotypes(method, name, rows, embeddings, encoders, settings):
-        image = pd.DataFrame(known_truth.block(embeddings, method, name, "image"))
+    def phenotypes(method, name, rows, target, settings):
+        image = pd.DataFrame(known_truth.block(target.embeddings, method, name, "image"))
         return image.groupby(rows["patient_id"].to_numpy(), sort=False).mean().to_numpy()
 
     monkeypatch.setattr(known_truth, "_phenotypes", phenotypes)
     rows, splits, truth, embeddings = cohort
-    return find_truth(rows, splits, truth, embeddings, {}, SETTINGS)
+    return find_truth(TargetCohort("", rows, splits, embeddings), truth, SETTINGS)
 
 
 def test_a_trait_that_the_phenotype_holds_is_found_and_noise_finds_none(found):

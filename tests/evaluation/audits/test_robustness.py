@@ -66,9 +66,7 @@ def embed(cohort, checkpoint):
 
 def measured(cohort, checkpoint, settings=SETTINGS, fields=FIELDS):
     encoders = {"slimp": {"all": checkpoint}}
-    return measure_robustness(
-        cohort.lesions, cohort.splits, cohort.embeddings, encoders, cohort.encodings, fields, "small", settings
-    )
+    return measure_robustness(cohort.target(encoders=encoders), fields, settings)
 
 
 def inform(cohort):
@@ -121,7 +119,7 @@ def test_on_intact_rows_it_is_the_plain_probe_with_its_interval(cohort, monkeypa
     monkeypatch.setattr(scorers, "gbdt_scores", lambda x, y, p, train, test, k, s: np.full((test.sum(), k), 1 / k))
     chosen = {"protocols": ["linear_probe", "baselines", "robustness"], "features": ["image+lesion+patient"]}
     settings = SETTINGS.model_copy(update=chosen | {"probe": ProbeParams(strengths=[0.1, 10.0], num_inner_folds=2)})
-    predictions = predict(small.lesions, small.splits, small.embeddings, small.encodings, "small", settings)
+    predictions = predict(small.target(), settings)
     plain, _ = measure("small", predictions, settings)
     plain = plain[(plain["draw"] == "all") & plain["protocol"].isin(["linear_probe", "baseline"])]
     plain = plain.set_index(["method", "features", "metric"])[[*FIGURES, "num_test_patients"]]

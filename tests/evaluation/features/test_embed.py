@@ -81,8 +81,8 @@ def trained(rows, monkeypatch):
     def run(weights="random"):
         started = {}
 
-        def one_step(model, *arguments, **named):
-            started.update({name: value.clone() for name, value in model.state_dict().items()})
+        def one_step(task, report):
+            started.update({name: value.clone() for name, value in task.model.state_dict().items()})
             return {name: value + 1 for name, value in started.items()}, SimpleNamespace(
                 history=History(), progress=Progress(), length="none"
             )

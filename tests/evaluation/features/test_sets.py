@@ -7,6 +7,7 @@ import pytest
 from slimp_pipeline.evaluation.features.blocks import scale_blocks
 from slimp_pipeline.evaluation.features.patient_context import patient_relative, ugly_duckling
 from slimp_pipeline.evaluation.features.sets import FEATURE_SETS, Features
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import make_task, task_splits
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding, NumericEncoding, one_hot
@@ -51,7 +52,8 @@ def prepared(rows, embeddings, encodings=None):
     splits = rows[["image_id", "patient_id"]].assign(split="train", fold=fold)
     task, labelled = make_task(rows, splits, EvaluationParams())
     encodings = encodings or dict.fromkeys(["fold_0", "fold_1"], encoding())
-    return Features(rows, labelled, task, embeddings, encodings), {split.name: split for split in task_splits(task, "")}
+    features = Features(TargetCohort("", rows, splits, embeddings, encodings), task, labelled)
+    return features, {split.name: split for split in task_splits(task, "")}
 
 
 def alone(rows, patient, values, describe):

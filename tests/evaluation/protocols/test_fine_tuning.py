@@ -76,9 +76,7 @@ def frozen(cohort):
 
 
 def predict(cohort, encoders, predictions, settings=SETTINGS):
-    return predict_fine_tuned(
-        cohort.lesions, cohort.splits, STORE, encoders, predictions, "small", AUGMENTATION, settings
-    )
+    return predict_fine_tuned(cohort.target(encoders=encoders), STORE, predictions, AUGMENTATION, settings)
 
 
 def test_where_it_is_not_asked_for_nothing_is_trained_and_there_are_no_rows(cohort, trained, frozen):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from slimp_pipeline.evaluation.protocols.retrieval import CHANCE, OUTCOME_COLUMNS, retrieve
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.models.slimp import SLIMP
@@ -50,7 +51,7 @@ def cohort(small_cohort):
 
 def outcomes_of(cohort, encoders, lesions=None, settings=SETTINGS):
     lesions = cohort.lesions if lesions is None else lesions
-    return retrieve(lesions, cohort.splits, cohort.embeddings, encoders, "small", settings)
+    return retrieve(cohort.target(rows=lesions, encoders=encoders), settings)
 
 
 def titles(outcomes):
@@ -71,7 +72,7 @@ def test_outcomes_of_every_query_by_hand_beside_chance():
     splits = rows[["image_id", "patient_id"]].assign(split="train", fold=[0, 0, 1, 1, 1, 1])
     image_ND = np.stack([np.cos(degrees), np.sin(degrees)], axis=1)
     settings = EvaluationParams(retrieval=RetrievalParams(ks=[1, 2]))
-    outcomes = retrieve(rows, splits, {"slimp.all.image": image_ND}, {}, "hand", settings)
+    outcomes = retrieve(TargetCohort("hand", rows, splits, {"slimp.all.image": image_ND}), settings)
     assert list(outcomes)[: len(OUTCOME_COLUMNS)] == OUTCOME_COLUMNS
     assert (outcomes[["features", "protocol", "shots", "repeat"]] == ["image", "retrieval", "all", 0]).all(axis=None)
     names = ["precision_at_1", "precision_at_2", "mean_average_precision"]
@@ -203,9 +204,7 @@ def test_each_fold_is_queried_by_the_encoder_that_was_trained_for_it(cohort):
 
 
 def test_an_encoder_that_has_learnt_the_classes_is_above_chance_and_noise_is_not(small_cohort):
-    outcomes = retrieve(
-        small_cohort.lesions, small_cohort.splits, small_cohort.embeddings, {}, "small", small_cohort.settings
-    )
+    outcomes = retrieve(small_cohort.target(), small_cohort.settings)
     value = outcomes.groupby("method")["precision_at_5"].mean()
     assert value["slimp"] > value[CHANCE] + 0.4
     assert value["random_init"] == pytest.approx(value[CHANCE], abs=0.08)

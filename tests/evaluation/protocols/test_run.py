@@ -189,12 +189,12 @@ def test_test_rows_change_nothing_but_their_own_scores(small_cohort, small_resul
 
 def test_few_labels_are_measured_as_a_table_of_all_their_scores_would_be(small_cohort, tmp_path):
     cohort, settings = small_cohort, small_cohort.settings
-    few = measure_low_shot(cohort.lesions, cohort.splits, cohort.embeddings, cohort.encodings, "small", settings)
+    few = measure_low_shot(cohort.target(), settings)
     few.to_parquet(tmp_path / "few.parquet")
     measured = measure.measured_in(pd.read_parquet(tmp_path / "few.parquet"))
     results, averaged = measure.summarise("small", measured, settings.confidence)
     whole, labelled = task.make_task(cohort.lesions, cohort.splits, settings)
-    features = Features(cohort.lesions, labelled, whole, cohort.embeddings, cohort.encodings)
+    features = Features(cohort.target(), whole, labelled)
     tables = []
     for split in task.task_splits(whole, "small"):
         for key, score_NK, drawn in score_low_shot(whole, features, split, settings):
@@ -212,14 +212,14 @@ def test_few_labels_are_measured_as_a_table_of_all_their_scores_would_be(small_c
 def test_few_labels_that_are_not_asked_for_are_not_measured(small_cohort):
     cohort = small_cohort
     settings = cohort.settings.model_copy(update={"protocols": ["knn"]})
-    few = measure_low_shot(cohort.lesions, cohort.splits, cohort.embeddings, cohort.encodings, "small", settings)
+    few = measure_low_shot(cohort.target(), settings)
     assert few.empty and list(few) == measure.MEASURED_COLUMNS
 
 
 def test_few_labels_are_scaled_by_the_rows_drawn_alone(small_cohort):
     cohort, settings = small_cohort, small_cohort.settings
     whole, labelled = task.make_task(cohort.lesions, cohort.splits, settings)
-    features = Features(cohort.lesions, labelled, whole, cohort.embeddings, cohort.encodings)
+    features = Features(cohort.target(), whole, labelled)
     split = next(task.task_splits(whole, "small"))
     blocks = [features.block("slimp", name, split) for name in ("image", "lesion", "patient")]
     few_labels = settings.model_copy(update={"probe": ProbeParams(strengths=[settings.low_shot.strength])})

@@ -1,6 +1,6 @@
 """On fabricated cohorts the causes are known: are they found again in the embeddings?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from slimp_pipeline.evaluation.features.embed import RANDOM_INIT, STARTS, block,
 from slimp_pipeline.evaluation.features.patient_context import ugly_duckling
 from slimp_pipeline.evaluation.measures.bootstrap import Weightings, estimate, resampled
 from slimp_pipeline.evaluation.measures.metrics import auroc
-from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.splits import partition, partition_names
@@ -24,14 +24,7 @@ _STRENGTHS = np.logspace(0, 5, 11)  # of the ridge, chosen by leave-one-out on t
 _MIN_LESIONS = 4  # a patient's own style can't be told from fewer
 
 
-def find_truth(
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    truth: pd.DataFrame,
-    embeddings: Mapping[str, np.ndarray],
-    encoders: Mapping[str, Mapping[str, Checkpoint]],
-    settings: EvaluationParams,
-) -> pd.DataFrame:
+def find_truth(target: TargetCohort, truth: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:
     """Look for a fabricated cohort's causes in the embeddings of test patients.
 
     Patient traits: ridge regression from the phenotype, fitted on training patients, R2 on test patients (0: no better
@@ -40,23 +33,20 @@ def find_truth(
     at least 4 lesions.
 
     Args:
-        rows: Embedded rows, sorted by image_id.
-        splits: The target's splits.
+        target: Rows, splits, embeddings, encoders.
         truth: As `cohorts.fabricated.tbp_truth` has it.
-        embeddings: `<method>.<partition>.<block>` -> float (len(rows), D).
-        encoders: Method -> partition -> checkpoint.
         settings: Seed, resamples, confidence, device.
 
     Returns:
         `TRUTH_COLUMNS`, for every method.
     """
-    merged = rows.merge(splits[["image_id", "split", "fold"]], on="image_id", how="left")
-    known = rows[["image_id"]].merge(truth, on="image_id", how="left", validate="one_to_one")
+    merged = target.rows.merge(target.splits[["image_id", "split", "fold"]], on="image_id", how="left")
+    known = target.rows[["image_id"]].merge(truth, on="image_id", how="left", validate="one_to_one")
     table: list[list[object]] = []
-    for method in methods(embeddings):
+    for method in methods(target.embeddings):
         for question, measure, value_R, chance, num_patients in (
-            *_traits(method, merged, known, embeddings, encoders, settings),
-            *_ducklings(method, merged, known, embeddings, settings),
+            *_traits(method, merged, known, target, settings),
+            *_ducklings(method, merged, known, target, settings),
         ):
             table.append([question, method, measure, *estimate(value_R, settings.confidence), chance, num_patients])
     return pd.DataFrame(table, columns=TRUTH_COLUMNS)
@@ -69,8 +59,7 @@ def _traits(
     method: str,
     rows: pd.DataFrame,
     truth: pd.DataFrame,
-    embeddings: Mapping[str, np.ndarray],
-    encoders: Mapping[str, Mapping[str, Checkpoint]],
+    target: TargetCohort,
     settings: EvaluationParams,
 ) -> Iterator[Found]:
     traits = [name for name in truth if name not in ("image_id", "patient_id", "kind", "style_deviation")]
@@ -79,7 +68,7 @@ def _traits(
     baseline_PT = predicted_PT.copy()
     true_PT = patients[traits].to_numpy(dtype=np.float64)
     for name in partition_names(rows):
-        phenotype_PX = _phenotypes(method, name, rows, embeddings, encoders, settings)
+        phenotype_PX = _phenotypes(method, name, rows, target, settings)
         train_N, test_N = partition(rows, name)
         train_P, test_P = (
             patients["patient_id"].isin(rows.loc[side, "patient_id"]).to_numpy() for side in (train_N, test_N)
@@ -103,14 +92,13 @@ def _phenotypes(
     method: str,
     name: str,
     rows: pd.DataFrame,
-    embeddings: Mapping[str, np.ndarray],
-    encoders: Mapping[str, Mapping[str, Checkpoint]],
+    target: TargetCohort,
     settings: EvaluationParams,
 ) -> np.ndarray:
     """Phenotypes of all patients as they first appear, by the encoder of one partition."""
-    image_ND = block(embeddings, method, name, "image")
+    image_ND = block(target.embeddings, method, name, "image")
     assert image_ND is not None  # every method embeds images
-    own = encoders_of(encoders, name)
+    own = encoders_of(target.encoders, name)
     checkpoint = own.get(method, next(iter(own.values())))  # what training started from is rebuilt from the first
     if method in STARTS:
         checkpoint = initial(checkpoint, random_image_encoder=method == RANDOM_INIT)
@@ -121,14 +109,14 @@ def _ducklings(
     method: str,
     rows: pd.DataFrame,
     truth: pd.DataFrame,
-    embeddings: Mapping[str, np.ndarray],
+    target: TargetCohort,
     settings: EvaluationParams,
 ) -> Iterator[Found]:
     patients, lesions = rows["patient_id"].to_numpy(), rows["lesion_id"].to_numpy()
     many_N = rows.groupby("patient_id")["lesion_id"].transform("nunique").to_numpy() >= _MIN_LESIONS
     distance_N = np.full(len(rows), np.nan)
     for name in partition_names(rows):
-        image_ND = block(embeddings, method, name, "image")
+        image_ND = block(target.embeddings, method, name, "image")
         assert image_ND is not None  # every method embeds images
         test_N = partition(rows, name)[1]
         distance_N[test_N] = ugly_duckling(image_ND[test_N], patients[test_N], lesions[test_N])[:, -2]  # to the mean

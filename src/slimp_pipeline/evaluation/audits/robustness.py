@@ -1,9 +1,8 @@
 """Robustness: probes trained on intact rows, tested on rows whose metadata are missing or wrong."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from slimp_pipeline.cohorts.spec import FieldSpec
@@ -13,11 +12,11 @@ from slimp_pipeline.evaluation.features.embed import RANDOM_INIT, block, encoder
 from slimp_pipeline.evaluation.measures.measure import summarise, yardsticks
 from slimp_pipeline.evaluation.measures.records import ADAPTED, Key
 from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import Split, Task, make_task
-from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.parameters import EvaluationParams
-from slimp_pipeline.tables.encoding import Encoding, one_hot
+from slimp_pipeline.tables.encoding import one_hot
 from slimp_pipeline.training.device import pick_device
 
 ROBUSTNESS_COLUMNS = [
@@ -25,16 +24,7 @@ ROBUSTNESS_COLUMNS = [
 ]  # fmt: skip
 
 
-def measure_robustness(
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    embeddings: Mapping[str, np.ndarray],
-    encoders: Mapping[str, Mapping[str, Checkpoint]],
-    encodings: Mapping[str, Encoding],
-    fields: dict[str, FieldSpec],
-    cohort: str,
-    settings: EvaluationParams,
-) -> pd.DataFrame:
+def measure_robustness(target: TargetCohort, fields: dict[str, FieldSpec], settings: EvaluationParams) -> pd.DataFrame:
     """Measure linear probes on all features, and on one-hot metadata, as test metadata get worse.
 
     Images stay as they are. Compared are the pre-trained encoders, the model that they started from (untrained
@@ -46,24 +36,22 @@ def measure_robustness(
     """
     if "robustness" not in settings.protocols:
         return pd.DataFrame(columns=ROBUSTNESS_COLUMNS)
-    task, labelled = make_task(rows, splits, settings)
+    task, labelled = make_task(target.rows, target.splits, settings)
     measured = []
-    folds = list(yardsticks(task, cohort, settings))
-    for yardstick in tqdm(folds, desc=f"Spoiling metadata of {cohort}", unit="fold", leave=False, disable=None):
+    folds = list(yardsticks(task, target.name, settings))
+    for yardstick in tqdm(folds, desc=f"Spoiling metadata of {target.name}", unit="fold", leave=False, disable=None):
         split = yardstick.split
         frames = [
             (condition, perturbed_rows(task.rows, fields, condition, split.train_N, settings.seed))
             for condition in conditions(settings.robustness)
         ]
-        for method, features, blocks in _blocks(
-            task, labelled, split, frames, embeddings, encoders, encodings, settings
-        ):
+        for method, features, blocks in _blocks(target, labelled, split, frames, pick_device(settings.device)):
             for condition, score_NK in _score(task, split, [c for c, _ in frames], blocks, settings):
                 key = Key(method, features, "linear_probe", f"{condition.kind}|{condition.share}")
                 measured.append(yardstick.measure(key, score_NK, split.train_N, condition.draw))
     if not measured:
         return pd.DataFrame(columns=ROBUSTNESS_COLUMNS)
-    results, _ = summarise(cohort, measured, settings.confidence)
+    results, _ = summarise(target.name, measured, settings.confidence)
     results = results[results["draw"].isin(["all", "holdout"])].drop_duplicates(["method", "shots", "metric"])
     kind_and_share = results["shots"].str.split("|", expand=True)
     results = results.assign(kind=kind_and_share[0], share=kind_and_share[1].astype(float))
@@ -74,14 +62,7 @@ Frames = list[tuple[Condition, pd.DataFrame]]
 
 
 def _blocks(
-    task: Task,
-    labelled: np.ndarray,
-    split: Split,
-    frames: Frames,
-    embeddings: Mapping[str, np.ndarray],
-    encoders: Mapping[str, Mapping[str, Checkpoint]],
-    encodings: Mapping[str, Encoding],
-    settings: EvaluationParams,
+    target: TargetCohort, labelled: np.ndarray, split: Split, frames: Frames, device: torch.device
 ) -> list[tuple[str, str, list[list[np.ndarray]]]]:
     """Method, feature set (the levels that it reads of the target), and its blocks: of all rows, which are intact under
     the first condition, and of the test rows under each."""
@@ -89,18 +70,17 @@ def _blocks(
     # All conditions below one another: a call for each would cost more than the rows do.
     joined = pd.concat([frames[0][1], *(frame[test_N] for _, frame in frames)], ignore_index=True)
     starts = np.cumsum([len(test_N), *[test_N.sum()] * (len(frames) - 1)])
-    device = pick_device(settings.device)
-    own = encoders_of(encoders, split.name)
-    start = start_method(embeddings)
+    own = encoders_of(target.encoders, split.name)
+    start = start_method(target.embeddings)
     for method, checkpoint in list(own.items()):
         name = start + ADAPTED if method.endswith(ADAPTED) else start
         own.setdefault(name, initial(checkpoint, random_image_encoder=start == RANDOM_INIT))
     made = []
     for method, checkpoint in own.items():
-        image_ND = block(embeddings, method, split.name, "image")
+        image_ND = block(target.embeddings, method, split.name, "image")
         encoder = PretrainedSLIMP(checkpoint, device)
         encode = {"lesion": encoder.encode_metadata, "patient": encoder.encode_patients}
-        read = [level for level in encode if block(embeddings, method, split.name, level) is not None]
+        read = [level for level in encode if block(target.embeddings, method, split.name, level) is not None]
         if image_ND is None or not read:
             continue
         image_ND = image_ND[labelled]
@@ -108,7 +88,7 @@ def _blocks(
         levels = [np.split(encode[level](joined), starts) for level in read]
         blocks = [list(parts) for parts in zip(images, *levels, strict=True)]
         made.append((method, "+".join(["image", *read]), blocks))
-    encoding = encodings[split.name]
+    encoding = target.encodings[split.name]
     levels = [np.split(one_hot(level, joined), starts) for level in (encoding.lesion, encoding.patient) if level.fields]
     if levels:
         made.append(("metadata_linear", "metadata", [list(parts) for parts in zip(*levels, strict=True)]))

@@ -1,16 +1,16 @@
 """Feature sets: which blocks of a method's embeddings, and of the metadata, a classifier sees."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from slimp_pipeline.evaluation.features.blocks import Scaling, scale_blocks
 from slimp_pipeline.evaluation.features.embed import block, methods, start_method
 from slimp_pipeline.evaluation.features.patient_context import patient_relative, ugly_duckling
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import Split, Task
-from slimp_pipeline.tables.encoding import Encoding, encode, one_hot
+from slimp_pipeline.tables.encoding import encode, one_hot
 
 FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "image": ("image",),
@@ -44,25 +44,16 @@ class Features:
     """Features of a task's rows, by method, feature set and split.
 
     Args:
-        rows: All embedded rows of the target, in the order of the embeddings; unlabelled ones too, since
-            they are part of their patient's context.
-        labelled: Which of them the task holds.
-        task: The task.
-        embeddings: `<method>.<partition>.<block>` -> float (len(rows), D).
-        encodings: Partition -> encoding fitted on its training patients.
+        target: Rows, embeddings, encodings.
+        task: The task on it.
+        labelled: Which of the target's rows the task holds.
     """
 
-    def __init__(
-        self,
-        rows: pd.DataFrame,
-        labelled: np.ndarray,
-        task: Task,
-        embeddings: Mapping[str, np.ndarray],
-        encodings: Mapping[str, Encoding],
-    ) -> None:
-        self._rows, self._patient = rows, rows["patient_id"].to_numpy()
-        self._labelled, self._task = labelled, task
-        self._embeddings, self._encodings = embeddings, encodings
+    def __init__(self, target: TargetCohort, task: Task, labelled: np.ndarray) -> None:
+        self._rows, self._task, self._labelled = target.rows, task, labelled
+        self._embeddings, self._encodings = target.embeddings, target.encodings
+        rows = target.rows
+        self._patient = rows["patient_id"].to_numpy()
         self._lesion = rows["lesion_id"].to_numpy()
         self._has_context = bool(rows.drop_duplicates(["patient_id", "lesion_id"])["patient_id"].duplicated().any())
 

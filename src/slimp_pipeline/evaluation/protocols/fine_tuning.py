@@ -1,15 +1,13 @@
 """Fine-tuning as an evaluation protocol, with late fusion of its scores and those of metadata."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
 from slimp_pipeline.evaluation.features.embed import encoders_of, initial
 from slimp_pipeline.evaluation.measures.records import Key, join_tables, prediction_table
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
 from slimp_pipeline.images.store import ImageStore
-from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import AugmentationParams, EvaluationParams
 from slimp_pipeline.training.device import pick_device
 from slimp_pipeline.training.fine_tune import LabelledImages, fine_tune
@@ -18,12 +16,9 @@ _SUPERVISED = "supervised"
 
 
 def predict_fine_tuned(
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
+    target: TargetCohort,
     store: ImageStore,
-    encoders: Mapping[str, Mapping[str, Checkpoint]],
     predictions: pd.DataFrame,
-    cohort: str,
     augmentation: AugmentationParams,
     settings: EvaluationParams,
 ) -> pd.DataFrame:
@@ -37,13 +32,13 @@ def predict_fine_tuned(
     """
     if "fine_tuning" not in settings.protocols:
         return predictions.iloc[:0]
-    task, _ = make_task(rows, splits, settings)
+    task, _ = make_task(target.rows, target.splits, settings)
     images = LabelledImages(
         task.rows["store_index"].to_numpy(dtype=np.int64), task.label_N, task.rows["patient_id"].to_numpy()
     )
     tables = []
-    for split in task_splits(task, cohort):
-        own = encoders_of(encoders, split.name)
+    for split in task_splits(task, target.name):
+        own = encoders_of(target.encoders, split.name)
         own[_SUPERVISED] = initial(next(iter(own.values())), random_image_encoder=False)
         metadata_NK = _metadata_scores(predictions, task, split)
         for method, checkpoint in own.items():

@@ -1,6 +1,6 @@
 """Retrieval on a target's test rows: what each query finds, beside chance."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ from slimp_pipeline.evaluation.protocols.ranking import (
     recall_at_k,
     retrieve_same_class,
 )
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
-from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.training.device import pick_device
@@ -25,14 +25,7 @@ CHANCE = "chance"
 _SIDES = {"lesion": ("image", "lesion"), "patient": ("phenotype", "patient"), "flat": ("image", "metadata")}
 
 
-def retrieve(
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    embeddings: Mapping[str, np.ndarray],
-    encoders: Mapping[str, Mapping[str, Checkpoint]],
-    cohort: str,
-    settings: EvaluationParams,
-) -> pd.DataFrame:
+def retrieve(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
     """Let every test row, and every test patient, query.
 
     Images query the training images for those of their diagnosis (`image`); within the test rows of a fold, images
@@ -46,14 +39,14 @@ def retrieve(
     """
     if "retrieval" not in settings.protocols:
         return pd.DataFrame(columns=OUTCOME_COLUMNS)
-    task, labelled = make_task(rows, splits, settings)
+    task, labelled = make_task(target.rows, target.splits, settings)
     device = pick_device(settings.device)
     tables = []
-    splits_of_task = list(task_splits(task, cohort))
-    for split in tqdm(splits_of_task, desc=f"Retrieving on {cohort}", unit="fold", leave=False, disable=None):
-        test, own = task.rows[split.test_N], encoders_of(encoders, split.name)
-        for method in methods(embeddings):
-            image_ND = block(embeddings, method, split.name, "image")
+    splits_of_task = list(task_splits(task, target.name))
+    for split in tqdm(splits_of_task, desc=f"Retrieving on {target.name}", unit="fold", leave=False, disable=None):
+        test, own = task.rows[split.test_N], encoders_of(target.encoders, split.name)
+        for method in methods(target.embeddings):
+            image_ND = block(target.embeddings, method, split.name, "image")
             assert image_ND is not None  # every method embeds images
             image_ND = image_ND[labelled]
             tables += list(_by_diagnosis(task, split, method, image_ND, settings))

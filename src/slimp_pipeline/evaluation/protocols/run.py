@@ -1,8 +1,5 @@
 """The evaluation protocol: every method, feature set and protocol on the same patient-disjoint partitions."""
 
-from collections.abc import Mapping
-
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -10,27 +7,16 @@ from slimp_pipeline.evaluation.features.sets import Features
 from slimp_pipeline.evaluation.measures.measure import measured_table, yardsticks
 from slimp_pipeline.evaluation.measures.records import Key, join_tables, prediction_table
 from slimp_pipeline.evaluation.protocols.scorers import SCORERS, score_baselines, score_low_shot
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import make_task, task_splits
 from slimp_pipeline.parameters import EvaluationParams
-from slimp_pipeline.tables.encoding import Encoding
 
 
-def predict(
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    embeddings: Mapping[str, np.ndarray],
-    encodings: Mapping[str, Encoding],
-    cohort: str,
-    settings: EvaluationParams,
-) -> pd.DataFrame:
+def predict(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
     """Train on the training rows of every partition, by every protocol asked for but low-shot, and score its test rows.
 
     Args:
-        rows: Embedded rows of the target, sorted by image_id.
-        splits: The target's splits.
-        embeddings: `<method>.<partition>.<block>` -> float (len(rows), D).
-        encodings: Partition -> encoding fitted on its training patients.
-        cohort: Name of the cohort.
+        target: Rows, splits, embeddings, encodings.
         settings: Protocols and their settings.
 
     Returns:
@@ -39,12 +25,12 @@ def predict(
     Raises:
         ValueError: If the cohort has no label or one class, or a partition's training patients are of one class.
     """
-    task, labelled = make_task(rows, splits, settings)
-    features = Features(rows, labelled, task, embeddings, encodings)
+    task, labelled = make_task(target.rows, target.splits, settings)
+    features = Features(target, task, labelled)
     asked = [name for name in settings.protocols if name in SCORERS]
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in settings.protocols}
     with tqdm(
-        task_splits(task, cohort), desc=f"Evaluating on {cohort}", unit="fold", leave=False, disable=None
+        task_splits(task, target.name), desc=f"Evaluating on {target.name}", unit="fold", leave=False, disable=None
     ) as folds:
         for split in folds:
             # What costs most of a protocol's time beside its fit is to make the features: they are made once.
@@ -60,31 +46,24 @@ def predict(
     return join_tables([table for of_protocol in tables.values() for table in of_protocol])
 
 
-def measure_low_shot(
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    embeddings: Mapping[str, np.ndarray],
-    encodings: Mapping[str, Encoding],
-    cohort: str,
-    settings: EvaluationParams,
-) -> pd.DataFrame:
+def measure_low_shot(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
     """Train on few rows of every partition, and measure each probe as it comes.
 
     A test row is scored hundreds of times: tables of these scores would be the largest of an evaluation.
 
     Args:
-        rows, splits, embeddings, encodings, cohort, settings: As of `predict`.
+        target, settings: As of `predict`.
 
     Returns:
         `MEASURED_COLUMNS`; no rows where low-shot isn't asked for.
     """
     if "low_shot" not in settings.protocols:
         return measured_table([])
-    task, labelled = make_task(rows, splits, settings)
-    features = Features(rows, labelled, task, embeddings, encodings)
+    task, labelled = make_task(target.rows, target.splits, settings)
+    features = Features(target, task, labelled)
     measured = []
-    folds = list(yardsticks(task, cohort, settings))
-    with tqdm(folds, desc=f"Few labels on {cohort}", unit="fold", leave=False, disable=None) as progress:
+    folds = list(yardsticks(task, target.name, settings))
+    with tqdm(folds, desc=f"Few labels on {target.name}", unit="fold", leave=False, disable=None) as progress:
         for yardstick in progress:
             for key, score_NK, drawn in score_low_shot(task, features, yardstick.split, settings):
                 progress.set_postfix_str(f"{key.method}, {key.features}, {key.shots}")

@@ -11,6 +11,7 @@ from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.audits import known_truth, robustness, subgroups
 from slimp_pipeline.evaluation.audits.missingness import missingness_audit
 from slimp_pipeline.evaluation.features.embed import evaluation_rows, named_encoders
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import check_task
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
@@ -37,7 +38,8 @@ def test_robustness(
     """Results as test metadata get worse."""
     named, fields = named_encoders(encoders, adapted), choose_fields(target, lesions, features)
     name = features.result_name(target.name)
-    return robustness.measure_robustness(rows, splits, embeddings, named, validated(encodings), fields, name, settings)
+    tested = TargetCohort(name, rows, splits, embeddings, validated(encodings), named)
+    return robustness.measure_robustness(tested, fields, settings)
 
 
 def state_task(target: CohortSpec, lesions: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:
@@ -106,4 +108,6 @@ def find_known_truth(
     if made is None or made.layout != "tbp":
         return pd.DataFrame(columns=known_truth.TRUTH_COLUMNS)
     truth = tbp_truth(made.num_patients, made.seed)
-    return known_truth.find_truth(rows, splits, truth, embeddings, named_encoders(encoders, adapted), settings)
+    named = named_encoders(encoders, adapted)
+    found = TargetCohort(target.name, rows, splits, embeddings, encoders=named)
+    return known_truth.find_truth(found, truth, settings)

@@ -12,6 +12,7 @@ from slimp_pipeline.evaluation.features.transfer import fields_read, log_fields_
 from slimp_pipeline.evaluation.measures.measure import measure_all
 from slimp_pipeline.evaluation.measures.records import join_tables
 from slimp_pipeline.evaluation.protocols import fine_tuning, retrieval, run
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ModelParams, TrainingParams
@@ -65,7 +66,7 @@ def predict(
     settings: EvaluationParams,
 ) -> pd.DataFrame:
     """Scores of every test row by every method, feature set and protocol on frozen features."""
-    return run.predict(rows, splits, embeddings, validated(encodings), target.name, settings)
+    return run.predict(TargetCohort(target.name, rows, splits, embeddings, validated(encodings)), settings)
 
 
 def learn_from_few(
@@ -77,7 +78,7 @@ def learn_from_few(
     settings: EvaluationParams,
 ) -> pd.DataFrame:
     """What probes on few labels come to."""
-    return run.measure_low_shot(rows, splits, embeddings, validated(encodings), target.name, settings)
+    return run.measure_low_shot(TargetCohort(target.name, rows, splits, embeddings, validated(encodings)), settings)
 
 
 def fine_tune(
@@ -92,11 +93,8 @@ def fine_tune(
     settings: EvaluationParams,
 ) -> pd.DataFrame:
     """The same predictions, and those of fine-tuned encoders where they are asked for."""
-    named = named_encoders(encoders, adapted)
-    augmentation = training.augmentation
-    tuned = fine_tuning.predict_fine_tuned(
-        rows, splits, image_store, named, frozen, target.name, augmentation, settings
-    )
+    tunable = TargetCohort(target.name, rows, splits, encoders=named_encoders(encoders, adapted))
+    tuned = fine_tuning.predict_fine_tuned(tunable, image_store, frozen, training.augmentation, settings)
     return join_tables([frozen, tuned])
 
 
@@ -110,7 +108,8 @@ def retrieve(
     settings: EvaluationParams,
 ) -> pd.DataFrame:
     """What every test row and patient finds."""
-    return retrieval.retrieve(rows, splits, embeddings, named_encoders(encoders, adapted), target.name, settings)
+    named = named_encoders(encoders, adapted)
+    return retrieval.retrieve(TargetCohort(target.name, rows, splits, embeddings, encoders=named), settings)
 
 
 def measure(

@@ -7,7 +7,9 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.audits.leaks import check_pretraining
+from slimp_pipeline.evaluation.features.embed import named_encoders
 from slimp_pipeline.evaluation.measures.records import RESULT_COLUMNS
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import has_two_classes
 from slimp_pipeline.extrapolation import run
 from slimp_pipeline.extrapolation.judge import judge_borrowed
@@ -82,8 +84,14 @@ def prove(
     """What borrowed metadata are worth to a probe; nothing where the target has no labels to tell it by."""
     if not has_two_classes(target_rows, settings):
         return pd.DataFrame(columns=RESULT_COLUMNS), pd.DataFrame(columns=run.WORTH_COLUMNS)
-    name = features.result_name(target.name)
-    return run.worth(target_rows, splits, borrowed, image_embeddings, encoders, validated(encodings), name, settings)
+    proven = TargetCohort(
+        features.result_name(target.name),
+        target_rows,
+        splits,
+        encodings=validated(encodings),
+        encoders=named_encoders(encoders),
+    )
+    return run.worth(proven, borrowed, image_embeddings, settings)
 
 
 def render(

@@ -1,0 +1,32 @@
+"""The target as protocols and audits take it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.tables.encoding import Encoding
+
+
+@dataclass(frozen=True)
+class TargetCohort:
+    """A cohort that is evaluated on, with what its rows are known by.
+
+    Attributes:
+        name: As results bear it.
+        rows: Rows with an image, sorted by image_id; unlabelled ones too, since they are part of their patient's
+            context.
+        splits: image_id, patient_id, split, fold.
+        embeddings: `<method>.<partition>.<block>` -> float (len(rows), D).
+        encodings: Partition -> encoding fitted on its training patients.
+        encoders: Method -> partition -> checkpoint; the one partition `all` where the source is another cohort.
+    """
+
+    name: str
+    rows: pd.DataFrame
+    splits: pd.DataFrame
+    embeddings: Mapping[str, np.ndarray] = field(default_factory=dict)
+    encodings: Mapping[str, Encoding] = field(default_factory=dict)
+    encoders: Mapping[str, Mapping[str, Checkpoint]] = field(default_factory=dict)
