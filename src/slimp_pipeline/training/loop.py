@@ -22,6 +22,7 @@ from slimp_pipeline.processes.whole import held
 from slimp_pipeline.training.data import PatientLesions
 from slimp_pipeline.training.device import pick_device, require_devices
 from slimp_pipeline.training.devices import on_devices
+from slimp_pipeline.training.memory import take_or_say_what_fits
 from slimp_pipeline.training.run import Course, Report, Run
 from slimp_pipeline.training.sampler import PatientBatches, own_part
 from slimp_pipeline.training.step import TrainingStep
@@ -84,7 +85,7 @@ def train(
 
     Raises:
         ValueError: If there are fewer than two training patients, or the devices aren't there or are too many for a
-            batch's patients.
+            batch's patients, or a batch doesn't fit into their memory.
         FloatingPointError: If a gradient isn't finite; names the step and its images.
         ChildProcessError: If one of several devices' processes ended without a word.
     """
@@ -128,7 +129,7 @@ def take_part(task: Task, ranks: Ranks, report: Report) -> tuple[dict[str, Tenso
         try:
             for rows, (canvas_B3SS, side_px_B) in _inputs(task, batches, run, ranks):
                 with run.one_step():
-                    values = take_step(run.step, rows, canvas_B3SS, side_px_B)
+                    values = take_or_say_what_fits(take_step, run.step, rows, canvas_B3SS, side_px_B, image_size)
                     run.note_step(values, training.image_id_N[rows])
                     bar.update(len(rows))
                     if held_out and run.epoch_is_over:
