@@ -183,7 +183,9 @@ class SamplerParams(Block):
 
 # `images_per_pass` isn't one of them: weights would differ by rounding, and with batch norm by its statistics.
 # `devices` is, although the same holds for it: a run must be able to go on with the devices that are free.
-CHANGES_NOTHING_LEARNT = frozenset({"devices", "num_workers", "checkpoint_every_steps", "checkpoint_every_minutes"})
+CHANGES_NOTHING_LEARNT = frozenset(
+    {"devices", "launcher", "num_workers", "checkpoint_every_steps", "checkpoint_every_minutes"}
+)
 
 
 class TrainingParams(Block):
@@ -191,7 +193,10 @@ class TrainingParams(Block):
 
     seed: int = 0
     device: Device = "auto"
-    devices: int = Field(1, ge=1)  # that share each batch, on one machine: a process for each
+    devices: int = Field(1, ge=1)  # that share each batch: a process for each
+    launcher: Literal["processes", "ray"] = (
+        "processes"  # who starts them: the run, on its machine, or Ray, on a cluster
+    )
     num_epochs: int = Field(100, ge=1)  # of the sampler
     num_steps: int | None = Field(None, ge=1)  # the run's length in steps, instead of epochs
     learning_rate: float = Field(5e-4, gt=0)

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from slimp_pipeline.training.device import pick_device
+from slimp_pipeline.parameters import TrainingParams
+from slimp_pipeline.training import device
+from slimp_pipeline.training.device import pick_device, require_devices
 
 
 def test_the_cpu_is_always_there():
@@ -23,3 +25,11 @@ def test_a_device_that_is_not_there_is_an_error_that_says_what_to_set(monkeypatc
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=r"device 'cuda' isn't available here\. Set device to one of: auto, cpu"):
         pick_device("cuda")
+
+
+def test_a_launcher_that_is_not_installed_is_refused_with_what_to_install(monkeypatch):
+    settings = TrainingParams(launcher="ray", device="cuda", devices=99)
+    require_devices(settings)  # the cluster says what it has when it is asked
+    monkeypatch.setattr(device, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"pip install 'slimp-pipeline\[ray\]'"):
+        require_devices(settings)

@@ -100,6 +100,10 @@ def train(
     work = partial(take_part, Task(model, store, training, validation, settings, image_size, running, label))
     # A second run with the same key waits, and then finds this one's last checkpoint.
     with held(running.with_name(f".{running.name}.lock"), f"training ({label})") if running else nullcontext():
+        if settings.launcher == "ray":
+            from slimp_pipeline.training.ray_cluster import on_ray  # an extra
+
+            return on_ray(work, settings, report, running)
         return work(ALONE, report) if settings.devices == 1 else on_devices(work, settings, report)
 
 
