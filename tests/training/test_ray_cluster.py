@@ -119,6 +119,7 @@ def test_the_cluster_of_ray_address_is_used_and_left_and_must_have_the_devices(
     expected, _ = go_on(settings.model_copy(update={"launcher": "processes"}), None, expected_reports)
     assert all(torch.equal(value, weights[name]) for name, value in expected.items())
     assert reports == expected_reports
+    assert not [name for name in of_ours().values() if "Train" in name]
     assert not ray.is_initialized()
 
 

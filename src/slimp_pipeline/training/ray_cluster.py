@@ -38,6 +38,7 @@ Report = Callable[[int, dict[str, float]], None]
 logger = logging.getLogger(__name__)
 _MOST_DEATHS = 3  # without a report in between that is new
 _S_BETWEEN_LOOKS = 0.2
+_S_TO_CLEAR_UP = 3.0
 _S_TO_TELL = 2.0  # Ray may know sooner that all have ended than the last message is here
 
 
@@ -78,6 +79,8 @@ def on_ray(
         except BaseException:  # a signal, say
             _let_keep(team)
             raise
+        finally:
+            team.end()
     if isinstance(ended, BaseException):
         raise ended
     return pickle.loads(ended)
@@ -173,27 +176,27 @@ class _Team:
     """
 
     def __init__(self, sent: bytes, settings: TrainingParams, folder: Path, *, on_gpu: bool) -> None:
-        self.settings, self.folder = settings, folder
-        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-        self._post = ray.remote(Post).options(num_cpus=0, label_selector=here).remote()
-        self._heard: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self.is_at_work = False
+        self.settings, self.folder, self.is_at_work = settings, folder, False
+        variables = {name: value for name, value in os.environ.items() if name.startswith("RAY_TRAIN_")}
+        here = {"num_cpus": 0, "label_selector": {"ray.io/node-id": ray.get_runtime_context().get_node_id()}}
+        self._post = ray.remote(Post).options(**here).remote()
         threads, how = torch.get_num_threads(), multiprocessing.get_start_method()
-        self._trainer = TorchTrainer(
-            functools.partial(_work, self._post, sent, Path.cwd(), threads, how),
-            scaling_config=ScalingConfig(num_workers=settings.devices, use_gpu=on_gpu),
-            torch_config=TorchConfig(timeout_s=int(SLOWEST_EXCHANGE.total_seconds())),
-            run_config=RunConfig(
-                name="ray",
-                storage_path=str(folder),
-                failure_config=FailureConfig(max_failures=-1, controller_failure_limit=0),
-                callbacks=[_TellsOfDeaths(self._post)],
-                logging_config=LoggingConfig(log_level="ERROR"),
-            ),
+        # A task, for it can be ended at any time, and all that it started ends with it.
+        self._training = (
+            ray.remote(_train)
+            .options(**here, max_retries=0, runtime_env={"env_vars": variables})
+            .remote(
+                functools.partial(_work, self._post, sent, Path.cwd(), threads, how),
+                self._post,
+                settings,
+                folder,
+                on_gpu,
+            )
         )
-        # Threads, for only Python's own waiting hears signals as it should: Ray makes other errors of them.
-        for task in (self._listen, self._run):
-            threading.Thread(target=task, daemon=True).start()
+        self._heard: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        # A thread, for only Python's own waiting hears signals as it should: Ray makes other errors of them.
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def messages(self) -> Iterator[Message]:
         """What was told since, in order; waits a moment for it."""
@@ -207,19 +210,50 @@ class _Team:
         """Ask the first process to stop."""
         ray.get(self._post.ask_to_stop.remote())
 
-    def _listen(self) -> None:
-        with contextlib.suppress(RayError, SystemExit):  # at the end
-            while True:
-                if message := read(ray.get(self._post.take.remote())):
-                    self._heard.put(message)
+    def end(self) -> None:
+        """End all at once; on a cluster that stays Ray Train clears up first, as after Ctrl-C."""
+        with contextlib.suppress(RayError):
+            if os.environ.get("RAY_ADDRESS"):
+                ray.cancel(self._training)
+                ray.wait([self._training], timeout=_S_TO_CLEAR_UP)
+            ray.cancel(self._training, force=True)
+        ray.kill(self._post)
+        self._listener.join()  # no thread may wait for Ray when it is shut down
 
-    def _run(self) -> None:
-        try:
-            self._trainer.fit()
-        except BaseException as error:
-            self._heard.put(("over", error))
-        else:
-            self._heard.put(("over", None))
+    def _listen(self) -> None:
+        waited_for = [self._training]
+        with contextlib.suppress(RayError):  # at the end
+            while True:
+                waited_for.insert(0, coming := self._post.take.remote())
+                while coming in waited_for:
+                    for ready in ray.wait(waited_for)[0]:
+                        waited_for.remove(ready)
+                        if message := read(ray.get(ready)) if ready is coming else ("over", _error_of(ready)):
+                            self._heard.put(message)
+
+
+def _train(work: Callable[[], None], post: ActorHandle, settings: TrainingParams, folder: Path, on_gpu: bool) -> None:
+    """Let Ray Train run the processes, and start them anew as often as one dies."""
+    TorchTrainer(
+        work,
+        scaling_config=ScalingConfig(num_workers=settings.devices, use_gpu=on_gpu),
+        torch_config=TorchConfig(timeout_s=int(SLOWEST_EXCHANGE.total_seconds())),
+        run_config=RunConfig(
+            name="ray",
+            storage_path=str(folder),
+            failure_config=FailureConfig(max_failures=-1, controller_failure_limit=0),
+            callbacks=[_TellsOfDeaths(post)],
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    ).fit()
+
+
+def _error_of(task: ray.ObjectRef) -> BaseException | None:
+    try:
+        ray.get(task)
+    except RayError as error:
+        return getattr(error, "cause", error)
+    return None
 
 
 def _watched(team: _Team, report: Report) -> bytes | BaseException:
