@@ -185,7 +185,7 @@ class SamplerParams(Block):
 # `devices` and `compile` are, although the same holds for them: a run must be able to go on with the devices that are
 # free, and where there is no compiler.
 CHANGES_NOTHING_LEARNT = frozenset(
-    {"devices", "compile", "num_workers", "checkpoint_every_steps", "checkpoint_every_minutes"}
+    {"devices", "launcher", "compile", "num_workers", "checkpoint_every_steps", "checkpoint_every_minutes"}
 )
 
 
@@ -194,7 +194,10 @@ class TrainingParams(Block):
 
     seed: int = 0
     device: Device = "auto"
-    devices: int = Field(1, ge=1)  # that share each batch, on one machine: a process for each
+    devices: int = Field(1, ge=1)  # that share each batch: a process for each
+    launcher: Literal["processes", "ray"] = (
+        "processes"  # who starts them: the run, on its machine, or Ray, on a cluster
+    )
     num_epochs: int = Field(100, ge=1)  # of the sampler
     num_steps: int | None = Field(None, ge=1)  # the run's length in steps, instead of epochs
     learning_rate: float = Field(5e-4, gt=0)

@@ -1,6 +1,7 @@
 """The devices that compute."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
@@ -28,9 +29,18 @@ def pick_device(name: Device) -> torch.device:
 def require_devices(settings: TrainingParams) -> None:
     """Refuse a training that asks for devices that aren't there; CPU processes may be any number.
 
+    A Ray cluster says what it has when the training starts there.
+
     Raises:
-        ValueError: If the device isn't available, or there are fewer of it than `devices`.
+        ValueError: If the device isn't available, or there are fewer of it than `devices`, or Ray isn't installed.
     """
+    if settings.launcher == "ray":
+        if find_spec("ray") is None:
+            raise ValueError(
+                "training.launcher: ray takes the Python package ray: pip install 'slimp-pipeline[ray]', or, in a "
+                "checkout, pip install -e '.[ray]'"
+            )
+        return
     kind, wanted = pick_device(settings.device).type, settings.devices
     there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, wanted)
     if wanted > there:

@@ -1,8 +1,6 @@
 """Several devices of one machine: a process for each, which this one starts, watches and ends."""
 
 import contextlib
-import logging
-import logging.handlers
 import multiprocessing
 import os
 import pickle
@@ -11,7 +9,6 @@ import socket
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +16,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -28,10 +25,11 @@ from slimp_pipeline.models.ranks import RankLost, Ranks
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.processes.stopping import ask_to_stop, unstoppable
 from slimp_pipeline.training.device import pick_device
+from slimp_pipeline.training.messages import TAKE_LESS, Message, read, work_and_tell
 
 Result = TypeVar("Result")
 Report = Callable[[int, dict[str, float]], None]
-_SLOWEST_EXCHANGE = timedelta(hours=1)  # others wait while the first process validates and writes checkpoints
+SLOWEST_EXCHANGE = timedelta(hours=1)  # others wait while the first process validates and writes checkpoints
 _S_TO_TELL = 5.0  # who lost the others waits so long for one of them to tell why
 _S_BETWEEN_LOOKS = 0.2
 
@@ -90,16 +88,13 @@ class _Member:
         self.process.join()
         self.connection.close()
 
-    def messages(self) -> Iterator[tuple[str, Any]]:
+    def messages(self) -> Iterator[Message]:
         """What it has said since, in order."""
         with contextlib.suppress(EOFError, OSError):
             while self.connection.poll():
-                kind, content = pickle.loads(self.connection.recv_bytes())
-                if kind == "log":
-                    _log(content)
-                    continue
-                self.has_told |= kind in ("ended", "failed")
-                yield kind, content
+                if message := read(self.connection.recv_bytes()):
+                    self.has_told |= message[0] in ("ended", "failed")
+                    yield message
 
 
 def _fork_server() -> multiprocessing.context.ForkServerContext:
@@ -168,9 +163,7 @@ def _let_keep(team: list[_Member]) -> None:
 def _gone(rank: int, count: int, code: int | None) -> ChildProcessError:
     why = f"by {signal.Signals(-code).name}" if code and code < 0 else f"with exit code {code}"
     return ChildProcessError(
-        f"process {rank + 1} of {count} of the training was ended {why}, mostly for want of memory. Set "
-        "training.sampler.patients_per_batch, training.images_per_pass or training.num_workers lower, or take fewer "
-        "training.devices. The same command goes on from the last checkpoint."
+        f"process {rank + 1} of {count} of the training was ended {why}, mostly for want of memory. {TAKE_LESS}"
     )
 
 
@@ -184,43 +177,40 @@ def _work(
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_heed, args=(connection,), daemon=True).start()
-    lock = threading.Lock()
 
-    def tell(kind: str, content: Any) -> None:
-        with lock, contextlib.suppress(OSError):
-            connection.send_bytes(pickle.dumps((kind, content)))
+    def send(message: bytes) -> None:
+        with contextlib.suppress(OSError):
+            connection.send_bytes(message)
 
-    def report(step: int, values: dict[str, float]) -> None:
-        if ranks.leads:
-            tell("report", (step, values))
-
-    _log_by(tell, ranks)
-    try:
+    def prepare() -> None:
         if device == "cuda":
             torch.cuda.set_device(ranks.rank)
         else:
             torch.set_num_threads(threads)
         _meet(ranks, device, meeting)
-        result = pickle.loads(sent)(ranks, report)
-    except BaseException as error:
-        tell("failed", _sendable(error))
-        raise SystemExit(1) from None
-    tell("ended", pickle.dumps(result) if ranks.leads else None)
+
+    if work_and_tell(sent, ranks, send, prepare):
+        raise SystemExit(1)
 
 
 def _meet(ranks: Ranks, device: str, meeting: Path) -> None:
     """Connect the processes, over this machine's own loopback."""
-    loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), None)
-    for library in ("GLOO", "NCCL") if loopback else ():
-        os.environ.setdefault(f"{library}_SOCKET_IFNAME", str(loopback))
+    for name, value in loopback().items():
+        os.environ.setdefault(name, value)
     store = dist.FileStore(str(meeting), ranks.count)
     dist.init_process_group(
         "nccl" if device == "cuda" else "gloo",
         store=store,
         rank=ranks.rank,
         world_size=ranks.count,
-        timeout=_SLOWEST_EXCHANGE,
+        timeout=SLOWEST_EXCHANGE,
     )
+
+
+def loopback() -> dict[str, str]:
+    """Variables by which the processes of one machine connect over its own loopback."""
+    name = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), None)
+    return {f"{library}_SOCKET_IFNAME": name for library in ("GLOO", "NCCL")} if name else {}
 
 
 def _heed(connection: Connection) -> None:
@@ -234,31 +224,3 @@ def _heed(connection: Connection) -> None:
             break
         ask_to_stop()
     os.killpg(os.getpid(), signal.SIGKILL)
-
-
-def _log_by(tell: Callable[[str, Any], None], ranks: Ranks) -> None:
-    """Let the parent log what the first process logs, as it is set up to; the others would say the same."""
-
-    class Teller(logging.handlers.QueueHandler):
-        def enqueue(self, record: logging.LogRecord) -> None:
-            tell("log", record)
-
-    logger = logging.getLogger("slimp_pipeline")
-    logger.setLevel(logging.INFO)
-    logger.handlers, logger.propagate = [Teller(None) if ranks.leads else logging.NullHandler()], False  # type: ignore[arg-type]
-
-
-def _log(record: logging.LogRecord) -> None:
-    logger = logging.getLogger(record.name)
-    if logger.isEnabledFor(record.levelno):
-        logger.handle(record)
-
-
-def _sendable(error: BaseException) -> BaseException:
-    """The error with where it arose as a note; in words where it can't be sent."""
-    error.add_note("".join(traceback.format_exception(error)))
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__module__}.{type(error).__qualname__}: {error}")
-    return error

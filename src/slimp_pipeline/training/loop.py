@@ -22,6 +22,7 @@ from slimp_pipeline.processes.whole import held
 from slimp_pipeline.training.data import PatientLesions
 from slimp_pipeline.training.device import pick_device, require_devices
 from slimp_pipeline.training.devices import on_devices
+from slimp_pipeline.training.memory import take_or_say_what_fits
 from slimp_pipeline.training.prefetch import on_device
 from slimp_pipeline.training.run import Course, Report, Run
 from slimp_pipeline.training.sampler import PatientBatches, own_part
@@ -68,7 +69,7 @@ def train(task: Task, report: Report) -> tuple[dict[str, Tensor], Course]:
 
     Raises:
         ValueError: If there are fewer than two training patients, or the devices aren't there or are too many for a
-            batch's patients.
+            batch's patients, or a batch doesn't fit into their memory.
         FloatingPointError: If a gradient isn't finite; names the step and its images.
         ChildProcessError: If one of several devices' processes ended without a word.
     """
@@ -85,6 +86,10 @@ def train(task: Task, report: Report) -> tuple[dict[str, Tensor], Course]:
     # A second run with the same key waits, and then finds this one's last checkpoint.
     locked = held(running.with_name(f".{running.name}.lock"), f"training ({task.label})") if running else nullcontext()
     with locked:
+        if settings.launcher == "ray":
+            from slimp_pipeline.training.ray_cluster import on_ray  # an extra
+
+            return on_ray(work, settings, report, running)
         return work(ALONE, report) if settings.devices == 1 else on_devices(work, settings, report)
 
 
@@ -114,7 +119,7 @@ def take_part(task: Task, ranks: Ranks, report: Report) -> tuple[dict[str, Tenso
         try:
             for rows, (canvas_B3SS, side_px_B) in _inputs(task, batches, run, ranks):
                 with run.one_step():
-                    values = take_step(run.step, rows, canvas_B3SS, side_px_B)
+                    values = take_or_say_what_fits(take_step, run.step, rows, canvas_B3SS, side_px_B, image_size)
                     run.note_step(values, training.image_id_N[rows])
                     bar.update(len(rows))
                     if held_out and run.epoch_is_over:
