@@ -1,6 +1,6 @@
 #!/bin/sh
 # Training, embedding and probes on one GPU beside the bare backbone on the same card: one table, in under six minutes.
-# Installs nothing. Python 3.11 or newer with torch 2.4 or newer, torchvision, timm, pandas, pyarrow, scikit-learn and
+# Installs nothing. Python 3.11 or newer with torch 2.6 or newer, torchvision, timm, pandas, pyarrow, scikit-learn and
 # safetensors will do; it says what else is absent, and does without.
 #
 # benchmarks/gpu.sh                         on CUDA

@@ -1,6 +1,6 @@
 """Benchmarks: ratios against a named peer, both measured in turn in the same run; medians of several rounds.
 
-make bench                      everything but the demo
+make bench                      everything that takes minutes
 python benchmarks/run.py --only input_path_64
 """
 
@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import contrast_65k
 import demo
 import embedding
+import evaluation
 import extrapolation_401k
 import features_401k
 import input_path
@@ -42,12 +43,15 @@ BENCHMARKS: dict[str, Callable[[Path, int], dict | dict[str, dict]]] = {
     "store_1m": store_1m.measure,
     "extrapolation_401k": extrapolation_401k.measure,
     "demo": demo.measure,
+    "evaluation_milk10k": lambda folder, _: evaluation.measure(folder, "milk10k"),
+    "evaluation_slice3d": lambda folder, _: evaluation.measure(folder, "slice3d"),
 }
+ASKED_FOR = ("demo", "evaluation_milk10k", "evaluation_slice3d")  # by name alone
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=list(BENCHMARKS), default=[n for n in BENCHMARKS if n != "demo"])
+    parser.add_argument("--only", nargs="*", choices=list(BENCHMARKS), default=[n for n in BENCHMARKS if n not in ASKED_FOR])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
     path = Path(__file__).parent / "results.json"

@@ -131,6 +131,23 @@ def test_a_row_that_is_not_there_is_an_error(store: ImageStore, row: int) -> Non
         store.encoded(row)
 
 
+@pytest.mark.parametrize("kept", [0, 7, 5000], ids=["nothing", "a few bytes", "half"])
+def test_a_truncated_store_is_refused_with_the_command_that_packs_it_anew(
+    store: ImageStore, tmp_path: Path, kept: int
+) -> None:
+    (tmp_path / "half.arrow").write_bytes(store.path.read_bytes()[:kept])
+    with pytest.raises(OSError, match=r"half.arrow is damaged, .*`kedro run --pipeline=ingest` packs it anew"):
+        ImageStore(tmp_path / "half.arrow")
+
+
+def test_a_store_of_another_version_is_refused_by_what_it_lacks(tmp_path: Path) -> None:
+    ids = pa.table({"image_id": ["i0"]})
+    with pa.OSFile(str(tmp_path / "old.arrow"), "wb") as file, pa.ipc.new_file(file, ids.schema) as writer:
+        writer.write_table(ids)
+    with pytest.raises(OSError, match=r"old.arrow is of another version of this program: it has no encoded\. `kedro run"):
+        ImageStore(tmp_path / "old.arrow")
+
+
 def test_only_the_path_travels_when_the_store_is_pickled(store: ImageStore) -> None:
     pickled = pickle.dumps(store)
     assert len(pickled) < 1000
@@ -167,7 +184,7 @@ def test_record_batches_of_another_length_are_refused_before_a_wrong_picture_is_
             writer.write_batch(rows.slice(start, end - start))
     odd = ImageStore(tmp_path / "odd.arrow")
     assert bytes(odd.encoded(49)) == bytes(store.encoded(49))
-    with pytest.raises(OSError, match=r"odd.arrow is damaged, .*: record batch 1 has 20 rows, the first has 50"):
+    with pytest.raises(OSError, match=r"odd.arrow is damaged, .*record batch 1 has 20 rows, the first has 50"):
         odd.encoded(50)
 
 

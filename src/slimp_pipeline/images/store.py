@@ -29,6 +29,9 @@ class ImageStore:
 
     Attributes:
         path: The Arrow IPC file. Only the path travels to worker processes.
+
+    Raises:
+        OSError: If it is absent, damaged or of another version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,10 +48,8 @@ class ImageStore:
         if column is None:
             column = self._file.get_batch(batch).column(0)
             if batch not in (0, len(self._columns) - 1) and len(column) != self._rows_per_batch:
-                raise OSError(
-                    f"{self.path} is damaged, or not of this program: record batch {batch} has {len(column)} "
-                    f"rows, the first has {self._rows_per_batch}"
-                )
+                uneven = f"record batch {batch} has {len(column)} rows, the first has {self._rows_per_batch}"
+                raise _unusable(self.path, f"is damaged, or not of this program ({uneven})")
             self._columns[batch] = column
         return column
 
@@ -94,5 +95,15 @@ class ImageStore:
 def _reader(path: Path, columns: list[str]) -> pa.ipc.RecordBatchFileReader:
     """Reads these columns of a packed file, and no page of the others."""
     file = pa.memory_map(str(path))
-    options = pa.ipc.IpcReadOptions(included_fields=[SCHEMA.get_field_index(name) for name in columns])
+    try:
+        schema = pa.ipc.open_file(file).schema
+    except pa.ArrowInvalid as error:
+        raise _unusable(path, f"is damaged, or no image store ({error})") from error
+    if absent := sorted(set(columns) - set(schema.names)):
+        raise _unusable(path, f"is of another version of this program: it has no {', '.join(absent)}")
+    options = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in columns])
     return pa.ipc.open_file(file, options=options)
+
+
+def _unusable(path: Path, what: str) -> OSError:
+    return OSError(f"{path} {what}. `kedro run --pipeline=ingest` packs it anew, with what is whole in it.")
