@@ -51,7 +51,9 @@ ASKED_FOR = ("demo", "evaluation_milk10k", "evaluation_slice3d")  # by name alon
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=list(BENCHMARKS), default=[n for n in BENCHMARKS if n not in ASKED_FOR])
+    parser.add_argument(
+        "--only", nargs="*", choices=list(BENCHMARKS), default=[n for n in BENCHMARKS if n not in ASKED_FOR]
+    )
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
     path = Path(__file__).parent / "results.json"

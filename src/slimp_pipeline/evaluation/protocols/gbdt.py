@@ -9,10 +9,13 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
+from slimp_pipeline.evaluation.protocols.thinning import thin
+
 MAX_ROUNDS = 150
 UNTUNED_ROUNDS = 50  # where no patients can be held out to choose
 _PATIENCE_ROUNDS = 15
 _NUM_INNER_FOLDS = 5  # one of them is held out
+_MAX_CHOICE_ROWS = 50_000  # that the number of rounds is chosen on
 _NUM_BINS = 31
 _FEW_ROWS = 1000  # whose values are looked at first
 _MIN_PARALLEL_ROWS = 10_000
@@ -38,8 +41,9 @@ def gbdt_scores(
 ) -> np.ndarray:
     """Fit on training rows, score test rows.
 
-    The number of rounds is that of the lowest class-weighted log loss on a fifth of the training patients, then
-    all training rows are fitted; it is `UNTUNED_ROUNDS` where no such fifth has every class on both its sides.
+    The number of rounds is that of the lowest class-weighted log loss on a fifth of the training patients (of more than
+    50,000 rows, so many take part, as `thin` draws them), then all training rows are fitted; it is `UNTUNED_ROUNDS`
+    where no such fifth has every class on both its sides.
     Classes are weighted inversely to their frequency. All our choice.
 
     Args:
@@ -66,25 +70,28 @@ def gbdt_scores(
         raise ValueError("features hold infinite values: make them NaN, which counts as missing")
     scores = np.zeros((int(test_N.sum()), num_classes))
     if len(scores):
-        binned_ND = _binned(blocks_ND, train_N)
+        train_ND, test_ND = _binned(blocks_ND, train_N, test_N)
         # On few rows threads mostly wait for one another, for minutes where they share cores with other work.
         with threadpool_limits(1 if len(labels) < _MIN_PARALLEL_ROWS else None, user_api="openmp"):
-            model = _fit(binned_ND[train_N], labels, patient_N[train_N], seed)
-            scores[:, model.classes_] = model.predict_proba(binned_ND[test_N])
+            model = _fit(train_ND, labels, patient_N[train_N], seed)
+            scores[:, model.classes_] = model.predict_proba(test_ND)
     return scores
 
 
-def _binned(blocks_ND: Sequence[np.ndarray], train_N: np.ndarray) -> np.ndarray:
-    """Values of many-valued columns become numbers of bins of equally many training rows; NaN stays NaN.
+def _binned(blocks_ND: Sequence[np.ndarray], train_N: np.ndarray, test_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features of training and of test rows, float32, of which the classifier makes its own copy.
 
+    Values of many-valued columns become numbers of bins of equally many training rows; NaN stays NaN.
     The classifier would bin columns itself, but by class-weighted quantiles, one by one: on hundreds of rows
-    and a thousand columns that takes longer than all its trees. Float32, of which it makes its own copy.
+    and a thousand columns that takes longer than all its trees.
     """
-    binned_ND = np.empty((len(train_N), sum(block_ND.shape[1] for block_ND in blocks_ND)), dtype=np.float32)
+    num_columns = sum(block_ND.shape[1] for block_ND in blocks_ND)
+    train_ND, test_ND = (np.empty((int(side_N.sum()), num_columns), dtype=np.float32) for side_N in (train_N, test_N))
     columns = (column_N for block_ND in blocks_ND for column_N in block_ND.T)
     for place, column_N in enumerate(columns):
-        binned_ND[:, place] = _binned_column(column_N.astype(np.float64), train_N)
-    return binned_ND
+        binned_N = _binned_column(column_N.astype(np.float64), train_N)
+        train_ND[:, place], test_ND[:, place] = binned_N[train_N], binned_N[test_N]
+    return train_ND, test_ND
 
 
 def _binned_column(column_N: np.ndarray, train_N: np.ndarray) -> np.ndarray:
@@ -105,10 +112,11 @@ def _fit(features: np.ndarray, labels: np.ndarray, patients: np.ndarray, seed: i
 
 
 def _choose_rounds(features: np.ndarray, labels: np.ndarray, patients: np.ndarray, seed: int) -> int:
-    split = _held_out(labels, patients, seed)
+    kept = thin(labels, int(labels.max()) + 1, _MAX_CHOICE_ROWS, seed).rows
+    split = _held_out(labels[kept], patients[kept], seed)
     if split is None:
         return UNTUNED_ROUNDS
-    fitted, held_out = split
+    fitted, held_out = (kept[rows] for rows in split)
     model = HistGradientBoostingClassifier(
         **_TREES, max_iter=MAX_ROUNDS, early_stopping=True, n_iter_no_change=_PATIENCE_ROUNDS, random_state=seed
     ).fit(
