@@ -1,6 +1,6 @@
 """From predictions to results: metrics, their intervals, and paired differences."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.splits import HOLDOUT
 
 Values = dict[str, np.ndarray]  # metric -> its value, then its values on resamples; (1 + R,)
-MEASURED_COLUMNS = [*Key._fields, "draw", "repeat", "num_train_patients", "num_test_patients", "metric", "values"]
+MEASURED_COLUMNS = [*Key._fields, "draw", "repeat", "num_train_patients", "num_test_patients", "resample"]
 
 
 @dataclass(frozen=True)
@@ -177,22 +177,28 @@ def summarise(cohort: str, measured: Iterable[Measured], confidence: float) -> t
     return pd.DataFrame(rows, columns=RESULT_COLUMNS), averaged
 
 
-def measured_table(measured: Iterable[Measured]) -> pd.DataFrame:
-    """`MEASURED_COLUMNS`, one row per metric; values: the value itself, then those on the resamples."""
-    rows = [
-        [*one.key, one.draw, one.repeat, *one.sizes, metric, value_R]
-        for one in measured
-        for metric, value_R in one.by_metric.items()
-    ]
-    return pd.DataFrame(rows, columns=MEASURED_COLUMNS)
+def measured_table(measured: Sequence[Measured]) -> pd.DataFrame:
+    """`MEASURED_COLUMNS` and a column per metric: a row for the value itself, resample 0, and one for each resample."""
+    if not measured:
+        return pd.DataFrame(columns=MEASURED_COLUMNS)
+    places = [[*one.key, one.draw, one.repeat, *one.sizes] for one in measured]
+    table = pd.DataFrame(places, columns=MEASURED_COLUMNS[:-1]).astype(
+        dict.fromkeys([*Key._fields, "draw"], "category")
+    )
+    num_values = len(next(iter(measured[0].by_metric.values())))
+    table = table.loc[table.index.repeat(num_values)].reset_index(drop=True)
+    table["resample"] = np.tile(np.arange(num_values, dtype=np.int32), len(measured))
+    values = {metric: np.concatenate([one.by_metric[metric] for one in measured]) for metric in measured[0].by_metric}
+    return table.assign(**values)
 
 
 def measured_in(table: pd.DataFrame) -> Iterator[Measured]:
     """What such a table holds."""
-    for place, rows in table.groupby(MEASURED_COLUMNS[:-2], sort=False):
+    metrics = [name for name in table if name not in MEASURED_COLUMNS]
+    for place, rows in table.groupby(MEASURED_COLUMNS[:-1], sort=False, observed=True):
         *key, draw, repeat, num_train, num_test = place
-        values = dict(zip(rows["metric"], map(np.asarray, rows["values"]), strict=True))
-        yield Measured(Key(*key), str(draw), int(repeat), (int(num_train), int(num_test)), values)
+        by_metric = {metric: rows[metric].to_numpy() for metric in metrics}
+        yield Measured(Key(*map(str, key)), str(draw), int(repeat), (int(num_train), int(num_test)), by_metric)
 
 
 def fold_weightings(test_rows: pd.DataFrame, settings: EvaluationParams, position: int) -> Weightings:

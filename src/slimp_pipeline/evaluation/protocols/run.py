@@ -55,7 +55,7 @@ def measure_low_shot(target: TargetCohort, settings: EvaluationParams) -> pd.Dat
         target, settings: As of `predict`.
 
     Returns:
-        `MEASURED_COLUMNS`; no rows where low-shot isn't asked for.
+        As `measure.measured_table` has them; no rows where low-shot isn't asked for.
     """
     if "low_shot" not in settings.protocols:
         return measured_table([])
