@@ -4,6 +4,7 @@ What was packed before, from the same files under the same limits, is taken over
 on, and images that are added to a cohort are the only ones that are checked.
 """
 
+import gc
 import hashlib
 import logging
 import os
@@ -180,12 +181,18 @@ def _checking(
     if not entries["image_id"]:
         return None
     if num_processes > 1:  # of one pool, whatever the number of images: another thread may pack, too
-        return get_reusable_executor(max_workers=settings.num_processes, timeout=_PATIENCE_S).submit(
-            _check_batch, entries, settings
+        executor = get_reusable_executor(
+            max_workers=settings.num_processes, timeout=_PATIENCE_S, initializer=_spare_garbage_collection
         )
+        return executor.submit(_check_batch, entries, settings)
     done: Future[pa.RecordBatch] = Future()
     done.set_result(_check_batch(entries, settings))
     return done
+
+
+def _spare_garbage_collection() -> None:
+    """Loky looks for garbage every second; looking through all that was imported takes a tenth of it."""
+    gc.freeze()
 
 
 def _check_batch(entries: dict[str, list[Any]], settings: IngestParams) -> pa.RecordBatch:
