@@ -4,6 +4,7 @@ What was packed before, from the same files under the same limits, is taken over
 on, and images that are added to a cohort are the only ones that are checked.
 """
 
+import gc
 import hashlib
 import logging
 import os
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -185,7 +186,14 @@ def _checking(
     return done
 
 
+@cache
+def _spare_garbage_collection() -> None:
+    """Loky looks for garbage every second; looking through all that was imported takes a tenth of it."""
+    gc.freeze()
+
+
 def _check_batch(entries: dict[str, list[Any]], settings: IngestParams) -> pa.RecordBatch:
+    _spare_garbage_collection()
     with ticking(), memory_limit(memory_per_image(settings)), RawImages(settings) as raw_images:
         places = zip(entries["path"], entries["key"], strict=True)
         values = [of_image for raws in _some(places, raw_images) for of_image in _check_some(raws, settings)]

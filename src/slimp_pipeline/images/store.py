@@ -39,14 +39,14 @@ class ImageStore:
         self._open()
 
     def _open(self) -> None:
-        self._file = _reader(self.path, ["encoded"])
+        self._file = pa.ipc.open_file(_mapped(self.path, ["encoded"]))
         self._columns: list[pa.Array | None] = [None] * self._file.num_record_batches  # each read when it is asked for
         self._rows_per_batch = len(self._column(0)) if self._columns else 0  # of all but the last
 
     def _column(self, batch: int) -> pa.Array:
         column = self._columns[batch]
         if column is None:
-            column = self._file.get_batch(batch).column(0)
+            column = self._file.get_batch(batch).column("encoded")
             if batch not in (0, len(self._columns) - 1) and len(column) != self._rows_per_batch:
                 uneven = f"record batch {batch} has {len(column)} rows, the first has {self._rows_per_batch}"
                 raise _unusable(self.path, f"is damaged, or not of this program ({uneven})")
@@ -82,7 +82,10 @@ class ImageStore:
 
     def table(self) -> pd.DataFrame:
         """Return everything but the pixels: image_id, size, hashes, reason of refusal; index = row."""
-        table = _reader(self.path, _TOLD).read_all()
+        mapped = _mapped(self.path, _TOLD)
+        told = [pa.ipc.open_file(mapped).schema.get_field_index(name) for name in _TOLD]
+        # Columns that are chosen are copied, which is why pixels are read otherwise.
+        table = pa.ipc.open_file(mapped, options=pa.ipc.IpcReadOptions(included_fields=told)).read_all()
         # 64-bit hashes don't fit into float64, which pandas would take where one is missing.
         return table.to_pandas(types_mapper={pa.uint64(): pd.UInt64Dtype()}.get)
 
@@ -92,8 +95,8 @@ class ImageStore:
         return rows.dropna(subset="store_index").merge(hashes, left_on="store_index", right_index=True)
 
 
-def _reader(path: Path, columns: list[str]) -> pa.ipc.RecordBatchFileReader:
-    """Reads these columns of a packed file, and no page of the others."""
+def _mapped(path: Path, columns: list[str]) -> pa.MemoryMappedFile:
+    """A packed file that is whole and has these columns."""
     file = pa.memory_map(str(path))
     try:
         schema = pa.ipc.open_file(file).schema
@@ -101,8 +104,7 @@ def _reader(path: Path, columns: list[str]) -> pa.ipc.RecordBatchFileReader:
         raise _unusable(path, f"is damaged, or no image store ({error})") from error
     if absent := sorted(set(columns) - set(schema.names)):
         raise _unusable(path, f"is of another version of this program: it has no {', '.join(absent)}")
-    options = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in columns])
-    return pa.ipc.open_file(file, options=options)
+    return file
 
 
 def _unusable(path: Path, what: str) -> OSError:
