@@ -228,7 +228,9 @@ class Bench:
     def knn(self, device: torch.device) -> float:
         features, labels, _ = self.rows()
         train = np.arange(len(labels)) % 2 == 0
-        return self.rows_a_second(lambda: knn_votes(features, labels, train, ~train, 4, 11, device=device))
+        return self.rows_a_second(
+            lambda: knn_votes(features[train], labels[train], features[~train], 4, 11, device=device)
+        )
 
     def rows_a_second(self, work: Callable[[], object]) -> float:
         work()

@@ -94,7 +94,10 @@ def _connected() -> Iterator[None]:
     """
     address = os.environ.get("RAY_ADDRESS")
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5"}
-    own = loopback() | {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}  # nobody takes this machine away
+    own = loopback() | {
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # nobody takes this machine away
+        "RAY_worker_niceness": "0",  # as processes of our own start: other work would starve them
+    }
     with _environment(quiet if address else quiet | own):
         with unbroken():  # Ray sets a handler of its own for SIGTERM
             try:
