@@ -36,14 +36,14 @@ class ImageStore:
         self._open()
 
     def _open(self) -> None:
-        self._file = _reader(self.path, ["encoded"])
+        self._file = pa.ipc.open_file(pa.memory_map(str(self.path)))
         self._columns: list[pa.Array | None] = [None] * self._file.num_record_batches  # each read when it is asked for
         self._rows_per_batch = len(self._column(0)) if self._columns else 0  # of all but the last
 
     def _column(self, batch: int) -> pa.Array:
         column = self._columns[batch]
         if column is None:
-            column = self._file.get_batch(batch).column(0)
+            column = self._file.get_batch(batch).column("encoded")
             if batch not in (0, len(self._columns) - 1) and len(column) != self._rows_per_batch:
                 raise OSError(
                     f"{self.path} is damaged, or not of this program: record batch {batch} has {len(column)} "
@@ -81,7 +81,10 @@ class ImageStore:
 
     def table(self) -> pd.DataFrame:
         """Return everything but the pixels: image_id, size, hashes, reason of refusal; index = row."""
-        table = _reader(self.path, _TOLD).read_all()
+        table = pa.Table.from_batches(
+            [self._file.get_batch(i).select(_TOLD) for i in range(self._file.num_record_batches)],
+            schema=pa.schema([SCHEMA.field(name) for name in _TOLD]),
+        )
         # 64-bit hashes don't fit into float64, which pandas would take where one is missing.
         return table.to_pandas(types_mapper={pa.uint64(): pd.UInt64Dtype()}.get)
 
@@ -89,10 +92,3 @@ class ImageStore:
         """Return the rows that have an image, with its sha256 and perceptual_hash, by `store_index`."""
         hashes = self.table()[["sha256", "perceptual_hash"]]
         return rows.dropna(subset="store_index").merge(hashes, left_on="store_index", right_index=True)
-
-
-def _reader(path: Path, columns: list[str]) -> pa.ipc.RecordBatchFileReader:
-    """Reads these columns of a packed file, and no page of the others."""
-    file = pa.memory_map(str(path))
-    options = pa.ipc.IpcReadOptions(included_fields=[SCHEMA.get_field_index(name) for name in columns])
-    return pa.ipc.open_file(file, options=options)
