@@ -39,7 +39,7 @@ class ImageStore:
         self._open()
 
     def _open(self) -> None:
-        self._file = pa.ipc.open_file(_mapped(self.path, ["encoded"]))
+        self._file = pa.ipc.open_file(_mapped(self.path))
         self._columns: list[pa.Array | None] = [None] * self._file.num_record_batches  # each read when it is asked for
         self._rows_per_batch = len(self._column(0)) if self._columns else 0  # of all but the last
 
@@ -82,10 +82,10 @@ class ImageStore:
 
     def table(self) -> pd.DataFrame:
         """Return everything but the pixels: image_id, size, hashes, reason of refusal; index = row."""
-        mapped = _mapped(self.path, _TOLD)
-        told = [pa.ipc.open_file(mapped).schema.get_field_index(name) for name in _TOLD]
-        # Columns that are chosen are copied, which is why pixels are read otherwise.
-        table = pa.ipc.open_file(mapped, options=pa.ipc.IpcReadOptions(included_fields=told)).read_all()
+        table = pa.Table.from_batches(
+            [self._file.get_batch(i).select(_TOLD) for i in range(self._file.num_record_batches)],
+            schema=pa.schema([SCHEMA.field(name) for name in _TOLD]),
+        )
         # 64-bit hashes don't fit into float64, which pandas would take where one is missing.
         return table.to_pandas(types_mapper={pa.uint64(): pd.UInt64Dtype()}.get)
 
@@ -95,14 +95,14 @@ class ImageStore:
         return rows.dropna(subset="store_index").merge(hashes, left_on="store_index", right_index=True)
 
 
-def _mapped(path: Path, columns: list[str]) -> pa.MemoryMappedFile:
-    """A packed file that is whole and has these columns."""
+def _mapped(path: Path) -> pa.MemoryMappedFile:
+    """A packed file that is whole, and of this version."""
     file = pa.memory_map(str(path))
     try:
         schema = pa.ipc.open_file(file).schema
     except pa.ArrowInvalid as error:
         raise _unusable(path, f"is damaged, or no image store ({error})") from error
-    if absent := sorted(set(columns) - set(schema.names)):
+    if absent := [name for name in ("encoded", *_TOLD) if name not in schema.names]:
         raise _unusable(path, f"is of another version of this program: it has no {', '.join(absent)}")
     return file
 
