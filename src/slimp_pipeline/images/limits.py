@@ -17,6 +17,7 @@ except ImportError:  # Windows
 
 _MEMORY = Path("/proc/self/statm")  # Linux; in pages, the sixth figure is data and stack
 _TICK_S = 0.1
+_ANEW_AFTER_S = 1.0
 
 
 class _OutOfTime(BaseException):
@@ -29,8 +30,12 @@ class _Clock:
     is_ticking: bool = False
 
     def tick(self, signum: int, frame: FrameType | None) -> None:
-        if time.monotonic() > self.deadline:
-            raise _OutOfTime  # at every tick anew, since an exception that is raised within a destructor is lost
+        now = time.monotonic()
+        if now > self.deadline:
+            # Anew later, since an exception that is raised within a destructor is lost; not at once, while a busy
+            # machine has yet to let this one be caught.
+            self.deadline = now + _ANEW_AFTER_S
+            raise _OutOfTime
 
 
 _clock = _Clock()
