@@ -12,10 +12,10 @@ from threadpoolctl import threadpool_limits
 from slimp_pipeline.evaluation.protocols.thinning import thin
 
 MAX_ROUNDS = 150
+MAX_ROWS = 100_000  # with a thousand columns they take about 2 GB
 UNTUNED_ROUNDS = 50  # where no patients can be held out to choose
 _PATIENCE_ROUNDS = 15
 _NUM_INNER_FOLDS = 5  # one of them is held out
-_MAX_CHOICE_ROWS = 50_000  # that the number of rounds is chosen on
 _NUM_BINS = 31
 _FEW_ROWS = 1000  # whose values are looked at first
 _MIN_PARALLEL_ROWS = 10_000
@@ -41,9 +41,9 @@ def gbdt_scores(
 ) -> np.ndarray:
     """Fit on training rows, score test rows.
 
-    The number of rounds is that of the lowest class-weighted log loss on a fifth of the training patients (of more than
-    50,000 rows, so many take part, as `thin` draws them), then all training rows are fitted; it is `UNTUNED_ROUNDS`
-    where no such fifth has every class on both its sides.
+    The number of rounds is that of the lowest class-weighted log loss on a fifth of the training patients, then
+    all training rows are fitted; it is `UNTUNED_ROUNDS` where no such fifth has every class on both its sides.
+    Of more than `MAX_ROWS` training rows so many are fitted, as `thin` draws them.
     Classes are weighted inversely to their frequency. All our choice.
 
     Args:
@@ -70,15 +70,16 @@ def gbdt_scores(
         raise ValueError("features hold infinite values: make them NaN, which counts as missing")
     scores = np.zeros((int(test_N.sum()), num_classes))
     if len(scores):
-        train_ND, test_ND = _binned(blocks_ND, train_N, test_N)
+        rows = np.flatnonzero(train_N)[thin(labels, num_classes, MAX_ROWS, seed).rows]
+        train_ND, test_ND = _binned(blocks_ND, rows, test_N)
         # On few rows threads mostly wait for one another, for minutes where they share cores with other work.
-        with threadpool_limits(1 if len(labels) < _MIN_PARALLEL_ROWS else None, user_api="openmp"):
-            model = _fit(train_ND, labels, patient_N[train_N], seed)
+        with threadpool_limits(1 if len(rows) < _MIN_PARALLEL_ROWS else None, user_api="openmp"):
+            model = _fit(train_ND, label_N[rows], patient_N[rows], seed)
             scores[:, model.classes_] = model.predict_proba(test_ND)
     return scores
 
 
-def _binned(blocks_ND: Sequence[np.ndarray], train_N: np.ndarray, test_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _binned(blocks_ND: Sequence[np.ndarray], rows: np.ndarray, test_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Features of training and of test rows, float32, of which the classifier makes its own copy.
 
     Values of many-valued columns become numbers of bins of equally many training rows; NaN stays NaN.
@@ -86,17 +87,17 @@ def _binned(blocks_ND: Sequence[np.ndarray], train_N: np.ndarray, test_N: np.nda
     and a thousand columns that takes longer than all its trees.
     """
     num_columns = sum(block_ND.shape[1] for block_ND in blocks_ND)
-    train_ND, test_ND = (np.empty((int(side_N.sum()), num_columns), dtype=np.float32) for side_N in (train_N, test_N))
+    train_ND, test_ND = (np.empty((num, num_columns), dtype=np.float32) for num in (len(rows), int(test_N.sum())))
     columns = (column_N for block_ND in blocks_ND for column_N in block_ND.T)
     for place, column_N in enumerate(columns):
-        binned_N = _binned_column(column_N.astype(np.float64), train_N)
-        train_ND[:, place], test_ND[:, place] = binned_N[train_N], binned_N[test_N]
+        binned_N = _binned_column(column_N.astype(np.float64), rows)
+        train_ND[:, place], test_ND[:, place] = binned_N[rows], binned_N[test_N]
     return train_ND, test_ND
 
 
-def _binned_column(column_N: np.ndarray, train_N: np.ndarray) -> np.ndarray:
+def _binned_column(column_N: np.ndarray, rows: np.ndarray) -> np.ndarray:
     is_known_N = ~np.isnan(column_N)
-    known = column_N[train_N & is_known_N]
+    known = column_N[rows][is_known_N[rows]]
     if not len(known):
         column_N[:] = 0  # never seen in training: nothing to split on
     elif any(len(np.unique(some)) > _NUM_BINS for some in (known[:_FEW_ROWS], known)):
@@ -112,11 +113,10 @@ def _fit(features: np.ndarray, labels: np.ndarray, patients: np.ndarray, seed: i
 
 
 def _choose_rounds(features: np.ndarray, labels: np.ndarray, patients: np.ndarray, seed: int) -> int:
-    kept = thin(labels, int(labels.max()) + 1, _MAX_CHOICE_ROWS, seed).rows
-    split = _held_out(labels[kept], patients[kept], seed)
+    split = _held_out(labels, patients, seed)
     if split is None:
         return UNTUNED_ROUNDS
-    fitted, held_out = (kept[rows] for rows in split)
+    fitted, held_out = split
     model = HistGradientBoostingClassifier(
         **_TREES, max_iter=MAX_ROUNDS, early_stopping=True, n_iter_no_change=_PATIENCE_ROUNDS, random_state=seed
     ).fit(
