@@ -15,6 +15,7 @@ import click
 import yaml
 from kedro.framework.project import configure_logging
 from kedro.framework.session import KedroSession
+from threadpoolctl import threadpool_limits
 
 from slimp_pipeline.console.errors import show_errors_plainly
 from slimp_pipeline.processes.home import at_home
@@ -37,6 +38,7 @@ def run_in_project() -> None:
             stoppable("the same command goes on from what was finished and, in training, from the last checkpoint"),
             at_home(self._project_path),
             ending_truly(),
+            threadpool_limits(1, user_api="blas"),  # NumPy's threads spin after each product, where torch's would work
         ):
             return run(self, *args, **options)
 

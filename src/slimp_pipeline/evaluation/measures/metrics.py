@@ -20,6 +20,7 @@ MIN_TPR = 0.8
 FIXED_SPECIFICITY = 0.95
 _NUM_BINS = 15
 _BLOCK = 2**17  # numbers that a thread holds at once, several times over
+_MIN_PARALLEL_GROUPS = 1000  # fewer are measured sooner than threads are started
 _TINY = 1e-30
 
 
@@ -225,7 +226,7 @@ def _cumulated(
 def _measured(
     score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings, *measures: Callable[[_Counts], np.ndarray]
 ) -> list[np.ndarray]:
-    """Each measure's values, (R,): sums over blocks of groups, in as many threads as torch has.
+    """Each measure's values, (R,): sums over blocks of groups; of many groups, in as many threads as torch has.
 
     NaN where no positive counts, or no negative but for average precision.
     """
@@ -238,8 +239,12 @@ def _measured(
                 for value_R, of_counts in zip(values, measures, strict=True):
                     value_R[part] += of_counts(counts)
 
-    size = -(-weightings.num // torch.get_num_threads())
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+    num_threads = torch.get_num_threads() if ranking.true_GP.shape[0] >= _MIN_PARALLEL_GROUPS else 1
+    if num_threads == 1:
+        measure(slice(None))
+        return values
+    size = -(-weightings.num // num_threads)
+    with ThreadPoolExecutor(num_threads) as threads:
         list(threads.map(measure, (slice(start, start + size) for start in range(0, weightings.num, size))))
     return values
 
