@@ -180,7 +180,7 @@ def _checking(
     if not entries["image_id"]:
         return None
     if num_processes > 1:  # of one pool, whatever the number of images: another thread may pack, too
-        return pool(settings.num_processes).submit(_check_batch, entries, settings)
+        return pool(settings.num_processes).submit(_check_batch_apart, entries, settings)
     done: Future[pa.RecordBatch] = Future()
     done.set_result(_check_batch(entries, settings))
     return done
@@ -193,7 +193,6 @@ def _spare_garbage_collection() -> None:
 
 
 def _check_batch(entries: dict[str, list[Any]], settings: IngestParams) -> pa.RecordBatch:
-    _spare_garbage_collection()
     with ticking(), memory_limit(memory_per_image(settings)), RawImages(settings) as raw_images:
         places = zip(entries["path"], entries["key"], strict=True)
         values = [of_image for raws in _some(places, raw_images) for of_image in _check_some(raws, settings)]
@@ -202,6 +201,12 @@ def _check_batch(entries: dict[str, list[Any]], settings: IngestParams) -> pa.Re
     return pa.record_batch(
         [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
     )
+
+
+def _check_batch_apart(entries: dict[str, list[Any]], settings: IngestParams) -> pa.RecordBatch:
+    """The same in a process of the pool."""
+    _spare_garbage_collection()
+    return _check_batch(entries, settings)
 
 
 def _some(places: Iterable[tuple[str, str]], raw_images: RawImages) -> Iterator[list[bytes | ImageRefused]]:
