@@ -267,14 +267,14 @@ def test_limits_hold_in_every_process(folder: Path, tmp_path: Path, num_processe
 def test_a_process_that_is_killed_is_said_to_be_with_the_images_it_may_have_been_at(
     images: pd.DataFrame, dataset: ImageStoreDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_batch = packing_module._check_batch
+    check_batch = packing_module._check_batch_apart
 
     def killed_at_the_second(entries: dict[str, list[Any]], settings: IngestParams) -> pa.RecordBatch:
         if "i064" in entries["image_id"]:
             os.kill(os.getpid(), signal.SIGKILL)
         return check_batch(entries, settings)
 
-    monkeypatch.setattr(packing_module, "_check_batch", killed_at_the_second)
+    monkeypatch.setattr(packing_module, "_check_batch_apart", killed_at_the_second)
     said = (
         r"a process that checks images was killed while it worked on one of \d+ images \(i0\d\d to i149 in the list of "
         r"images\), most likely by the system for want of memory. Lower ingest.num_processes"
