@@ -8,7 +8,7 @@ import sys
 import click
 import pytest
 
-from slimp_pipeline.processes.stopping import Stopped, stop_if_asked, stoppable, unbroken, unstoppable
+from slimp_pipeline.processes.stopping import Stopped, handlers_kept, stop_if_asked, stoppable, unbroken, unstoppable
 
 
 @pytest.fixture(autouse=True)
@@ -100,3 +100,12 @@ def test_a_signal_waits_until_what_must_not_break_is_done(capsys):
         os.kill(os.getpid(), signal.SIGTERM)
         raise ValueError("full disk")
     assert len(done) == 2 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_what_a_library_sets_is_put_back():
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with handlers_kept():
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before

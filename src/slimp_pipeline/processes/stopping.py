@@ -83,6 +83,15 @@ def unbroken() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Put back what a library, which is called here, sets for itself."""
+    with contextlib.ExitStack() as kept:
+        for number in (signal.SIGINT, *_ASKS_TO_STOP):
+            kept.enter_context(_handled([number], signal.getsignal(number)))
+        yield
+
+
+@contextlib.contextmanager
 def unstoppable() -> Iterator[None]:
     """Let nobody interrupt what must be said at the end: an impatient second Ctrl-C comes soon."""
     with _handled((signal.SIGINT, *_ASKS_TO_STOP), signal.SIG_IGN):

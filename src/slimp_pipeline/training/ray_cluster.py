@@ -27,7 +27,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from slimp_pipeline.models.ranks import RankLost, Ranks
 from slimp_pipeline.parameters import TrainingParams
-from slimp_pipeline.processes.stopping import ask_to_stop, unbroken
+from slimp_pipeline.processes.stopping import ask_to_stop, handlers_kept, unbroken
 from slimp_pipeline.processes.whole import remove, remove_left_over, temporary_name
 from slimp_pipeline.training.devices import SLOWEST_EXCHANGE, loopback
 from slimp_pipeline.training.messages import TAKE_LESS, Message, read, work_and_tell
@@ -99,7 +99,7 @@ def _connected() -> Iterator[None]:
         "RAY_worker_niceness": "0",  # as processes of our own start: other work would starve them
     }
     with _environment(quiet if address else quiet | own):
-        with unbroken():  # Ray sets a handler of its own for SIGTERM
+        with unbroken(), handlers_kept():  # Ray sets one of its own for SIGTERM
             try:
                 ray.init(
                     address or "local",
