@@ -39,7 +39,7 @@ class ImageStore:
         self._open()
 
     def _open(self) -> None:
-        self._file = pa.ipc.open_file(_mapped(self.path))
+        self._file = _opened(self.path)
         self._columns: list[pa.Array | None] = [None] * self._file.num_record_batches  # each read when it is asked for
         self._rows_per_batch = len(self._column(0)) if self._columns else 0  # of all but the last
 
@@ -95,14 +95,13 @@ class ImageStore:
         return rows.dropna(subset="store_index").merge(hashes, left_on="store_index", right_index=True)
 
 
-def _mapped(path: Path) -> pa.MemoryMappedFile:
+def _opened(path: Path) -> pa.ipc.RecordBatchFileReader:
     """A packed file that is whole, and of this version."""
-    file = pa.memory_map(str(path))
     try:
-        schema = pa.ipc.open_file(file).schema
+        file = pa.ipc.open_file(pa.memory_map(str(path)))
     except pa.ArrowInvalid as error:
         raise _unusable(path, f"is damaged, or no image store ({error})") from error
-    if absent := [name for name in ("encoded", *_TOLD) if name not in schema.names]:
+    if absent := [name for name in ("encoded", *_TOLD) if name not in file.schema.names]:
         raise _unusable(path, f"is of another version of this program: it has no {', '.join(absent)}")
     return file
 

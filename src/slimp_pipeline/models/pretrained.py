@@ -71,10 +71,10 @@ class PretrainedSLIMP:
         return self.encode_views(self.views(canvas_B3SS, side_px_B))
 
     @property
-    def normalised_size(self) -> tuple[int, ...]:
+    def normalised_size(self) -> tuple[float, ...]:
         """What a view depends on beside the image: encoders that agree in it share their views."""
-        mean, std = self.model.image_mean, self.model.image_std
-        return (self.checkpoint.model.image_encoder.image_size, *mean.tolist(), *std.tolist())
+        views = self._view_format
+        return (views.image_size, *views.mean_3.tolist(), *views.std_3.tolist())
 
     @torch.inference_mode()
     def views(self, canvas_B3SS: Tensor, side_px_B: Tensor) -> Tensor:

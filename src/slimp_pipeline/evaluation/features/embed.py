@@ -200,7 +200,7 @@ def embed_images(
 
 
 def _seeing_alike(encoders: Mapping[str, PretrainedSLIMP]) -> list[list[str]]:
-    names: dict[tuple[int, ...], list[str]] = {}
+    names: dict[tuple[float, ...], list[str]] = {}
     for name, encoder in encoders.items():
         names.setdefault(encoder.normalised_size, []).append(name)
     return list(names.values())
