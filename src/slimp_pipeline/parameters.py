@@ -195,9 +195,7 @@ class TrainingParams(Block):
     seed: int = 0
     device: Device = "auto"
     devices: int = Field(1, ge=1)  # that share each batch: a process for each
-    launcher: Literal["processes", "ray"] = (
-        "processes"  # who starts them: the run, on its machine, or Ray, on a cluster
-    )
+    launcher: Literal["processes", "ray"] = "processes"  # who starts them: the run, here, or Ray, on a cluster
     num_epochs: int = Field(100, ge=1)  # of the sampler
     num_steps: int | None = Field(None, ge=1)  # the run's length in steps, instead of epochs
     learning_rate: float = Field(5e-4, gt=0)
