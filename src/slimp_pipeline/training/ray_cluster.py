@@ -176,10 +176,11 @@ class _Team:
         settings: Which devices, and how many.
         folder: That all machines must see.
         is_at_work: Whether the first process has begun, and not ended.
+        has_ended: Whether it has, and Ray Train will presently.
     """
 
     def __init__(self, sent: bytes, settings: TrainingParams, folder: Path, *, on_gpu: bool) -> None:
-        self.settings, self.folder, self.is_at_work = settings, folder, False
+        self.settings, self.folder, self.is_at_work, self.has_ended = settings, folder, False, False
         variables = {name: value for name, value in os.environ.items() if name.startswith("RAY_TRAIN_")}
         here = {"num_cpus": 0, "label_selector": {"ray.io/node-id": ray.get_runtime_context().get_node_id()}}
         self._post = ray.remote(Post).options(**here).remote()
@@ -206,7 +207,7 @@ class _Team:
         with contextlib.suppress(queue.Empty):
             kind, content = self._heard.get(timeout=_S_BETWEEN_LOOKS)
             if kind != "report":
-                self.is_at_work = kind == "began"
+                self.is_at_work, self.has_ended = kind == "began", kind == "ended"
             yield kind, content
 
     def ask_to_stop(self) -> None:
@@ -214,11 +215,12 @@ class _Team:
         ray.get(self._post.ask_to_stop.remote())
 
     def end(self) -> None:
-        """End all at once; on a cluster that stays Ray Train clears up first, as after Ctrl-C."""
+        """End all at once; on a cluster that stays Ray Train clears up first, as after its end or Ctrl-C."""
         with contextlib.suppress(RayError):
             if os.environ.get("RAY_ADDRESS"):
-                ray.cancel(self._training)
-                ray.wait([self._training], timeout=_S_TO_CLEAR_UP)
+                if not (self.has_ended and ray.wait([self._training], timeout=_S_TO_CLEAR_UP)[0]):
+                    ray.cancel(self._training)
+                    ray.wait([self._training], timeout=_S_TO_CLEAR_UP)
             ray.cancel(self._training, force=True)
         ray.kill(self._post)
         self._listener.join()  # no thread may wait for Ray when it is shut down

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _MAX_STEPS = 300
+_ROWS_AT_ONCE = 2**14
 _MAX_LOGITS = 2**23  # numbers held at once, several times over
 _NEVER = -1e4  # logit of a class without a row: its probability is 0
 _TINY = 1e-30
@@ -115,8 +116,10 @@ class _Rows:
             )
             variance_R, axis_DR = singular_R.square(), axis_RD.T
         else:
-            second_DD = (feature_ND * share_N[:, None]).T @ feature_ND
-            variance_R, axis_DR = torch.linalg.eigh(second_DD - torch.outer(mean_D, mean_D))
+            second_DD = -torch.outer(mean_D, mean_D)
+            for part_ND, share_n in zip(feature_ND.split(_ROWS_AT_ONCE), share_N.split(_ROWS_AT_ONCE), strict=True):
+                second_DD.addmm_((part_ND * share_n[:, None]).T, part_ND)
+            variance_R, axis_DR = torch.linalg.eigh(second_DD)
         value_NR = feature_ND.new_ones(len(feature_ND), axis_DR.shape[1] + 1)
         torch.addmm(-(mean_D @ axis_DR), feature_ND, axis_DR, out=value_NR[:, :-1])
         one_hot_NK = F.one_hot(label_N, num_classes).float()

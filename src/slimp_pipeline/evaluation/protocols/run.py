@@ -10,6 +10,7 @@ from slimp_pipeline.evaluation.protocols.scorers import SCORERS, score_baselines
 from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import make_task, task_splits
 from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.processes.heap import trim_heap
 
 
 def predict(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
@@ -39,6 +40,7 @@ def predict(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
                     folds.set_postfix_str(f"{split.name}, {name}: {method}, {feature_set}")
                     for protocol, score_NK in SCORERS[name](task, sides, split, settings).items():
                         tables[name].append(prediction_table(task, Key(method, feature_set, protocol), split, score_NK))
+                trim_heap()
             if "baselines" in settings.protocols:
                 folds.set_postfix_str(f"{split.name}, baselines")
                 for key, score_NK in score_baselines(task, features, split, settings):
