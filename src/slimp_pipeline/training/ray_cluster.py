@@ -217,13 +217,15 @@ class _Team:
     def end(self) -> None:
         """End all at once; on a cluster that stays Ray Train clears up first, as after its end or Ctrl-C."""
         with contextlib.suppress(RayError):
-            if os.environ.get("RAY_ADDRESS"):
-                if not (self.has_ended and ray.wait([self._training], timeout=_S_TO_CLEAR_UP)[0]):
-                    ray.cancel(self._training)
-                    ray.wait([self._training], timeout=_S_TO_CLEAR_UP)
+            if os.environ.get("RAY_ADDRESS") and not self._ends_by_itself():
+                ray.cancel(self._training)
+                ray.wait([self._training], timeout=_S_TO_CLEAR_UP)
             ray.cancel(self._training, force=True)
         ray.kill(self._post)
         self._listener.join()  # no thread may wait for Ray when it is shut down
+
+    def _ends_by_itself(self) -> bool:
+        return self.has_ended and bool(ray.wait([self._training], timeout=_S_TO_CLEAR_UP)[0])
 
     def _listen(self) -> None:
         waited_for = [self._training]

@@ -1,19 +1,24 @@
 """The evaluation protocol on a small cohort."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from joblib.externals.loky import get_reusable_executor
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
-from slimp_pipeline.evaluation import task
+from slimp_pipeline.evaluation import parallel, task
 from slimp_pipeline.evaluation.features.blocks import scale_blocks
 from slimp_pipeline.evaluation.features.sets import Features
 from slimp_pipeline.evaluation.measures import measure
-from slimp_pipeline.evaluation.measures.records import prediction_table
+from slimp_pipeline.evaluation.measures.records import Key, prediction_table
 from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
-from slimp_pipeline.evaluation.protocols.run import measure_low_shot
+from slimp_pipeline.evaluation.protocols.run import measure_low_shot, predict
 from slimp_pipeline.evaluation.protocols.scorers import score_low_shot
 from slimp_pipeline.parameters import EvaluationParams, ProbeParams
+from slimp_pipeline.processes import pool
 from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
 
 pytestmark = pytest.mark.xdist_group("evaluation_protocol")  # they share one evaluation
@@ -187,6 +192,17 @@ def test_test_rows_change_nothing_but_their_own_scores(small_cohort, small_resul
     pd.testing.assert_frame_equal(before[others], after[others])
 
 
+NESTED = "image+lesion+patient"
+
+
+def few_scores(whole, features, split, settings):
+    """Key, draw and scores of every probe on few labels, one after the other."""
+    for method, feature_set in itertools.product(features.methods, ("image", NESTED)):
+        sides = features.of(method, feature_set, split)
+        for drawn, score_NK in score_low_shot(whole, sides, split, settings) if sides else ():
+            yield Key(method, feature_set, "low_shot", drawn.shots), drawn, score_NK
+
+
 def test_few_labels_are_measured_as_a_table_of_all_their_scores_would_be(small_cohort, tmp_path):
     cohort, settings = small_cohort, small_cohort.settings
     few = measure_low_shot(cohort.target(), settings)
@@ -197,7 +213,7 @@ def test_few_labels_are_measured_as_a_table_of_all_their_scores_would_be(small_c
     features = Features(cohort.target(), whole, labelled)
     tables = []
     for split in task.task_splits(whole, "small"):
-        for key, score_NK, drawn in score_low_shot(whole, features, split, settings):
+        for key, drawn, score_NK in few_scores(whole, features, split, settings):
             num_patients = whole.rows.loc[drawn.rows_N, "patient_id"].nunique()
             table = prediction_table(whole, key, split, score_NK)
             tables.append(table.assign(repeat=drawn.draw, num_train_patients=num_patients))
@@ -207,6 +223,29 @@ def test_few_labels_are_measured_as_a_table_of_all_their_scores_would_be(small_c
     for key, values in averaged.items():
         for metric, value_R in values.items():
             np.testing.assert_array_equal(value_R, of_draws[key][metric])
+
+
+@pytest.mark.parametrize("measured", [predict, measure_low_shot])
+def test_what_is_worked_on_side_by_side_is_the_same_in_the_same_order(small_cohort, monkeypatch, measured):
+    target, settings = small_cohort.target(), small_cohort.settings
+    alone = measured(target, settings)
+    monkeypatch.setattr(parallel, "_ROWS_PER_PROCESS", 1)
+    monkeypatch.setattr(pool, "cpu_count", lambda: 2)
+    started = []
+    monkeypatch.setattr(pool, "pool", lambda number: started.append(number) or get_reusable_executor(number))
+    pd.testing.assert_frame_equal(measured(target, settings), alone)
+    assert set(started) == {2}
+
+
+def test_many_rows_and_a_gpu_are_left_to_one_process(small_cohort, monkeypatch):
+    monkeypatch.setattr(pool, "pool", None)
+    settings = small_cohort.settings
+    many, few = parallel._MANY_ROWS, parallel._ROWS_PER_PROCESS // 100
+    assert list(parallel.in_parallel(abs, [-1, 2, -3], many, settings, "")) == [1, 2, 3]
+    assert list(parallel.in_parallel(abs, [-1, 2, -3], few, settings, "")) == [1, 2, 3]
+    monkeypatch.setattr(parallel, "pick_device", torch.device)
+    on_gpu = settings.model_copy(update={"device": "cuda"})
+    assert list(parallel.in_parallel(abs, [-1, 2, -3], many - 1, on_gpu, "")) == [1, 2, 3]
 
 
 def test_few_labels_that_are_not_asked_for_are_not_measured(small_cohort):
@@ -223,11 +262,10 @@ def test_few_labels_are_scaled_by_the_rows_drawn_alone(small_cohort):
     split = next(task.task_splits(whole, "small"))
     blocks = [features.block("slimp", name, split) for name in ("image", "lesion", "patient")]
     few_labels = settings.model_copy(update={"probe": ProbeParams(strengths=[settings.low_shot.strength])})
-    for key, score_NK, drawn in score_low_shot(whole, features, split, settings):
-        if key[:2] == ("slimp", "image+lesion+patient"):
-            scaled_ND = scale_blocks(blocks, drawn.rows_N)
-            probe = fit_task_probe(whole, scaled_ND[drawn.rows_N], drawn.rows_N, few_labels)
-            np.testing.assert_allclose(score_NK, probe.scores(scaled_ND[split.test_N]), atol=2e-3)
+    for drawn, score_NK in score_low_shot(whole, features.of("slimp", NESTED, split), split, settings):
+        scaled_ND = scale_blocks(blocks, drawn.rows_N)
+        probe = fit_task_probe(whole, scaled_ND[drawn.rows_N], drawn.rows_N, few_labels)
+        np.testing.assert_allclose(score_NK, probe.scores(scaled_ND[split.test_N]), atol=2e-3)
 
 
 def test_unlabelled_rows_are_left_out(small_cohort):

@@ -1,16 +1,18 @@
 """Robustness: probes trained on intact rows, tested on rows whose metadata are missing or wrong."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.evaluation.audits.perturbation import Condition, conditions, perturbed_rows
 from slimp_pipeline.evaluation.features.blocks import Scaling
 from slimp_pipeline.evaluation.features.embed import RANDOM_INIT, block, encoders_of, initial, start_method
-from slimp_pipeline.evaluation.measures.measure import summarise, yardsticks
+from slimp_pipeline.evaluation.measures.measure import Measured, Yardstick, summarise, yardsticks
 from slimp_pipeline.evaluation.measures.records import ADAPTED, Key
+from slimp_pipeline.evaluation.parallel import in_parallel
 from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
 from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import Split, Task, make_task
@@ -37,18 +39,10 @@ def measure_robustness(target: TargetCohort, fields: dict[str, FieldSpec], setti
     if "robustness" not in settings.protocols:
         return pd.DataFrame(columns=ROBUSTNESS_COLUMNS)
     task, labelled = make_task(target.rows, target.splits, settings)
-    measured = []
-    folds = list(yardsticks(task, target.name, settings))
-    for yardstick in tqdm(folds, desc=f"Spoiling metadata of {target.name}", unit="fold", leave=False, disable=None):
-        split = yardstick.split
-        frames = [
-            (condition, perturbed_rows(task.rows, fields, condition, split.train_N, settings.seed))
-            for condition in conditions(settings.robustness)
-        ]
-        for method, features, blocks in _blocks(target, labelled, split, frames, pick_device(settings.device)):
-            for condition, score_NK in _score(task, split, [c for c, _ in frames], blocks, settings):
-                key = Key(method, features, "linear_probe", f"{condition.kind}|{condition.share}")
-                measured.append(yardstick.measure(key, score_NK, split.train_N, condition.draw))
+    work = partial(_measure_fold, target, task, labelled, fields, settings)
+    folds, title = list(yardsticks(task, target.name, settings)), f"Spoiling metadata of {target.name}"
+    of_folds = in_parallel(work, folds, len(task.rows), settings, title)
+    measured = [one for of_fold in of_folds for one in of_fold]
     if not measured:
         return pd.DataFrame(columns=ROBUSTNESS_COLUMNS)
     results, _ = summarise(target.name, measured, settings.confidence)
@@ -56,6 +50,26 @@ def measure_robustness(target: TargetCohort, fields: dict[str, FieldSpec], setti
     kind_and_share = results["shots"].str.split("|", expand=True)
     results = results.assign(kind=kind_and_share[0], share=kind_and_share[1].astype(float))
     return results[ROBUSTNESS_COLUMNS].reset_index(drop=True)
+
+
+def _measure_fold(
+    target: TargetCohort,
+    task: Task,
+    labelled: np.ndarray,
+    fields: dict[str, FieldSpec],
+    settings: EvaluationParams,
+    yardstick: Yardstick,
+) -> list[Measured]:
+    split, measured = yardstick.split, []
+    frames = [
+        (condition, perturbed_rows(task.rows, fields, condition, split.train_N, settings.seed))
+        for condition in conditions(settings.robustness)
+    ]
+    for method, features, blocks in _blocks(target, labelled, split, frames, pick_device(settings.device)):
+        for condition, score_NK in _score(task, split, [c for c, _ in frames], blocks, settings):
+            key = Key(method, features, "linear_probe", f"{condition.kind}|{condition.share}")
+            measured.append(yardstick.measure(key, score_NK, split.train_N, condition.draw))
+    return measured
 
 
 Frames = list[tuple[Condition, pd.DataFrame]]

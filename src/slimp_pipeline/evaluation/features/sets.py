@@ -1,6 +1,5 @@
 """Feature sets: which blocks of a method's embeddings, and of the metadata, a classifier sees."""
 
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -75,14 +74,6 @@ class Features:
         scaling = Scaling.fit(blocks, split.train_N)
         widths = [len(columns) for columns in scaling.columns]
         return Sides(scaling(blocks, split.train_N), scaling(blocks, split.test_N), widths)
-
-    def every(self, feature_sets: Sequence[str], split: Split) -> Iterator[tuple[str, str, Sides]]:
-        """Method, feature set and features, of all that there are."""
-        for method in self.methods:
-            for feature_set in feature_sets:
-                sides = self.of(method, feature_set, split)
-                if sides is not None:
-                    yield method, feature_set, sides
 
     def _blocks(self, method: str, feature_set: str, split: Split) -> list[np.ndarray]:
         """Blocks of a feature set as they are, each (N, D_block); none where the target lacks one."""

@@ -1,16 +1,24 @@
 """The evaluation protocol: every method, feature set and protocol on the same patient-disjoint partitions."""
 
+from collections.abc import Sequence
+from functools import partial
+from itertools import product
+from typing import TypeVar
+
 import pandas as pd
-from tqdm import tqdm
 
 from slimp_pipeline.evaluation.features.sets import Features
-from slimp_pipeline.evaluation.measures.measure import measured_table, yardsticks
+from slimp_pipeline.evaluation.measures.measure import Measured, Yardstick, measured_table, yardsticks
 from slimp_pipeline.evaluation.measures.records import Key, join_tables, prediction_table
-from slimp_pipeline.evaluation.protocols.scorers import SCORERS, score_baselines, score_low_shot
+from slimp_pipeline.evaluation.parallel import in_parallel
+from slimp_pipeline.evaluation.protocols.scorers import LOW_SHOT_FEATURES, SCORERS, score_baselines, score_low_shot
 from slimp_pipeline.evaluation.target import TargetCohort
-from slimp_pipeline.evaluation.task import make_task, task_splits
-from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
+from slimp_pipeline.parameters import EvaluationParams, Protocol
 from slimp_pipeline.processes.heap import trim_heap
+
+Fold = TypeVar("Fold", Split, Yardstick)
+Tables = list[tuple[Protocol, pd.DataFrame]]
 
 
 def predict(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
@@ -28,24 +36,16 @@ def predict(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
     """
     task, labelled = make_task(target.rows, target.splits, settings)
     features = Features(target, task, labelled)
-    asked = [name for name in settings.protocols if name in SCORERS]
-    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in settings.protocols}
-    with tqdm(
-        task_splits(task, target.name), desc=f"Evaluating on {target.name}", unit="fold", leave=False, disable=None
-    ) as folds:
-        for split in folds:
-            # What costs most of a protocol's time beside its fit is to make the features: they are made once.
-            for method, feature_set, sides in features.every(settings.features, split) if asked else ():
-                for name in asked:
-                    folds.set_postfix_str(f"{split.name}, {name}: {method}, {feature_set}")
-                    for protocol, score_NK in SCORERS[name](task, sides, split, settings).items():
-                        tables[name].append(prediction_table(task, Key(method, feature_set, protocol), split, score_NK))
-                trim_heap()
-            if "baselines" in settings.protocols:
-                folds.set_postfix_str(f"{split.name}, baselines")
-                for key, score_NK in score_baselines(task, features, split, settings):
-                    tables["baselines"].append(prediction_table(task, key, split, score_NK))
-    return join_tables([table for of_protocol in tables.values() for table in of_protocol])
+    splits, tables = list(task_splits(task, target.name)), Tables()
+    if set(SCORERS) & set(settings.protocols):
+        work, parts = partial(_score, task, features, settings), _parts(splits, features, settings.features)
+        for of_part in in_parallel(work, parts, len(task.rows), settings, f"Evaluating on {target.name}"):
+            tables += of_part
+    if "baselines" in settings.protocols:
+        work = partial(_score_baselines, task, features, settings)
+        for of_split in in_parallel(work, splits, len(task.rows), settings, f"Baselines on {target.name}"):
+            tables += of_split
+    return join_tables([table for name in settings.protocols for protocol, table in tables if protocol == name])
 
 
 def measure_low_shot(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
@@ -62,12 +62,44 @@ def measure_low_shot(target: TargetCohort, settings: EvaluationParams) -> pd.Dat
     if "low_shot" not in settings.protocols:
         return measured_table([])
     task, labelled = make_task(target.rows, target.splits, settings)
-    features = Features(target, task, labelled)
-    measured = []
-    folds = list(yardsticks(task, target.name, settings))
-    with tqdm(folds, desc=f"Few labels on {target.name}", unit="fold", leave=False, disable=None) as progress:
-        for yardstick in progress:
-            for key, score_NK, drawn in score_low_shot(task, features, yardstick.split, settings):
-                progress.set_postfix_str(f"{key.method}, {key.features}, {key.shots}")
-                measured.append(yardstick.measure(key, score_NK, drawn.rows_N, drawn.draw))
-    return measured_table(measured)
+    features, folds = Features(target, task, labelled), list(yardsticks(task, target.name, settings))
+    work, parts = partial(_measure_low_shot, task, features, settings), _parts(folds, features, LOW_SHOT_FEATURES)
+    measured = in_parallel(work, parts, len(task.rows), settings, f"Few labels on {target.name}")
+    return measured_table([one for of_part in measured for one in of_part])
+
+
+def _parts(folds: Sequence[Fold], features: Features, feature_sets: Sequence[str]) -> list[tuple[Fold, str, str]]:
+    """Fold, method, feature set."""
+    return list(product(folds, features.methods, feature_sets))
+
+
+def _score(task: Task, features: Features, settings: EvaluationParams, part: tuple[Split, str, str]) -> Tables:
+    split, method, feature_set = part
+    # What costs most of a protocol's time beside its fit is to make the features: they are made once.
+    sides = features.of(method, feature_set, split)
+    tables = [
+        (name, prediction_table(task, Key(method, feature_set, protocol), split, score_NK))
+        for name in settings.protocols
+        if sides is not None and name in SCORERS
+        for protocol, score_NK in SCORERS[name](task, sides, split, settings).items()
+    ]
+    trim_heap()
+    return tables
+
+
+def _score_baselines(task: Task, features: Features, settings: EvaluationParams, split: Split) -> Tables:
+    scored = score_baselines(task, features, split, settings)
+    return [("baselines", prediction_table(task, key, split, score_NK)) for key, score_NK in scored]
+
+
+def _measure_low_shot(
+    task: Task, features: Features, settings: EvaluationParams, part: tuple[Yardstick, str, str]
+) -> list[Measured]:
+    yardstick, method, feature_set = part
+    sides = features.of(method, feature_set, yardstick.split)
+    if sides is None:
+        return []
+    return [
+        yardstick.measure(Key(method, feature_set, "low_shot", drawn.shots), score_NK, drawn.rows_N, drawn.draw)
+        for drawn, score_NK in score_low_shot(task, sides, yardstick.split, settings)
+    ]

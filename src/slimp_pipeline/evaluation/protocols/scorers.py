@@ -17,7 +17,7 @@ from slimp_pipeline.evaluation.task import Split, Task
 from slimp_pipeline.parameters import EvaluationParams, ProbeParams, Protocol
 from slimp_pipeline.training.device import pick_device
 
-_LOW_SHOT_FEATURES = ("image", "image+lesion+patient")
+LOW_SHOT_FEATURES = ("image", "image+lesion+patient")
 
 
 class Scored(NamedTuple):
@@ -25,14 +25,6 @@ class Scored(NamedTuple):
 
     key: Key
     score_NK: np.ndarray
-
-
-class FewShot(NamedTuple):
-    """The same of a probe that was trained on some of the training rows."""
-
-    key: Key
-    score_NK: np.ndarray
-    drawn: LowShotDraw
 
 
 def score_linear_probe(task: Task, sides: Sides, split: Split, settings: EvaluationParams) -> dict[str, np.ndarray]:
@@ -76,20 +68,19 @@ def score_baselines(task: Task, features: Features, split: Split, settings: Eval
         yield Scored(Key("fused_gbdt", "image+metadata", "baseline"), score_NK)
 
 
-def score_low_shot(task: Task, features: Features, split: Split, settings: EvaluationParams) -> Iterator[FewShot]:
+def score_low_shot(
+    task: Task, sides: Sides, split: Split, settings: EvaluationParams
+) -> Iterator[tuple[LowShotDraw, np.ndarray]]:
     """Linear probes on few training rows, several draws of each size; their strength is fixed."""
     patients = task.rows["patient_id"].to_numpy()
     probe = ProbeParams(strengths=[settings.low_shot.strength])  # one: there is nothing to choose
     few_labels = settings.model_copy(update={"probe": probe})
-    draws = list(low_shot_draws(task.label_N, patients, split.train_N, settings.low_shot, settings.seed))
-    for method, feature_set, sides in features.every(_LOW_SHOT_FEATURES, split):
-        blocks = sides.train_blocks()
-        for drawn in draws:
-            few_N = drawn.rows_N[split.train_N]
-            scaling = Scaling.fit(blocks, few_N)  # by the rows drawn alone
-            fitted = fit_task_probe(task, scaling(blocks, few_N), drawn.rows_N, few_labels)
-            score_NK = fitted.of_unscaled(scaling).scores(sides.test_ND)
-            yield FewShot(Key(method, feature_set, "low_shot", drawn.shots), score_NK, drawn)
+    blocks = sides.train_blocks()
+    for drawn in low_shot_draws(task.label_N, patients, split.train_N, settings.low_shot, settings.seed):
+        few_N = drawn.rows_N[split.train_N]
+        scaling = Scaling.fit(blocks, few_N)  # by the rows drawn alone
+        fitted = fit_task_probe(task, scaling(blocks, few_N), drawn.rows_N, few_labels)
+        yield drawn, fitted.of_unscaled(scaling).scores(sides.test_ND)
 
 
 SCORERS: dict[Protocol, Callable[[Task, Sides, Split, EvaluationParams], dict[str, np.ndarray]]] = {
