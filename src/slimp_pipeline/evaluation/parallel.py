@@ -12,7 +12,7 @@ from slimp_pipeline.training.device import pick_device
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
-_ROWS_PER_PROCESS = 1500  # of all parts together, for which to start one pays
+_ROWS_PER_PROCESS = 700  # of all parts together, for which to start one pays
 _MANY_ROWS = 10_000  # their matrix products take most of the time, and all cores; each process would need gigabytes
 
 

@@ -7,6 +7,7 @@ from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
 _PATIENCE_S = 300  # of a process without work: that is short while images are taken over
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # each has a core
 _PARTS = 4  # of each process's share, so that none is left alone at the end
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -14,7 +15,7 @@ Result = TypeVar("Result")
 
 def pool(num_processes: int) -> Any:
     """Return loky's executor of this process; whoever asks for another number of processes changes it."""
-    return get_reusable_executor(max_workers=num_processes, timeout=_PATIENCE_S)
+    return get_reusable_executor(max_workers=num_processes, timeout=_PATIENCE_S, env=_ONE_THREAD)
 
 
 def in_processes(function: Callable[[Item], Result], items: Sequence[Item], *, fewest: int) -> Iterator[Result]:

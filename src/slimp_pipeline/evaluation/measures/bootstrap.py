@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 _BLOCK = 2**22  # numbers that a step of a computation holds at once
+_DENSE = 2**14  # numbers of an array that is made whole
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,12 @@ class Weightings:
             known = self[known_N]
             return (known.sums(value_N[known_N]) / known.sums(np.ones(known_N.sum())))[:, 0]
 
-    def by_group(self, rows: np.ndarray, group_N: np.ndarray, num_groups: int) -> sparse.csr_array:
+    def by_group(self, rows: np.ndarray, group_N: np.ndarray, num_groups: int) -> np.ndarray | sparse.csr_array:
         """How many of the chosen rows each patient has in a group, (num_groups, P): times `count_PR`, their weight."""
         shape = num_groups, len(self.count_PR)
+        if num_groups * shape[1] <= _DENSE:  # SciPy takes longer to make an array than to multiply it
+            cells = np.bincount(group_N[rows] * shape[1] + self.patient_N[rows], minlength=num_groups * shape[1])
+            return cells.reshape(shape).astype(self.count_PR.dtype)
         counted = np.ones(len(rows), self.count_PR.dtype), (group_N[rows], self.patient_N[rows])
         return sparse.csr_array(counted, shape=shape)
 

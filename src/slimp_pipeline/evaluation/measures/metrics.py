@@ -177,8 +177,8 @@ class _Ranking:
         weightings: How often patients count.
     """
 
-    true_GP: sparse.csr_array
-    false_GP: sparse.csr_array
+    true_GP: np.ndarray | sparse.csr_array
+    false_GP: np.ndarray | sparse.csr_array
     weightings: Weightings
 
     @classmethod
@@ -211,10 +211,10 @@ class _Ranking:
 
 
 def _cumulated(
-    of_kind_GP: sparse.csr_array, count_PR: np.ndarray, start_R: np.ndarray
+    of_kind_GP: np.ndarray | sparse.csr_array, count_PR: np.ndarray, start_R: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight of some groups' rows, (G, R), and from the first row of all down to them."""
-    if not of_kind_GP.nnz:  # most blocks of many rows of a common class hold none of a rare one
+    if not of_kind_GP.sum():  # most blocks of many rows of a common class hold none of a rare one
         shape = of_kind_GP.shape[0], len(start_R)
         return np.broadcast_to(np.zeros_like(start_R), shape), np.broadcast_to(start_R, shape)
     weight_GR = of_kind_GP @ count_PR

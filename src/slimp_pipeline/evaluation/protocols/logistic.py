@@ -3,7 +3,7 @@
 All of a probe's inner folds and strengths are one batch: their products with the features are one matrix product.
 """
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
@@ -49,7 +49,8 @@ class LinearModels:
 
     def probabilities(self, feature_ND: Tensor) -> Tensor:
         """Probabilities of each class by each model, float32 (B, N, K)."""
-        return torch.softmax(feature_ND @ self.weight_BDK + self.intercept_BK[:, None], dim=2)
+        logit_BKN = self.weight_BDK.mT @ feature_ND.T + self.intercept_BK[:, :, None]
+        return torch.softmax(logit_BKN, dim=1).mT  # over the last dimension it takes ten times as long
 
 
 def fit_logistic(
@@ -96,14 +97,14 @@ class _Rows:
         variance_R: Weighted mean of each coordinate's square.
         axis_DR: What leads back, but for the last coordinate.
         mean_D: Where the axes meet.
-        target_NK: 1 for a row's class; of two classes the second alone.
+        target_KN: 1 for a row's class; of two classes the second alone.
     """
 
     value_NR: Tensor
     variance_R: Tensor
     axis_DR: Tensor
     mean_D: Tensor
-    target_NK: Tensor
+    target_KN: Tensor
 
     @classmethod
     def along_principal_axes(cls, feature_ND: Tensor, label_N: Tensor, weight_N: Tensor, num_classes: int) -> "_Rows":
@@ -122,109 +123,105 @@ class _Rows:
             variance_R, axis_DR = torch.linalg.eigh(second_DD)
         value_NR = feature_ND.new_ones(len(feature_ND), axis_DR.shape[1] + 1)
         torch.addmm(-(mean_D @ axis_DR), feature_ND, axis_DR, out=value_NR[:, :-1])
-        one_hot_NK = F.one_hot(label_N, num_classes).float()
+        one_hot_KN = F.one_hot(label_N, num_classes).T.float().contiguous()
         return cls(
             value_NR,
             F.pad(variance_R.clamp(min=0), (0, 1), value=1.0),
             axis_DR,
             mean_D,
-            one_hot_NK[:, 1:] if num_classes == 2 else one_hot_NK,
+            one_hot_KN[1:] if num_classes == 2 else one_hot_KN,
         )
 
-    def linear_models(self, solution_RBK: Tensor) -> LinearModels:
+    def linear_models(self, solution_KBR: Tensor) -> LinearModels:
         """Models of the features as they were."""
-        weight_DBK = torch.einsum("dr,rbk->dbk", self.axis_DR, solution_RBK[:-1])
-        intercept_BK = solution_RBK[-1] - torch.einsum("d,dbk->bk", self.mean_D, weight_DBK)
-        weight_BDK = weight_DBK.permute(1, 0, 2)
+        weight_KBD = solution_KBR[:, :, :-1] @ self.axis_DR.T
+        intercept_BK = (solution_KBR[:, :, -1] - weight_KBD @ self.mean_D).T
+        weight_BDK = weight_KBD.permute(1, 2, 0)
         if weight_BDK.shape[2] == 1:  # of two classes: the logit of the first is 0
             return LinearModels(F.pad(weight_BDK, (1, 0)), F.pad(intercept_BK, (1, 0)))
-        return LinearModels(weight_BDK.contiguous(), intercept_BK)
+        return LinearModels(weight_BDK.contiguous(), intercept_BK.contiguous())
 
 
 @dataclass(frozen=True)
 class _Fits:
-    """B fits on the same rows. Points are float (R, B, K): a coordinate times `scale_RB1` is a weight.
+    """B fits on the same rows. Points are float (K, B, R): a coordinate times `scale_BR` is a weight.
+
+    Classes come first: a softmax over the last dimension, of a handful, would take ten times as long.
 
     Attributes:
         rows: What they are fitted to.
-        weight_NB1: How much a row counts.
-        scale_RB1: Makes the Hessian at the start nearly the identity.
-        penalty_RB1: What the L2 penalty becomes in these coordinates.
-        never_BK: Added to the logits.
+        weight_BN: How much a row counts.
+        scale_BR: Makes the Hessian at the start nearly the identity.
+        penalty_BR: What the L2 penalty becomes in these coordinates.
+        never_KB: Added to the logits.
     """
 
     rows: _Rows
-    weight_NB1: Tensor
-    scale_RB1: Tensor
-    penalty_RB1: Tensor
-    never_BK: Tensor
+    weight_BN: Tensor
+    scale_BR: Tensor
+    penalty_BR: Tensor
+    never_KB: Tensor
 
     @classmethod
     def of(cls, rows: _Rows, weight_BN: Tensor, strength_B: Tensor) -> "_Fits":
-        is_binary = rows.target_NK.shape[1] == 1
-        size_BK = weight_BN @ rows.target_NK
-        never_BK = torch.zeros_like(size_BK) if is_binary else (size_BK == 0) * _NEVER
-        num_classes = 2 if is_binary else rows.target_NK.shape[1]
+        is_binary = len(rows.target_KN) == 1
+        size_KB = rows.target_KN @ weight_BN.T
+        never_KB = torch.zeros_like(size_KB) if is_binary else (size_KB == 0) * _NEVER
+        num_classes = 2 if is_binary else len(rows.target_KN)
         # The second derivative by a logit, where all classes have the same chance.
         bend_B = (1 - 1 / num_classes) / num_classes * weight_BN.sum(dim=1)
-        penalty_RB = (1 / strength_B).expand(len(rows.variance_R), -1).clone()
-        penalty_RB[-1] = 0  # of the intercept
-        curvature_RB = rows.variance_R[:, None] * bend_B + penalty_RB
-        return cls(
-            rows,
-            weight_BN.T[:, :, None],
-            curvature_RB.rsqrt()[:, :, None],
-            (penalty_RB / curvature_RB)[:, :, None],
-            never_BK,
-        )
+        penalty_BR = (1 / strength_B)[:, None].repeat(1, len(rows.variance_R))
+        penalty_BR[:, -1] = 0  # of the intercept
+        curvature_BR = bend_B[:, None] * rows.variance_R + penalty_BR
+        return cls(rows, weight_BN, curvature_BR.rsqrt(), penalty_BR / curvature_BR, never_KB)
 
     def take(self, chosen_B: Tensor) -> "_Fits":
         """Some of the fits."""
-        return replace(
-            self,
-            weight_NB1=self.weight_NB1[:, chosen_B],
-            scale_RB1=self.scale_RB1[:, chosen_B],
-            penalty_RB1=self.penalty_RB1[:, chosen_B],
-            never_BK=self.never_BK[chosen_B],
+        return _Fits(
+            self.rows,
+            self.weight_BN[chosen_B],
+            self.scale_BR[chosen_B],
+            self.penalty_BR[chosen_B],
+            self.never_KB[:, chosen_B],
         )
 
-    def logits(self, point_RBK: Tensor) -> Tensor:
-        """Logits of all rows, (N, B, K)."""
-        weight_RBK = self.scale_RB1 * point_RBK
-        return (self.rows.value_NR @ weight_RBK.flatten(1)).view(-1, *weight_RBK.shape[1:])
+    def logits(self, point_KBR: Tensor) -> Tensor:
+        """Logits of all rows, (K, B, N)."""
+        weight_KBR = self.scale_BR * point_KBR
+        return (weight_KBR.flatten(0, 1) @ self.rows.value_NR.T).view(*weight_KBR.shape[:2], -1)
 
-    def place(self, point_RBK: Tensor, logit_NBK: Tensor) -> "_Place":
+    def place(self, point_KBR: Tensor, logit_KBN: Tensor) -> "_Place":
         """A point with what its logits come to."""
-        return _Place(point_RBK, logit_NBK, self.chances(logit_NBK))
+        return _Place(point_KBR, logit_KBN, self.chances(logit_KBN))
 
-    def chances(self, logit_NBK: Tensor) -> Tensor:
-        """Probabilities, (N, B, K)."""
-        if logit_NBK.shape[2] == 1:
-            return torch.sigmoid(logit_NBK)
-        return torch.softmax(logit_NBK + self.never_BK, dim=2)
+    def chances(self, logit_KBN: Tensor) -> Tensor:
+        """Probabilities, (K, B, N)."""
+        if len(logit_KBN) == 1:
+            return torch.sigmoid(logit_KBN)
+        return torch.softmax(logit_KBN + self.never_KB[:, :, None], dim=0)
 
-    def slopes(self, chance_NBK: Tensor) -> Tensor:
-        """Derivative of the loss by the logits, (N, B, K)."""
-        return (chance_NBK - self.rows.target_NK[:, None]) * self.weight_NB1
+    def slopes(self, chance_KBN: Tensor) -> Tensor:
+        """Derivative of the loss by the logits, (K, B, N)."""
+        return (chance_KBN - self.rows.target_KN[:, None]) * self.weight_BN
 
     def gradient(self, place: "_Place") -> Tensor:
-        """Derivative by the point, (R, B, K)."""
-        by_weight_RX = self.rows.value_NR.T @ self.slopes(place.chance).flatten(1)
-        return self.scale_RB1 * by_weight_RX.view(place.point.shape) + self.penalty_RB1 * place.point
+        """Derivative by the point, (K, B, R)."""
+        by_weight_XR = self.slopes(place.chance).flatten(0, 1) @ self.rows.value_NR
+        return self.scale_BR * by_weight_XR.view(place.point.shape) + self.penalty_BR * place.point
 
-    def curvature(self, chance_NBK: Tensor, along_NBK: Tensor) -> Tensor:
-        """Second derivative of the loss where the logits move as `along_NBK`, (B,)."""
-        mean_NB1 = (chance_NBK * along_NBK).sum(dim=2, keepdim=True)
-        if along_NBK.shape[2] == 1:
-            bend_NBK = mean_NB1 * (along_NBK - mean_NB1)
+    def curvature(self, chance_KBN: Tensor, along_KBN: Tensor) -> Tensor:
+        """Second derivative of the loss where the logits move as `along_KBN`, (B,)."""
+        mean_BN = (chance_KBN * along_KBN).sum(dim=0)
+        if len(along_KBN) == 1:
+            bend_BN = mean_BN * (along_KBN[0] - mean_BN)
         else:
-            bend_NBK = chance_NBK * (along_NBK - mean_NB1).square()
-        return (bend_NBK * self.weight_NB1).sum(dim=(0, 2))
+            bend_BN = (chance_KBN * (along_KBN - mean_BN).square()).sum(dim=0)
+        return (bend_BN * self.weight_BN).sum(dim=1)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where fits have come to: points (R, B, K), and the logits and probabilities there, (N, B, K)."""
+    """Where fits have come to: points (K, B, R), and the logits and probabilities there, (K, B, N)."""
 
     point: Tensor
     logit: Tensor
@@ -235,9 +232,9 @@ class _Place:
 
 
 def _solve(fits: _Fits, tolerance: float) -> Tensor:
-    """Weights in the rows' coordinates, (R, B, K), by conjugate gradients; fits that have ended are left out."""
-    everything, number_B = fits, torch.arange(len(fits.never_BK), device=fits.never_BK.device)
-    point = fits.scale_RB1.new_zeros(len(fits.scale_RB1), *fits.never_BK.shape)
+    """Weights in the rows' coordinates, (K, B, R), by conjugate gradients; fits that have ended are left out."""
+    everything, number_B = fits, torch.arange(fits.never_KB.shape[1], device=fits.never_KB.device)
+    point = fits.scale_BR.new_zeros(len(fits.never_KB), *fits.scale_BR.shape)
     solution = point.clone()
     place = fits.place(point, fits.logits(point))
     gradient = fits.gradient(place)
@@ -258,27 +255,27 @@ def _solve(fits: _Fits, tolerance: float) -> Tensor:
         uphill_B = _dot(direction, gradient) >= 0
         direction = torch.where(uphill_B[:, None], -gradient, direction)
     solution[:, number_B] = place.point
-    solution *= everything.scale_RB1
-    solution[-1] += everything.never_BK
+    solution *= everything.scale_BR
+    solution[:, :, -1] += everything.never_KB
     return solution
 
 
 def _go(fits: _Fits, place: _Place, direction: Tensor, slope_B: Tensor) -> _Place:
     """Go along a direction to about the lowest point, by two of Newton's steps."""
-    along_NBK = fits.logits(direction)
-    pull_B = _dot(fits.penalty_RB1 * direction, direction)
-    first_B = -slope_B / (fits.curvature(place.chance, along_NBK) + pull_B).clamp(min=_TINY)
-    chance = fits.chances(place.logit + first_B[:, None] * along_NBK)
-    there_B = (fits.slopes(chance) * along_NBK).sum(dim=(0, 2))
-    there_B += _dot(fits.penalty_RB1 * place.point, direction) + first_B * pull_B
-    second_B = first_B - there_B / (fits.curvature(chance, along_NBK) + pull_B).clamp(min=_TINY)
+    along_KBN = fits.logits(direction)
+    pull_B = _dot(fits.penalty_BR * direction, direction)
+    first_B = -slope_B / (fits.curvature(place.chance, along_KBN) + pull_B).clamp(min=_TINY)
+    chance = fits.chances(place.logit + first_B[:, None] * along_KBN)
+    there_B = _dot(fits.slopes(chance), along_KBN)
+    there_B += _dot(fits.penalty_BR * place.point, direction) + first_B * pull_B
+    second_B = first_B - there_B / (fits.curvature(chance, along_KBN) + pull_B).clamp(min=_TINY)
     # The slope rises along the line, from below 0: where it is above 0 at the first step, the lowest point lies before.
     between_B = torch.where((second_B > 0) & (second_B < first_B), second_B, first_B * slope_B / (slope_B - there_B))
     step_B = torch.where(there_B > 0, between_B, torch.minimum(second_B, _MAX_STRETCH * first_B))
     point = place.point + step_B[:, None] * direction
-    return fits.place(point, place.logit + step_B[:, None] * along_NBK)
+    return fits.place(point, place.logit + step_B[:, None] * along_KBN)
 
 
-def _dot(left_RBK: Tensor, right_RBK: Tensor) -> Tensor:
+def _dot(left_KBX: Tensor, right_KBX: Tensor) -> Tensor:
     """By fit, (B,)."""
-    return (left_RBK * right_RBK).sum(dim=(0, 2))
+    return (left_KBX * right_KBX).sum(dim=(0, 2))
