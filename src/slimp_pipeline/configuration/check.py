@@ -52,6 +52,11 @@ class CheckedConfiguration:
         problems = setting_problems(parameters, self._places("parameters", "globals"))
         refuse(list(problems), title="wrong settings")
 
+    @property
+    def cohorts(self) -> set[str]:
+        """Names of all cohorts that are described."""
+        return set(cohorts(self._files))
+
     def where(self, kind: str, name: str) -> str:
         """Place of an entry, by its dotted name (`my_clinic.fields[0].column`); "" where it isn't found."""
         path = [int(part) if part.isdecimal() else part for part in re.split(r"[.\[\]]+", name.rstrip("]"))]

@@ -2,10 +2,12 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mlflow
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
@@ -13,6 +15,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks import MlflowHook
 from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from slimp_pipeline.processes.home import at_home, shown
 from slimp_pipeline.processes.stopping import stop_if_asked, was_asked_to_stop
@@ -52,6 +55,7 @@ class TrackingHooks(MlflowHook):
         remove_left_profiles()
         self.run_id = None  # of an earlier run of this process
         self._notes = Notes()
+        self._params, self._logged_params = dict[str, Any](), dict[str, str]()
         tags = {"git_commit": tracking.git_commit(self._project), "env": run_params.get("env") or "base"}
         with writing_unbroken(), bearing_their_process():
             end_killed_runs()
@@ -66,7 +70,25 @@ class TrackingHooks(MlflowHook):
         """Log the node's parameters, flattened."""
         stop_if_asked()
         parameters = {name: tracking.plain(value) for name, value in inputs.items() if name.startswith("params:")}
-        self._notes.add(partial(super().before_node_run, node, catalog, parameters, is_async))
+        self._notes.add(
+            partial(self._log_params, partial(super().before_node_run, node, catalog, parameters, is_async))
+        )
+
+    def _log_params(self, collect: Callable[[], None]) -> None:
+        """Log what is new of a node's parameters together: each alone would cost a transaction, or a request."""
+        self._params.clear()
+        collect()
+        new = {name: value for name, value in self._params.items() if self._logged_params.get(name) != str(value)}
+        if new:
+            mlflow.log_params(new)
+            self._logged_params |= {name: str(value) for name, value in new.items()}
+
+    def _log_param(self, name: str, value: Any) -> None:
+        """What the base class calls for each."""
+        if len(str(value)) <= MAX_PARAM_VAL_LENGTH:
+            self._params[name] = value
+        else:
+            super()._log_param(name, value)
 
     @hook_impl
     def after_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:

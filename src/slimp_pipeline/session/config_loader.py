@@ -29,6 +29,9 @@ class CheckedConfigLoader(OmegaConfigLoader):
             return configuration
         if not read_before:
             self._checked.require_valid(configuration)
+            # The two cohorts that are asked for stand under their roles. Of all others Kedro would make a dataset for
+            # each line of their descriptions, thousands of them.
+            configuration = {name: value for name, value in configuration.items() if name not in self._checked.cohorts}
             self[key] = configuration
         return copy.deepcopy(configuration)
 
