@@ -47,6 +47,15 @@ def test_a_missing_block_is_named(conf: Path) -> None:
     assert "the block `report` is missing" in refused(conf)
 
 
+def test_of_all_cohorts_those_in_a_role_alone_are_parameters(conf: Path, cohort: Cohort) -> None:
+    (conf / "base/parameters/cohorts/mine.yml").write_text(cohort(""))
+    loader = load(conf, target_cohort="mine")
+    parameters = loader["parameters"]
+    assert parameters["target"]["cohort"]["licence"] == "internal" and parameters["source"]["cohort"]["fields"]
+    assert not parameters.keys() & {"mine", "demo_tbp", "demo_clinic", "slice3d"}
+    assert loader["parameters"] == parameters  # as often as it is asked
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
