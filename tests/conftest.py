@@ -1,4 +1,4 @@
-"""A real S3-protocol server on loopback, for tests of several folders."""
+"""For tests of several folders: logging as the project's, and a real S3-protocol server on loopback."""
 
 import itertools
 import logging
@@ -12,6 +12,8 @@ import requests
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
+# Read when Kedro is imported. It would else lay out, in colours, each dataset that a run in this process loads.
+os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(Path(__file__).parents[1] / "conf/logging.yml"))
 _numbers = itertools.count()
 _KEY = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "a-secret-of-theirs", "AWS_REGION": "us-east-1"}
 

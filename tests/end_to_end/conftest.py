@@ -104,7 +104,7 @@ class Project:
     @staticmethod
     def _environment() -> dict[str, str]:
         """That of the tests without what they set for others."""
-        return {k: v for k, v in os.environ.items() if not k.startswith(("SLIMP_", "MLFLOW_"))}
+        return {k: v for k, v in os.environ.items() if not k.startswith(("SLIMP_", "MLFLOW_", "KEDRO_LOGGING_"))}
 
     def run(self, pipeline: str = "__default__", env: str = "test", *, to_node: str = "", **parameters: Any) -> None:
         """What `kedro run --env --pipeline --to-nodes --params` does, in this process: to import torch takes long."""
