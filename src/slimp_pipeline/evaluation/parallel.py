@@ -1,6 +1,5 @@
 """Work on the parts of an evaluation, side by side where that pays."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -12,7 +11,7 @@ from slimp_pipeline.training.device import pick_device
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
-_ROWS_PER_PROCESS = 700  # of all parts together, for which to start one pays
+_FEW_ROWS = 300  # they are done with before processes have started
 _MANY_ROWS = 10_000  # their matrix products take most of the time, and all cores; each process would need gigabytes
 
 
@@ -29,7 +28,6 @@ def in_parallel(
         settings: On which device it computes: a GPU is used by this process alone.
         title: Of the progress bar.
     """
-    apart = num_rows < _MANY_ROWS and pick_device(settings.device).type == "cpu"
-    fewest = math.ceil(_ROWS_PER_PROCESS / num_rows) if apart else len(parts)
-    results = in_processes(work, parts, fewest=max(1, fewest))
+    apart = _FEW_ROWS <= num_rows < _MANY_ROWS and pick_device(settings.device).type == "cpu"
+    results = in_processes(work, parts, fewest=1) if apart else map(work, parts)
     yield from tqdm(results, desc=title, total=len(parts), unit="part", leave=False, disable=None)

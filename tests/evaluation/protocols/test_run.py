@@ -229,7 +229,7 @@ def test_few_labels_are_measured_as_a_table_of_all_their_scores_would_be(small_c
 def test_what_is_worked_on_side_by_side_is_the_same_in_the_same_order(small_cohort, monkeypatch, measured):
     target, settings = small_cohort.target(), small_cohort.settings
     alone = measured(target, settings)
-    monkeypatch.setattr(parallel, "_ROWS_PER_PROCESS", 1)
+    monkeypatch.setattr(parallel, "_FEW_ROWS", 1)
     monkeypatch.setattr(pool, "cpu_count", lambda: 2)
     started = []
     monkeypatch.setattr(pool, "pool", lambda number: started.append(number) or get_reusable_executor(number))
@@ -237,10 +237,10 @@ def test_what_is_worked_on_side_by_side_is_the_same_in_the_same_order(small_coho
     assert set(started) == {2}
 
 
-def test_many_rows_and_a_gpu_are_left_to_one_process(small_cohort, monkeypatch):
+def test_few_rows_and_many_and_a_gpu_are_left_to_one_process(small_cohort, monkeypatch):
     monkeypatch.setattr(pool, "pool", None)
     settings = small_cohort.settings
-    many, few = parallel._MANY_ROWS, parallel._ROWS_PER_PROCESS // 100
+    many, few = parallel._MANY_ROWS, parallel._FEW_ROWS - 1
     assert list(parallel.in_parallel(abs, [-1, 2, -3], many, settings, "")) == [1, 2, 3]
     assert list(parallel.in_parallel(abs, [-1, 2, -3], few, settings, "")) == [1, 2, 3]
     monkeypatch.setattr(parallel, "pick_device", torch.device)
