@@ -26,7 +26,7 @@ def test_parameters_are_written_once_and_together(hooks, tmp_path: Path, monkeyp
 
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     many = {f"p{number}": number for number in range(250)}  # more than a request holds
-    with mlflow.start_run() as run:
+    with mlflow.start_run(experiment_id=mlflow.create_experiment("parameters")) as run:
         note(seed=0, **many)
         note(seed=0)
         note(seed=0, cohort="mine", text="x" * 7000)
