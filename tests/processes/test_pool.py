@@ -1,6 +1,8 @@
 """Work that is shared between processes."""
 
 import os
+import signal
+import time
 
 import pytest
 
@@ -25,3 +27,20 @@ def test_other_processes_work_on_many_items_and_this_one_on_few():
 
 def test_nothing_gives_nothing():
     assert list(in_processes(str, [], fewest=10)) == []
+
+
+def test_whoever_is_stopped_does_not_wait_for_what_is_worked_on():
+    def stop(*_: object) -> None:
+        raise InterruptedError
+
+    results = in_processes(time.sleep, [0, 60, 60, 60], fewest=1)
+    assert next(results) is None
+    before, started = signal.signal(signal.SIGALRM, stop), time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(InterruptedError):
+            next(results)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - started < 30
+    assert list(in_processes(abs, [-1, 2, -3], fewest=1)) == [1, 2, 3]  # others are started

@@ -26,10 +26,17 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item], *, f
         items: What it is called with, one by one.
         fewest: Items for which a process pays: to start one takes seconds. For fewer than two such shares there is
             none but this.
+
+    Whoever is stopped, or takes no more, doesn't wait for what is still worked on: those processes end at once.
     """
     num_processes = min(cpu_count(), len(items) // fewest)
     if num_processes < 2:
-        return map(function, items)
+        yield from map(function, items)
+        return
     at_once = max(1, len(items) // (_PARTS * num_processes))
-    results: Iterator[Result] = pool(num_processes).map(function, items, chunksize=at_once)
-    return results
+    executor = pool(num_processes)
+    try:
+        yield from executor.map(function, items, chunksize=at_once)
+    except BaseException:
+        executor.shutdown(kill_workers=True)
+        raise
