@@ -1,6 +1,8 @@
 """Processes that work for this one: started when they are first needed, and used again."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from joblib import cpu_count
@@ -35,8 +37,18 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item], *, f
         return
     at_once = max(1, len(items) // (_PARTS * num_processes))
     executor = pool(num_processes)
+    shares = (items[start : start + at_once] for start in range(0, len(items), at_once))
+    # No more than they take at once: where others wait, loky fails to end its processes.
+    working = deque(executor.submit(_results, function, share) for share in islice(shares, num_processes + 1))
     try:
-        yield from executor.map(function, items, chunksize=at_once)
+        while working:
+            results = working.popleft().result()
+            working.extend(executor.submit(_results, function, share) for share in islice(shares, 1))
+            yield from results
     except BaseException:
         executor.shutdown(kill_workers=True)
         raise
+
+
+def _results(function: Callable[[Item], Result], share: Sequence[Item]) -> list[Result]:
+    return [function(item) for item in share]
