@@ -32,6 +32,10 @@ from slimp_pipeline.training.loop import Task, train
 pytestmark = pytest.mark.xdist_group("ray")  # one Ray at a time
 
 
+# Ray's native code has ended the process that connects to it, now and then; until that is understood they are asked for.
+real_ray = pytest.mark.skipif("SLIMP_TEST_RAY" not in os.environ, reason="starts a real Ray: set SLIMP_TEST_RAY=1")
+
+
 def processes() -> dict[int, tuple[int, str]]:
     """Number of every process -> its parent's, and its name."""
     found = {}
@@ -67,6 +71,7 @@ def go_on(tiny, make_model):
     return go
 
 
+@real_ray
 def test_the_weights_are_those_of_our_own_start_though_a_worker_is_killed_and_the_run_stopped(
     make_settings, go_on, tmp_path, monkeypatch, caplog
 ):
@@ -109,6 +114,7 @@ def small_cluster(monkeypatch) -> Iterator[None]:
         process.communicate(b"\n")
 
 
+@real_ray
 def test_the_cluster_of_ray_address_is_used_and_left_and_must_have_the_devices(
     small_cluster, make_settings, go_on, tmp_path, monkeypatch
 ):
