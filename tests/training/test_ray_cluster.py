@@ -32,7 +32,7 @@ from slimp_pipeline.training.loop import Task, train
 pytestmark = pytest.mark.xdist_group("ray")  # one Ray at a time
 
 
-# Ray's native code has ended the process that connects to it, now and then; until that is understood they are asked for.
+# Now and then the process that connects to Ray has ended without a word. Until that is understood they are asked for.
 real_ray = pytest.mark.skipif("SLIMP_TEST_RAY" not in os.environ, reason="starts a real Ray: set SLIMP_TEST_RAY=1")
 
 
