@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 _MOST_DEATHS = 3  # without a report in between that is new
 _S_BETWEEN_LOOKS = 0.2
 _S_TO_CLEAR_UP = 3.0
+_S_TO_END = 30.0  # of Ray Train, once the first process has ended
 _S_TO_TELL = 2.0  # Ray may know sooner that all have ended than the last message is here
 
 
@@ -215,17 +216,22 @@ class _Team:
         ray.get(self._post.ask_to_stop.remote())
 
     def end(self) -> None:
-        """End all at once; on a cluster that stays Ray Train clears up first, as after its end or Ctrl-C."""
+        """End all at once; on a cluster that stays Ray Train clears up first. What has ended is waited for.
+
+        Ray aborts this process where a task that is just ending is ended by force.
+        """
         with contextlib.suppress(RayError):
-            if os.environ.get("RAY_ADDRESS") and not self._ends_by_itself():
+            is_over = self.has_ended and self._is_over_within(_S_TO_END)
+            if not is_over and os.environ.get("RAY_ADDRESS"):
                 ray.cancel(self._training)
-                ray.wait([self._training], timeout=_S_TO_CLEAR_UP)
-            ray.cancel(self._training, force=True)
+                is_over = self._is_over_within(_S_TO_CLEAR_UP)
+            if not is_over:
+                ray.cancel(self._training, force=True)
         ray.kill(self._post)
         self._listener.join()  # no thread may wait for Ray when it is shut down
 
-    def _ends_by_itself(self) -> bool:
-        return self.has_ended and bool(ray.wait([self._training], timeout=_S_TO_CLEAR_UP)[0])
+    def _is_over_within(self, seconds: float) -> bool:
+        return bool(ray.wait([self._training], timeout=seconds)[0])
 
     def _listen(self) -> None:
         waited_for = [self._training]
