@@ -52,10 +52,10 @@ class CheckedConfiguration:
         problems = setting_problems(parameters, self._places("parameters", "globals"))
         refuse(list(problems), title="wrong settings")
 
-    @property
-    def cohorts(self) -> set[str]:
-        """Names of all cohorts that are described."""
-        return set(cohorts(self._files))
+    def without_cohorts(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """All but the descriptions of cohorts: the two that are asked for stand under their roles."""
+        described = cohorts(self._files)
+        return {name: value for name, value in parameters.items() if name not in described}
 
     def where(self, kind: str, name: str) -> str:
         """Place of an entry, by its dotted name (`my_clinic.fields[0].column`); "" where it isn't found."""

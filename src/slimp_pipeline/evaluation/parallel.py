@@ -6,6 +6,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.processes.heap import trim_heap
 from slimp_pipeline.processes.pool import in_processes
 from slimp_pipeline.training.device import pick_device
 
@@ -30,4 +31,6 @@ def in_parallel(
     """
     apart = _FEW_ROWS <= num_rows < _MANY_ROWS and pick_device(settings.device).type == "cpu"
     results = in_processes(work, parts, fewest=1) if apart else map(work, parts)
-    yield from tqdm(results, desc=title, total=len(parts), unit="part", leave=False, disable=None)
+    for result in tqdm(results, desc=title, total=len(parts), unit="part", leave=False, disable=None):
+        yield result
+        trim_heap()

@@ -29,9 +29,8 @@ class CheckedConfigLoader(OmegaConfigLoader):
             return configuration
         if not read_before:
             self._checked.require_valid(configuration)
-            # The two cohorts that are asked for stand under their roles. Of all others Kedro would make a dataset for
-            # each line of their descriptions, thousands of them.
-            configuration = {name: value for name, value in configuration.items() if name not in self._checked.cohorts}
+            # Of each line of a description Kedro would make a dataset: thousands.
+            configuration = self._checked.without_cohorts(configuration)
             self[key] = configuration
         return copy.deepcopy(configuration)
 

@@ -64,9 +64,9 @@ def knn_votes(
     num_voters = min(num_neighbours, len(keys_VD))
     # In place: results kept one by one would part the memory between them into pieces too small for the next.
     vote_QK = torch.empty(len(query_QD), num_classes, dtype=votes_VK.dtype, device=votes_VK.device)
-    size = min(len(query_QD), max(1, _MAX_SIMILARITIES // len(keys_VD)))
+    size = max(1, min(len(query_QD), _MAX_SIMILARITIES // len(keys_VD)))
     held_CV = keys_VD.new_empty(size, len(keys_VD))
-    for start in range(0, len(query_QD), size or 1):
+    for start in range(0, len(query_QD), size):
         queries_CD = _unit(query_QD[start : start + size], device)
         similarity_CV = torch.mm(queries_CD, keys_VD.T, out=held_CV[: len(queries_CD)])
         nearest_CX = similarity_CV.topk(num_voters, dim=1, sorted=False).indices

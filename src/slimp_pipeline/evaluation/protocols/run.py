@@ -15,7 +15,6 @@ from slimp_pipeline.evaluation.protocols.scorers import LOW_SHOT_FEATURES, SCORE
 from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
 from slimp_pipeline.parameters import EvaluationParams, Protocol
-from slimp_pipeline.processes.heap import trim_heap
 
 Fold = TypeVar("Fold", Split, Yardstick)
 Tables = list[tuple[Protocol, pd.DataFrame]]
@@ -77,14 +76,12 @@ def _score(task: Task, features: Features, settings: EvaluationParams, part: tup
     split, method, feature_set = part
     # What costs most of a protocol's time beside its fit is to make the features: they are made once.
     sides = features.of(method, feature_set, split)
-    tables = [
+    return [
         (name, prediction_table(task, Key(method, feature_set, protocol), split, score_NK))
         for name in settings.protocols
         if sides is not None and name in SCORERS
         for protocol, score_NK in SCORERS[name](task, sides, split, settings).items()
     ]
-    trim_heap()
-    return tables
 
 
 def _score_baselines(task: Task, features: Features, settings: EvaluationParams, split: Split) -> Tables:
