@@ -16,7 +16,7 @@ $(READY): pyproject.toml constraints.txt
 	  > $(VENV)/setup.log 2>&1 || (tail -n 20 $(VENV)/setup.log && false)
 	@touch $(READY)
 
-# Everything on the fabricated cohorts: about four minutes on two CPU cores.
+# Everything on the fabricated cohorts: about three minutes on two CPU cores.
 demo: $(READY)
 	@$(BIN)/kedro run
 

@@ -12,11 +12,11 @@ UNUSED = ("h5py", "imagehash", "openpyxl", "pandera", "filelock")  # imported on
 
 def stand_in() -> list[str]:
     """Put something in the place of what is absent; returns its names."""
-    absent = [name for name in (*UNUSED, "pydantic") if not _is_there(name)]
+    absent = [name for name in (*UNUSED, *REPLACED) if not _is_there(name)]
     for name in absent:
         sys.modules.pop(name, None)
-    if "pydantic" in absent:
-        sys.modules["pydantic"] = _unchecked_settings()
+    for name in REPLACED.keys() & absent:
+        sys.modules[name] = REPLACED[name]()
     sys.meta_path.insert(0, Unused(absent))
     return absent
 
@@ -70,3 +70,17 @@ def _unchecked_settings() -> ModuleType:
         model_validator=unchecked,
     )
     return module
+
+
+def _no_decoder() -> ModuleType:
+    """What takes no JPEG, so that torchvision decodes it."""
+
+    def decode_jpeg(*_: object) -> None:
+        raise ValueError
+
+    module = ModuleType("simplejpeg")
+    module.decode_jpeg = decode_jpeg  # type: ignore[attr-defined]
+    return module
+
+
+REPLACED = {"pydantic": _unchecked_settings, "simplejpeg": _no_decoder}

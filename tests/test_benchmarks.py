@@ -24,7 +24,7 @@ def test_benchmarks_find_what_they_measure(monkeypatch, tmp_path):
 
 def test_every_row_for_a_gpu_is_measured_also_where_little_is_installed(tmp_path):
     """On the CPU, with tiny networks; without what such a machine was seen to lack."""
-    absent = ["pydantic", "h5py", "imagehash", "openpyxl", "pandera"]
+    absent = ["pydantic", "simplejpeg", "h5py", "imagehash", "openpyxl", "pandera"]
     for name in absent:
         (tmp_path / f"{name}.py").write_text(f"raise ImportError('no {name}')")
     command = ["sh", str(BENCHMARKS / "gpu.sh"), "--device", "cpu", "--small"]

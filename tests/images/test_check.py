@@ -346,10 +346,10 @@ def test_a_picture_that_takes_long_is_refused_in_time(ingest: IngestParams) -> N
 def test_a_picture_that_takes_too_much_memory_is_refused(
     ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_memory(*args: object) -> None:
+    def no_memory(*args: object, **options: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(check, "decode_image", no_memory)
+    monkeypatch.setattr(check, "pixels", no_memory)
     with pytest.raises(ImageRefused, match=r"takes more memory than a picture may"):
         check_image(to_bytes(make_picture(), "PNG"), ingest)
 

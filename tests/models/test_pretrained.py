@@ -71,6 +71,24 @@ def test_metadata_embed_with_absent_columns_as_with_empty_ones(checkpoint):
     assert not np.allclose(absent[0], absent[1])
 
 
+def test_rows_with_equal_fields_are_embedded_once(checkpoint, monkeypatch):
+    encoder = PretrainedSLIMP(checkpoint)
+    frame = pd.DataFrame({"diameter_mm": [5.0, 3.0, 5.0, None, 3.0], "site": ["torso", None, "torso", None, None]})
+    one_by_one = np.concatenate([encoder.encode_metadata(frame.iloc[[row]]) for row in range(len(frame))])
+    seen = []
+    monkeypatch.setattr(encoder.model.lesion_encoder, "forward", _noting(seen, encoder.model.lesion_encoder.forward))
+    np.testing.assert_allclose(encoder.encode_metadata(frame), one_by_one, rtol=1e-5, atol=1e-6)
+    assert seen == [3]
+
+
+def _noting(seen, forward):
+    def noted(fields):
+        seen.append(len(next(iter(fields.values()))))
+        return forward(fields)
+
+    return noted
+
+
 def test_rows_of_which_nothing_is_known_embed_to_the_learnt_vectors(checkpoint):
     encoder = PretrainedSLIMP(checkpoint)
     nothing = pd.DataFrame(index=range(2))

@@ -3,11 +3,12 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from slimp_pipeline.processes import pool
-from slimp_pipeline.processes.pool import in_processes
+from slimp_pipeline.processes.pool import end_pool, in_processes
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +45,12 @@ def test_whoever_is_stopped_does_not_wait_for_what_is_worked_on():
         signal.signal(signal.SIGALRM, before)
     assert time.monotonic() - started < 30
     assert list(in_processes(abs, [-1, 2, -3], fewest=1)) == [1, 2, 3]  # others are started
+
+
+def test_the_processes_can_be_ended_at_once_and_others_take_their_place():
+    first = set(in_processes(os.readlink, ["/proc/self"] * 40, fewest=10))
+    end_pool()
+    assert not any(Path("/proc", number).exists() for number in first)
+    assert first.isdisjoint(in_processes(os.readlink, ["/proc/self"] * 40, fewest=10))
+    end_pool()
+    end_pool()

@@ -5,15 +5,15 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
-from torchvision.io import ImageReadMode, decode_image
+from torch import Tensor
 
 from slimp_pipeline.cohorts.files.hdf5_entry import too_large
 from slimp_pipeline.images.formats import FORMATS, why_no_photograph, why_not_read
 from slimp_pipeline.images.limits import time_limit
 from slimp_pipeline.images.metadata import jpeg_without_metadata, png_without_metadata
 from slimp_pipeline.images.perceptual_hash import perceptual_hash
+from slimp_pipeline.images.pixels import pixels
 from slimp_pipeline.images.plain_jpeg import plain_jpeg
 from slimp_pipeline.parameters import IngestParams
 
@@ -81,7 +81,7 @@ def _checked(raw: bytes, settings: IngestParams) -> CheckedImage:
         raise ImageRefused(reason)
     plain = plain_jpeg(raw)
     if plain and not _exceeds(plain.width_px, plain.height_px, settings):
-        grey_1HW = _decoded(plain.encoded, ImageReadMode.GRAY)  # all bytes are read; colour isn't worked out
+        grey_1HW = _decoded(plain.encoded, grey=True)  # all bytes are read; colour isn't worked out
         return CheckedImage(*plain, grey_1HW.numpy()[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of what it then refuses or repairs
@@ -97,7 +97,7 @@ def _checked_by_pillow(raw: bytes, settings: IngestParams) -> CheckedImage:
         encoded = jpeg_without_metadata(raw) if kept_format == "JPEG" else png_without_metadata(raw)
     else:
         encoded = _encode(rgb, "PNG" if lossless and not oversize else "JPEG", settings)
-    _decoded(encoded, ImageReadMode.RGB)
+    _decoded(encoded)
     return CheckedImage(encoded, rgb.width, rgb.height, np.asarray(rgb.convert("L")))
 
 
@@ -160,9 +160,9 @@ def _encode(rgb: Image.Image, file_format: str, settings: IngestParams) -> bytes
     return buffer.getvalue()
 
 
-def _decoded(encoded: bytes, mode: ImageReadMode) -> torch.Tensor:
+def _decoded(encoded: bytes, *, grey: bool = False) -> Tensor:
     """What the training decoder, which must read what goes into the store, makes of it."""
     try:
-        return decode_image(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), mode)
+        return pixels(encoded, grey=grey)
     except RuntimeError as error:
         raise ImageRefused("damaged: no whole picture can be decoded from it") from error

@@ -4,7 +4,6 @@ import ctypes
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterable, Sequence
 from multiprocessing.queues import Queue
 
@@ -12,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2.functional import center_crop
 
+from slimp_pipeline.images.pixels import pixels
 from slimp_pipeline.images.store import ImageStore
 
 CANVAS_MARGIN = 1.25  # the canvas may be this much wider than the network's input, so that crops stay sharp
@@ -68,9 +67,7 @@ def fit_canvas(encoded: Sequence[bytes | memoryview], image_size: int) -> tuple[
         side_px_B: int64, the side of each image on its canvas.
     """
     max_px = round(image_size * CANVAS_MARGIN)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the store's memory is read-only, and only read
-        images = [_decode_square(raw, max_px) for raw in encoded]
+    images = [_decode_square(raw, max_px) for raw in encoded]
     sides = [image_3SS.shape[1] for image_3SS in images]
     canvas_px = max(sides, default=max_px)
     canvas_B3SS = torch.zeros(len(images), 3, canvas_px, canvas_px, dtype=torch.uint8)
@@ -80,7 +77,7 @@ def fit_canvas(encoded: Sequence[bytes | memoryview], image_size: int) -> tuple[
 
 
 def _decode_square(encoded: bytes | memoryview, max_px: int) -> Tensor:
-    image_3HW = decode_image(torch.frombuffer(encoded, dtype=torch.uint8), ImageReadMode.RGB)
+    image_3HW = pixels(encoded)
     height, width = image_3HW.shape[1:]
     side = min(height, width)
     if height != width:

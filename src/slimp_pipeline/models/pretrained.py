@@ -148,17 +148,20 @@ class PretrainedSLIMP:
 
     @torch.inference_mode()
     def _encode_fields(self, encoder: torch.nn.Module, level: LevelEncoding, frame: pd.DataFrame) -> np.ndarray:
+        """Rows with equal fields, such as a patient's, are embedded once."""
         fields = encode(level, frame)
+        chosen, group_N = np.unique(row_groups(fields), return_index=True, return_inverse=True)[1:]
+        fields = {name: values[chosen] for name, values in fields.items()}
         chunks = []
         rows_at_once = _ROWS_AT_ONCE["cpu" if self.device.type == "cpu" else "cuda"]
-        for start in range(0, len(frame), rows_at_once):
+        for start in range(0, len(chosen), rows_at_once):
             part = {
                 name: torch.from_numpy(values[start : start + rows_at_once]).to(self.device)
                 for name, values in fields.items()
             }
             chunks.append(encoder(part).float().cpu().numpy())
         dim = self.checkpoint.model.metadata_encoder.dim
-        return np.concatenate(chunks) if chunks else np.empty((0, dim), dtype=np.float32)
+        return np.concatenate(chunks)[group_N] if chunks else np.empty((0, dim), dtype=np.float32)
 
 
 def load(folder: str | Path, device: str = "cpu") -> PretrainedSLIMP:

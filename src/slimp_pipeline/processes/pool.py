@@ -15,9 +15,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+_executors: list[Any] = []  # the one that is in use, once there is one
+
+
 def pool(num_processes: int) -> Any:
     """Return loky's executor of this process; whoever asks for another number of processes changes it."""
-    return get_reusable_executor(max_workers=num_processes, timeout=_PATIENCE_S, env=_ONE_THREAD)
+    _executors[:] = [get_reusable_executor(max_workers=num_processes, timeout=_PATIENCE_S, env=_ONE_THREAD)]
+    return _executors[0]
+
+
+def end_pool() -> None:
+    """End the processes at once, if there are any: at its own end Python would wait for each to tidy up."""
+    for executor in _executors:
+        executor.shutdown(kill_workers=True)
+    _executors.clear()
 
 
 def in_processes(function: Callable[[Item], Result], items: Sequence[Item], *, fewest: int) -> Iterator[Result]:

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from slimp_pipeline.console.errors import show_errors_plainly
 from slimp_pipeline.processes.home import at_home
+from slimp_pipeline.processes.pool import end_pool
 from slimp_pipeline.processes.stopping import stoppable
 from slimp_pipeline.tracking.ends import ending_truly
 
@@ -30,7 +31,8 @@ def run_in_project() -> None:
 
     @functools.wraps(run)
     def run_there(self: KedroSession, *args: Any, **options: Any) -> dict[str, Any]:
-        if click.get_current_context(silent=True):  # a program of one's own has its own ways
+        commanded = click.get_current_context(silent=True)  # a program of one's own has its own ways
+        if commanded:
             _log_as_at_home(self._project_path)
             show_errors_plainly()  # over what Kedro's logging set
             _print_whatever_the_locale()
@@ -40,7 +42,11 @@ def run_in_project() -> None:
             ending_truly(),
             threadpool_limits(1, user_api="blas"),  # NumPy's threads spin after each product, where torch's would work
         ):
-            return run(self, *args, **options)
+            try:
+                return run(self, *args, **options)
+            finally:
+                if commanded:
+                    end_pool()
 
     KedroSession.run = run_there  # type: ignore[method-assign]
 
