@@ -12,6 +12,7 @@ from slimp_pipeline.pipelines import (
     fabricate,
     features,
     ingest,
+    inspect,
     pretrain,
     report,
 )
@@ -21,7 +22,7 @@ _SHARED_PARAMETERS = {"params:raw_root", "params:fabricated_root", "params:inges
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Pipelines by name; `__default__` runs everything.
+    """Pipelines by name; `__default__` runs everything but what people ask for by name.
 
     `fabricate`, `ingest` and `features` are the same pipeline in two roles, `source` and `target`. Each name
     holds what its stage needs of the earlier ones, so that `--pipeline=pretrain` and `--pipeline=evaluate`
@@ -37,6 +38,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         adapted = featured["target"] + _as_stage(adapt.create_pipeline(), "adapt")
         evaluated = adapted + _as_stage(evaluate.create_pipeline(), "evaluate")
         extrapolated = featured["source"] + featured["target"] + _as_stage(extrapolate.create_pipeline(), "extrapolate")
+        inspected = ingested["target"] + _as_stage(inspect.create_pipeline(), "inspect")
         reported = _as_stage(report.create_pipeline(), "report")
     return {
         "fabricate": raw["source"] + raw["target"],
@@ -47,6 +49,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "extrapolate": extrapolated,
         "evaluate": evaluated,
         "report": reported,
+        "inspect": inspected,
         "compare": compare.create_pipeline(),
         "__default__": pretrained + evaluated + reported,
     }

@@ -12,7 +12,7 @@ import torch
 from kedro.io import DataCatalog, MemoryDataset, Version
 from kedro.pipeline import Node, Pipeline
 
-from slimp_pipeline.datasets import AtomicDataset
+from slimp_pipeline.datasets import AtomicDataset, CheckpointsDataset
 from slimp_pipeline.hooks import artifacts
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.processes.whole import temporary_name
@@ -126,3 +126,13 @@ def test_devices_that_are_not_there_are_refused_before_anything_of_a_training_ru
     pipeline = Pipeline([Node(print, inputs="params:training", outputs=None, name=stage, namespace=stage)])
     with pytest.raises(ValueError, match="has 2 cuda devices") if refused else nullcontext():
         artifacts._require_devices(pipeline, catalog)
+
+
+def test_encoders_that_may_be_absent_are_read_only_where_they_are_there(tmp_path):
+    def found(**options):
+        encoders = CheckpointsDataset(filepath=str(tmp_path / "encoders"), version=Version(None, None), **options)
+        return artifacts._versioned(DataCatalog({"encoders_if_any": encoders}), "encoders_if_any")
+
+    assert found(may_be_absent=True) is None and found() is not None
+    (tmp_path / "encoders/v1/encoders").mkdir(parents=True)
+    assert found(may_be_absent=True) is not None

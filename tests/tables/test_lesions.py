@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from slimp_pipeline.cohorts.matched_files import UNUSED_COLUMNS, MatchedFiles
 from slimp_pipeline.cohorts.rows.problems import COLUMNS
 from slimp_pipeline.cohorts.rows.reader import Reading
+from slimp_pipeline.tables.decisions import DECIDED
 from slimp_pipeline.tables.lesions import field_columns, fingerprint, lesions_schema, link_images
 from slimp_pipeline.tables.manifest import diagnosis_table, in_words
 
@@ -36,7 +37,7 @@ def link(spec, rows, row_quarantine, stored, unused, share):
     files = [{"path": f"/photos/{name}.jpg", "key": "", "image_id": name} for name in stored["image_id"]]
     unused_files = pd.DataFrame(unused, columns=UNUSED_COLUMNS, dtype="str")
     num_rows = len(rows) + row_quarantine["line"].nunique()
-    facts = {"table": "t.csv", "num_rows": num_rows, "joins": {}, "names_absent": [], "notes": []}
+    facts = {"table": "t.csv", "num_rows": num_rows, "joins": {}, "names_absent": [], "decisions": {}, "notes": []}
     reading = Reading(rows.assign(image_folder=""), row_quarantine, facts)
     images = pd.DataFrame(files, columns=["path", "key", "image_id"]).assign(size_bytes=1, mtime_ns=1)
     ingested = link_images(spec, reading, MatchedFiles(images, unused_files, ["a word"]), stored, share)
@@ -135,6 +136,20 @@ def test_more_broken_rows_than_the_share_allows_is_an_error_with_reasons_and_an_
         link(spec, rows, quarantined(), images, [], 0.49)
     assert "2 x (image): the file is empty" in str(caught.value)
     assert "i0000" in str(caught.value)
+
+
+def test_rows_that_people_dropped_are_no_broken_rows(spec, rows):
+    dropped = quarantined(-1, -1, -1, -1).assign(table="", column=DECIDED, reason="decision: drop")
+    dropped["image_id"] = ["d0", "d1", "d2", "d3"]
+    kept = dropped.head(1).assign(image_id="i0000", kept=True)
+    facts = {"table": "t.csv", "num_rows": 8, "joins": {}, "names_absent": [], "decisions": {"drop": 4}, "notes": []}
+    reading = Reading(rows.assign(image_folder=""), pd.concat([dropped, kept], ignore_index=True), facts)
+    files = MatchedFiles(pd.DataFrame(columns=["image_id", "path", "key"]), pd.DataFrame(columns=UNUSED_COLUMNS), [])
+    ingested = link_images(spec, reading, files, store_table([f"i000{n}" for n in range(4)]), 0.0)
+    assert len(ingested.lesions) == 4
+    assert ingested.manifest["decisions"] == {"drop": 4}
+    assert ingested.manifest["num_rows_quarantined"] == 4
+    assert ingested.manifest["quarantine_reasons"] == {"(decision): decision: drop": 4}
 
 
 @pytest.mark.parametrize("lines", [(), (1, 2)])

@@ -204,6 +204,7 @@ class CohortSpec(Block):
     missing: Texts = []  # tokens beside MISSING_ID_TOKENS that mean "not known" in columns of ids, case aside
     patient_registry: str | None = None  # cohorts of one registry name the same person by the same patient id
     split_file: Path | None = None  # official split of this cohort; see `features.split_file`
+    decisions: Text | None = None  # what people decided about its images: a table in its folder, or an absolute path
     label: LabelSpec | None = None
     fields: dict[str, FieldSpec]
     leaks: TextMapping = {}  # column -> why it may not be a feature

@@ -14,7 +14,7 @@ from slimp_pipeline.configuration.rules import value_of
 from slimp_pipeline.configuration.tree import line_of
 
 _STR, _NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
-_PATHS = {"folder", "file", "sources", "split_file"}
+_PATHS = {"folder", "file", "sources", "split_file", "decisions"}
 _NOT_IN_PATHS = re.compile("[\x00-\x1f\x7f-\x9f\xa0\u2028\u2029]")
 _CURLY = re.compile("[“”„‟‘’‚«»].*[“”‟‘’«»]", re.DOTALL)
 _PAIRS = {

@@ -13,6 +13,7 @@ from kedro.framework.project import pipelines
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
+from slimp_pipeline.datasets.checkpoints import CheckpointsDataset
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.processes.depot import depot_of
@@ -79,10 +80,12 @@ def _left_over(data: Path) -> Iterator[Path]:
 
 
 def _versioned(catalog: DataCatalog, name: str) -> OwnVersionDataset[Any] | None:
-    """A versioned dataset of the catalog; None where it is none."""
+    """A versioned dataset of the catalog; None where it is none, or may be absent and is."""
     if name.startswith("params:") or name not in catalog:
         return None
     dataset = catalog[name]
+    if isinstance(dataset, CheckpointsDataset) and dataset.may_be_absent and not dataset.exists():
+        return None
     return dataset if isinstance(dataset, OwnVersionDataset) and dataset.has_versions else None
 
 

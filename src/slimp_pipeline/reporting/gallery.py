@@ -52,10 +52,15 @@ def nearest_neighbours(
 
 def picture(row: pd.Series, store: ImageStore, *, show_ids: bool) -> dict[str, Any]:
     """One row's image as a small inline picture: src (data URI), label, and the image id if it may be shown."""
-    thumbnail = Image.open(io.BytesIO(store.encoded(int(row["store_index"])))).convert("RGB")
-    thumbnail.thumbnail((_SIDE_PX, _SIDE_PX))
-    buffer = io.BytesIO()
-    thumbnail.save(buffer, "JPEG", quality=80)
-    source = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    source = inline_picture(store.encoded(int(row["store_index"])), _SIDE_PX)
     label = UNLABELLED if pd.isna(row["diagnosis"]) else row["diagnosis"]
     return {"src": source, "label": label, "image_id": row["image_id"] if show_ids else ""}
+
+
+def inline_picture(encoded: bytes | memoryview, side_px: int) -> str:
+    """A picture that fits into a square of that side, as a data URI."""
+    thumbnail = Image.open(io.BytesIO(encoded)).convert("RGB")
+    thumbnail.thumbnail((side_px, side_px))
+    buffer = io.BytesIO()
+    thumbnail.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -65,12 +65,12 @@ def number_pictures(hash_N: np.ndarray, max_bits: int) -> np.ndarray:
         max_bits: As in `find_duplicates`.
     """
     value_H, number_N = np.unique(hash_N, return_inverse=True)
-    one_E, other_E = _near_pairs(value_H, max_bits).T
+    one_E, other_E = near_pairs(value_H, max_bits).T
     graph = coo_array((np.ones(len(one_E)), (one_E, other_E)), shape=(len(value_H), len(value_H)))
     return connected_components(graph, directed=False)[1].astype(np.int64)[number_N]
 
 
-def _near_pairs(hash_N: np.ndarray, max_bits: int) -> np.ndarray:
+def near_pairs(hash_N: np.ndarray, max_bits: int) -> np.ndarray:
     """Pairs of rows whose hashes differ in `max_bits` (0 to 3) at most: int64 (E, 2), each once, in order.
 
     Rows of one hash that are more than `_MAX_BUCKET` are left out, with a warning.
@@ -143,7 +143,7 @@ def _same_pictures(images: pd.DataFrame, max_bits: int, twins_from: int = 0) -> 
     twins = {(min(row, first[d]), max(row, first[d])) for row, d in enumerate(digests) if first.get(d, row) != row}
     return [
         (a, b, "same bytes" if digests[a] == digests[b] else "near")
-        for a, b in sorted(twins.union(map(tuple, _near_pairs(hashes, max_bits).tolist())))
+        for a, b in sorted(twins.union(map(tuple, near_pairs(hashes, max_bits).tolist())))
     ]
 
 

@@ -11,6 +11,7 @@ from slimp_pipeline.cohorts.matched_files import CONFLICT, UNUSED_COLUMNS, Match
 from slimp_pipeline.cohorts.rows.problems import COLUMNS
 from slimp_pipeline.cohorts.rows.reader import Reading
 from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.tables.decisions import DECIDED
 from slimp_pipeline.tables.manifest import NUM_REASONS_SAID, diagnosis_table, make_manifest
 
 _ROWS_AS_TEXT = 65_536  # at a time: as text, a table takes several times its memory
@@ -75,7 +76,7 @@ def link_images(
         reading: Its rows, and those set aside.
         files: Its image files.
         stored: The image store's table (image_id, sha256, refused); index = store row.
-        max_quarantined_share: Of all rows; beyond it the cohort is refused.
+        max_quarantined_share: Of all rows but those that people dropped; beyond it the cohort is refused.
 
     Raises:
         ValueError: If too many rows break, none is left, or the table breaks its schema.
@@ -90,7 +91,8 @@ def link_images(
     good = stored[stored["refused"].isna()]
     index = pd.Series(good.index.to_numpy(), index=good["image_id"])
     lesions["store_index"] = lesions["image_id"].map(index).astype("Int64")
-    num_rows = int(reading.facts["num_rows"])
+    num_decided = int((quarantine["column"].eq(DECIDED) & ~quarantine["kept"]).sum())
+    num_rows = int(reading.facts["num_rows"]) - num_decided
     _require_few_broken(spec, quarantine, num_rows, num_rows - len(lesions), max_quarantined_share)
     try:
         lesions = lesions_schema(spec).validate(lesions, lazy=True)

@@ -47,7 +47,7 @@ def make_manifest(
         lesions: Its rows.
         quarantine: What was set aside, and rows without partner.
         unused_files: Files that are no row's image.
-        facts: fingerprint, table (the first one's name), num_rows, joins, names_absent, notes.
+        facts: fingerprint, table (the first one's name), num_rows, joins, names_absent, decisions, notes.
     """
     with_image = lesions["store_index"].notna()
     broken = quarantine[~quarantine["kept"] & quarantine["table"].isin([facts["table"], ""])]
@@ -75,6 +75,7 @@ def make_manifest(
             f"{column}: {reason}": int(count)
             for (column, reason), count in broken.groupby(["column", "reason"]).size().items()
         },
+        "decisions": facts["decisions"],
         "joins": facts["joins"],
         "files_unused": unused,
         "names_absent": facts["names_absent"],

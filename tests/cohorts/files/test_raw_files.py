@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from slimp_pipeline.cohorts.files.raw_files import find_raw_files, table_paths
+from slimp_pipeline.cohorts.files.raw_files import decisions_path, find_raw_files, table_paths
 from slimp_pipeline.cohorts.matched_files import match_files
 from slimp_pipeline.cohorts.rows.reader import read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
@@ -299,3 +299,25 @@ def test_isic2024_is_read_as_kaggle_lays_it_out(tmp_path: Path, shipped_spec: Ca
     (folder / "train-metadata.csv").write_text("isic_id\nISIC_1\n")
     raw = find_raw_files(shipped_spec("slice3d"), tmp_path, tmp_path)
     assert raw.loc[raw["role"] == "image", "image_id"].tolist() == ["ISIC_1"]
+
+
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_the_file_of_decisions_is_listed_with_its_time_and_is_no_unused_file(
+    tmp_path: Path, make_spec: MakeSpec, is_absolute: bool
+) -> None:
+    folder = tmp_path / "small"
+    table(folder / "table.csv", {"image": "a"})
+    table(folder / "looked/at.csv", {"image_id": "a", "decision": "keep"})
+    picture(folder / "a.png")
+    named = str(folder / "looked/at.csv") if is_absolute else "looked/at.csv"
+    listed = find_raw_files(make_spec(images={"sources": ["."]}, decisions=named), tmp_path, tmp_path)
+    assert decisions_path(listed) == folder / "looked/at.csv"
+    assert sorted(listed["role"]) == ["decisions", "image", "table"]
+    assert listed.set_index("role").loc["decisions", "mtime_ns"] == (folder / "looked/at.csv").stat().st_mtime_ns
+    assert decisions_path(find_raw_files(make_spec(images={"sources": ["."]}), tmp_path, tmp_path)) is None
+
+
+def test_a_file_of_decisions_that_is_not_there_is_named(tmp_path: Path, make_spec: MakeSpec) -> None:
+    table(tmp_path / "small/table.csv", {"image": "a"})
+    with pytest.raises(FileNotFoundError, match=r"cohort small: no file .*small/looked\.csv, which `decisions` names"):
+        find_raw_files(make_spec(decisions="looked.csv"), tmp_path, tmp_path)

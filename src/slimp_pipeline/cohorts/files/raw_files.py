@@ -23,12 +23,13 @@ def find_raw_files(spec: CohortSpec, raw_root: Path, fabricated_root: Path) -> p
         fabricated_root: The same for fabricated cohorts (raw data may be read-only).
 
     Returns:
-        One row per table, per image, and per other file in the folders of its image sources: role (`table`, `image`,
-        `unused`), image_id (file stem or name in an HDF5 file), path, key (inside an HDF5 file; of a table its number),
-        size_bytes, mtime_ns, unused (kind of reason) and reason.
+        One row per table, for the file of decisions, per image, and per other file in the folders of the image sources:
+        role (`table`, `decisions`, `image`, `unused`), image_id (file stem or name in an HDF5 file), path, key (inside
+        an HDF5 file; of a table its number), size_bytes, mtime_ns, unused (kind of reason) and reason.
 
     Raises:
-        FileNotFoundError: If the folder, a required table or every image source isn't there; says what is.
+        FileNotFoundError: If the folder, a required table, the file of decisions or every image source isn't there;
+            says what is.
         FileExistsError: If a fabricated cohort would have to go where other files are.
         ValueError: If an HDF5 file of images can't be opened.
     """
@@ -43,8 +44,9 @@ def find_raw_files(spec: CohortSpec, raw_root: Path, fabricated_root: Path) -> p
     tables = _tables(spec, folder)
     _require_sources(spec, folder)
     images = find_image_files(spec.images, folder) if spec.images else []
-    rows = [("table", *_table(number, path)) for number, path in tables.items()]
-    read = {str(path) for path in tables.values()}
+    rows = [("table", *_table(str(number), path)) for number, path in tables.items()]
+    rows += [("decisions", *_table("", path)) for path in _decisions(spec, folder)]
+    read = {path for _, _, path, *_ in rows}
     rows += [("unused" if file.unused else "image", *file) for file in images if file.path not in read]
     listed = pd.DataFrame(rows, columns=COLUMNS)
     if spec.images and not listed["role"].eq("image").any():
@@ -56,6 +58,24 @@ def table_paths(raw_files: pd.DataFrame) -> dict[int, Path]:
     """Files of a cohort's tables by their number in the specification, out of the listing."""
     tables = raw_files[raw_files["role"] == "table"]
     return {int(number): Path(path) for number, path in zip(tables["key"], tables["path"], strict=True)}
+
+
+def decisions_path(raw_files: pd.DataFrame) -> Path | None:
+    """File of what people decided about a cohort's images, out of the listing; None where it has none."""
+    paths = raw_files.loc[raw_files["role"] == "decisions", "path"]
+    return Path(paths.iloc[0]) if len(paths) else None
+
+
+def _decisions(spec: CohortSpec, folder: Path) -> list[Path]:
+    if spec.decisions is None:
+        return []
+    path = named_in(folder, spec.decisions)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"cohort {spec.name}: no file {path.absolute()}, which `decisions` names. Put the decision file there, or "
+            "take `decisions` out of the cohort's YAML."
+        )
+    return [path]
 
 
 def _tables(spec: CohortSpec, folder: Path) -> dict[int, Path]:
@@ -110,9 +130,9 @@ def _say_no_images(spec: CohortSpec, sources: list[str], folder: Path, listed: p
     logger.warning("%s: %s; its tables are read without images", spec.name, said)
 
 
-def _table(number: int, path: Path) -> FoundFile:
+def _table(key: str, path: Path) -> FoundFile:
     stat = path.stat()
-    return FoundFile("", str(path), str(number), stat.st_size, stat.st_mtime_ns)
+    return FoundFile("", str(path), key, stat.st_size, stat.st_mtime_ns)
 
 
 def _content(folder: Path) -> str:

@@ -37,7 +37,7 @@ class Reading:
         quarantine: table, line, image_id, column, value, reason, kept: a row may stand there more than once. `kept`
             rows are in `rows` all the same; rows of further tables that belong to no row have no image id.
         facts: table (the first one's name), num_rows (of it), joins, names_absent (names of the YAML that occur
-            nowhere), notes (sentences); plain JSON.
+            nowhere), decisions (people's, by kind, once they are applied), notes (sentences); plain JSON.
     """
 
     rows: pd.DataFrame
@@ -81,6 +81,7 @@ def read_rows(spec: CohortSpec, table_paths: Mapping[int, Path]) -> Reading:
     quarantine = problems.entries(rows["image_id"])
     set_aside = quarantine.loc[quarantine["table"].eq(problems.table) & ~quarantine["kept"], "line"].unique()
     facts = {"table": problems.table, "num_rows": len(raw), "joins": joined.joins, "names_absent": absent}
+    facts["decisions"] = {}
     del raw, joined  # the cells as text take twice the memory of what was read from them
     rows = rows.drop(index=set_aside).reset_index(drop=True)
     notes += [*check_labels(spec.name, spec.label, rows), *improbable_patient(rows, spec)]

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from slimp_pipeline.cohorts.files.raw_files import table_paths
+from slimp_pipeline.cohorts.files.raw_files import decisions_path, table_paths
 from slimp_pipeline.cohorts.matched_files import MatchedFiles, match_files
 from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
@@ -16,14 +16,17 @@ from slimp_pipeline.images.packing import Packing, pack, packing_key
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.tables import lesions as lesions_table
+from slimp_pipeline.tables.decisions import apply_decisions
 from slimp_pipeline.tables.manifest import in_words
 
 logger = logging.getLogger(__name__)
 
 
 def read_lesions(cohort: CohortSpec, raw_files: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Read the tables into rows, and set broken rows aside."""
+    """Read the tables into rows, and set aside those that are broken or whose images people dropped."""
     reading = read_rows(cohort, table_paths(raw_files))
+    if decisions := decisions_path(raw_files):
+        reading = apply_decisions(reading, decisions)
     return reading.rows, reading.quarantine, reading.facts
 
 

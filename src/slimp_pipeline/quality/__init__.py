@@ -1,0 +1,1 @@
+"""Data quality: near duplicates, off-topic and broken pictures, likely label errors."""
