@@ -12,7 +12,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from slimp_pipeline.hooks.tracking import path_of, written_by
-from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lines, summary_lines
+from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lines, summary_lines, suspects_lines
 from slimp_pipeline.tracking.store import Store
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,9 @@ class ConsoleHooks:
         if "extrapolation_page" in written:
             lines = ["", *extrapolation_lines(catalog.load("borrowed_quality"), catalog.load("borrowed_worth"))]
             logger.info("\n".join([*lines, f"Page:     {path_of(catalog, 'extrapolation_page')}"]))
+        if "suspects_page" in written:
+            lines = ["", *suspects_lines(catalog.load("suspects"))]
+            logger.info("\n".join([*lines, f"Page:     {path_of(catalog, 'suspects_page')}"]))
         places = [
             f"{title + ':':<10}{path_of(catalog, name)}"
             for title, name in (("Report", "report_page"), ("Results", "results"), ("Encoders", "encoders"))

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from slimp_pipeline.evaluation.measures.records import leading_differences, summary_draw
+from slimp_pipeline.quality.suspects import KIND_TITLES, SAME_BYTES
 from slimp_pipeline.reporting.labels import verdict
 
 
@@ -74,3 +75,17 @@ def extrapolation_lines(quality: pd.DataFrame, worth: pd.DataFrame, metric: str 
         said = f"{metric.replace('_', ' ')}, {verdict(row.ci_low, row.ci_high)}"
         lines.append(f"  {row.compared} - {row.reference}: {difference} {said}")
     return lines
+
+
+def suspects_lines(suspects: pd.DataFrame) -> list[str]:
+    """What is suspicious about a cohort's pictures, in lines for the console.
+
+    Args:
+        suspects: Table with `quality.suspects.SUSPECT_COLUMNS`.
+    """
+    certain, kinds = suspects["why"].str.startswith(SAME_BYTES), suspects["kind"].value_counts()
+    listed = [f"{kinds[kind]:,} {title.lower()}" for kind, title in KIND_TITLES.items() if kind in kinds]
+    return [
+        f"{certain.sum():,} pairs of the same bytes. Ranked, to be looked at from the top:",
+        f"  {', '.join(listed) or 'nothing'}",
+    ]
