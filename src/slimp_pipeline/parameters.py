@@ -327,7 +327,7 @@ class InspectionParams(Block):
     """Suspects among a cohort's pictures, for a person to look at."""
 
     encoder: Literal["auto", "pretrained", "initial"] = "auto"  # auto: pretrained where there are any
-    num_neighbours: int = Field(10, ge=1)  # of each picture, by embedding
+    num_neighbours: int = Field(30, ge=1)  # of each picture, by embedding: so many alike don't hide one another
     min_deviations: float = Field(4.0, gt=0)  # from the cohort's median, beyond which a picture stands out
     max_suspects: int = Field(200, ge=1)  # of each kind, in the table
     max_page_mb: float = Field(10.0, ge=1, le=10)  # of the page, in 10^6 bytes

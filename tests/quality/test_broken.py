@@ -46,13 +46,24 @@ def test_a_picture_that_stands_out_is_found_once_under_its_kind_and_no_other_is(
 
 
 def test_deviations_are_worked_out_by_hand():
-    # Median 0.5; those below are 0, 0.1, 0.2 and 0.3 away: median 0.15, times 1.4826.
-    measures = usual(7).assign(sharpness=[0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+    # Median 5; those below are 0, 1, 2 and 3 away: median 1.5, times 1.4826.
+    measures = usual(7).assign(entropy_bits=[2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+    measures[["darkest_shade", "brightest_shade", "sharpness"]] = [60.0, 190.0, 0.4]
+    found = find_broken(measures, min_deviations=0.4)
+    assert found["kind"].eq("low_information").all() and found["row"].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(found["score"], np.array([3, 2, 1]) / (1.4826 * 1.5))
+    assert found["why"].iloc[0] == "its shades hold 2.0 bits; 5.0 are usual"
+
+
+def test_of_sharpness_ratios_count():
+    # Median 0.5; below it half of that and a quarter: 0, 1 and 2 doublings; median 1, times 1.4826.
+    measures = usual(5).assign(sharpness=[0.125, 0.25, 0.5, 0.6, 0.7])
     measures[["darkest_shade", "brightest_shade", "entropy_bits"]] = [60.0, 190.0, 6.5]
     found = find_broken(measures, min_deviations=0.4)
     assert found["kind"].eq("blurred").all()
-    np.testing.assert_allclose(found["score"], np.array([0.3, 0.2, 0.1]) / (1.4826 * 0.15))
-    assert found["why"].iloc[0] == "a mean of 3 x 3 pixels takes away 0.20 of its detail; 0.50 is usual"
+    np.testing.assert_allclose(found["score"], np.array([2, 1]) / 1.4826)
+    assert found["why"].iloc[0] == "a mean of 3 x 3 pixels takes away 0.12 of its detail; 0.50 is usual"
+    assert find_broken(measures.assign(sharpness=[0.0, 0.5, 0.5, 0.5, 0.5]), 4)["row"].tolist() == [0]
 
 
 def test_pictures_of_one_size_are_no_outliers_by_a_pixel():

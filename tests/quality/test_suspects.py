@@ -62,7 +62,7 @@ def test_every_planted_fault_is_the_first_of_its_kind_with_a_reason_in_words(coh
     assert first["other_image_id"]["near_duplicate"] == "i3" and first["other_image_id"]["off_topic"] == ""
     why = first["why"]
     assert why["near_duplicate"] == "the same bytes; different patients"
-    assert why["off_topic"].startswith("its nearest pictures of other patients are ") and "is usual" in why["off_topic"]
+    assert why["off_topic"].startswith("5 pictures of other patients within ") and "is usual" in why["off_topic"]
     assert why["dark"] == "1 % of its pixels are brighter than 40 of 255; 189 is usual"
     assert why["wrong_label"].startswith("labelled nevus; melanoma is ")
     assert first["hash_distance_bits"]["near_duplicate"] == 0 and pd.isna(first["hash_distance_bits"]["dark"])

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 _PLAIN_SHADES = 8  # a picture whose pixels, but for 2 %, lie within so many of 256 shades is blank
+_LEAST = 1e-3  # lest a logarithm be infinite
 _NORMAL = 1.4826  # from the median distance to the standard deviation, for a normal distribution
-
-Measure = Callable[[pd.DataFrame], pd.Series]
 
 
 @dataclass(frozen=True)
@@ -20,23 +19,17 @@ class _Kind:
         name: As suspects bear it.
         value: What is compared, from the table of measures.
         sides: Where pictures stand out: -1 below the median, 1 above.
-        floor: Deviations smaller than this mean nothing, in the measure's unit.
+        floor: Deviations smaller than this mean nothing: in the measure's unit, or in doublings.
         words: What is said, filled from the picture's measures, its `value` and what is `usual`.
+        in_doublings: Whether ratios of values count, not differences.
     """
 
     name: str
-    value: Measure
+    value: Callable[[pd.DataFrame], pd.Series]
     sides: tuple[int, ...]
     floor: float
     words: str
-
-
-def _shape(measures: pd.DataFrame) -> pd.Series:
-    return np.log2(measures["width_px"] / measures["height_px"])
-
-
-def _size(measures: pd.DataFrame) -> pd.Series:
-    return np.sqrt(measures["width_px"] * measures["height_px"])
+    in_doublings: bool = False
 
 
 _KINDS = (
@@ -65,16 +58,25 @@ _KINDS = (
         "blurred",
         lambda measures: measures["sharpness"],
         (-1,),
-        0.01,
+        0.1,
         "a mean of 3 x 3 pixels takes away {value:.2f} of its detail; {usual:.2f} is usual",
+        in_doublings=True,
     ),
-    _Kind("odd_shape", _shape, (-1, 1), 0.1, "{width_px:.0f} x {height_px:.0f} pixels: another shape than the others"),
+    _Kind(
+        "odd_shape",
+        lambda measures: measures["width_px"] / measures["height_px"],
+        (-1, 1),
+        0.1,
+        "{width_px:.0f} x {height_px:.0f} pixels: {value:.2f} times as wide as high; {usual:.2f} is usual",
+        in_doublings=True,
+    ),
     _Kind(
         "odd_size",
-        lambda measures: np.log2(_size(measures)),
+        lambda measures: np.sqrt(measures["width_px"] * measures["height_px"]),
         (-1, 1),
         0.25,
-        "{width_px:.0f} x {height_px:.0f} pixels: another size than the others",
+        "{width_px:.0f} x {height_px:.0f} pixels: as a square of {value:.0f}; {usual:.0f} is usual",
+        in_doublings=True,
     ),
 )
 KINDS = ("blank", *(kind.name for kind in _KINDS))
@@ -122,6 +124,7 @@ def _blank(measures: pd.DataFrame, shades: pd.Series) -> pd.DataFrame:
 def _deviations(value_N: np.ndarray, kind: _Kind) -> np.ndarray:
     """How far each value is from the median, on the sides that count, in deviations of that side: float (N,)."""
     deviations_N = np.zeros(len(value_N))
+    value_N = np.log2(np.maximum(value_N, _LEAST)) if kind.in_doublings else value_N
     for side in kind.sides if len(value_N) else ():
         away_N = side * (value_N - np.median(value_N))
         usual = max(kind.floor, _NORMAL * float(np.median(away_N[away_N >= 0])))

@@ -49,15 +49,21 @@ class _Labelled:
         patient_R = pd.factorize(pictures.loc[chosen, "patient_id"])[0]
         return cls(np.flatnonzero(chosen), label_R, list(classes), patient_R)
 
+    def by_row(self, num_rows: int) -> np.ndarray:
+        """Class numbers of all pictures, -1 where they have none: (N,)."""
+        label_N = np.full(num_rows, -1)
+        label_N[self.rows] = self.label_R
+        return label_N
+
 
 def rank_labels(
     pictures: pd.DataFrame, embedding_ND: np.ndarray, nearest: Nearest, settings: EvaluationParams, max_rows: int
 ) -> pd.DataFrame:
     """Rank pictures by how few are as badly off with their label, by two measures together (`surprise`).
 
-    One is the margin of confident learning: the probability of the label less the highest of another, told by a linear
-    probe on the embeddings that learnt from other patients. The other is the share of the nearest pictures of other
-    patients that have the same label. Pictures whose label is the most probable one are no suspects.
+    One is the label's probability, told by a linear probe on the embeddings that learnt from other patients. The other
+    is a vote of the nearest pictures of other patients: the label's share less that of the commonest other label.
+    Pictures whose label is the most probable one are no suspects.
 
     Args:
         pictures: patient_id, diagnosis (missing where not known); N rows.
@@ -72,45 +78,46 @@ def rank_labels(
         same), num_neighbours (with a label); the highest scores first. None where fewer than two labels can be judged.
 
     Source:
-        Northcutt et al. 2021, doi:10.1613/jair.1.12125, as cleanlab has it. Neighbours of the same and of other labels:
-        an idea of SelfClean, Groeger et al., arXiv:2305.17048.
+        Out-of-fold probabilities: confident learning, Northcutt et al. 2021, doi:10.1613/jair.1.12125. Neighbours of
+        the same and of other labels: an idea of SelfClean, Groeger et al., arXiv:2305.17048.
     """
     labelled = _Labelled.of(pictures)
     if len(labelled.classes) < 2:
         return pd.DataFrame(columns=COLUMNS)
-    score_RK = _out_of_fold(labelled, embedding_ND, settings)
-    from cleanlab.rank import get_label_quality_scores  # here: it takes a second, and most commands do without
-
-    margin_R = get_label_quality_scores(labelled.label_R, score_RK, method="normalized_margin")
-    label_N = np.full(len(pictures), -1)
-    label_N[labelled.rows] = labelled.label_R
+    score_RC = _out_of_fold(labelled, embedding_ND, settings)
     near_RK = nearest.index_NK[labelled.rows]
-    near_label_RK = np.where(near_RK >= 0, label_N[near_RK], -1)
-    num_near_R = (near_label_RK >= 0).sum(axis=1)
-    num_agree_R = (near_label_RK == labelled.label_R[:, None]).sum(axis=1)
-    total_R = surprise(margin_R, (num_agree_R + 1) / (num_near_R + 2))
-    likely_R = score_RK.argmax(axis=1)
+    near_label_RK = np.where(near_RK >= 0, labelled.by_row(len(pictures))[near_RK], -1)
+    vote_RC = np.stack([(near_label_RK == number).sum(axis=1) for number in range(len(labelled.classes))], axis=1)
+    own_RC = labelled.label_R[:, None] == np.arange(len(labelled.classes))
+    num_agree_R, num_near_R = vote_RC[own_RC], vote_RC.sum(axis=1)
+    vote_R = (num_agree_R - np.where(own_RC, 0, vote_RC).max(axis=1)) / np.maximum(num_near_R, 1)
+    total_R = surprise(score_RC[own_RC], vote_R)
+    likely_R = score_RC.argmax(axis=1)
     chosen = np.flatnonzero(likely_R != labelled.label_R)
-    chosen = chosen[np.lexsort((labelled.rows[chosen], margin_R[chosen], -total_R[chosen]))][:max_rows]
-    is_likely_CK = near_label_RK[chosen] == likely_R[chosen, None]
-    first_C = near_RK[chosen, is_likely_CK.argmax(axis=1)]
+    chosen = chosen[np.lexsort((chosen, score_RC[own_RC][chosen], -total_R[chosen]))][:max_rows]
     names = np.array(labelled.classes, dtype=object)
     values = (
         labelled.rows[chosen],
-        np.where(is_likely_CK.any(axis=1), first_C, -1),
+        _first(near_RK[chosen], near_label_RK[chosen] == likely_R[chosen, None]),
         total_R[chosen],
         names[labelled.label_R[chosen]],
         names[likely_R[chosen]],
-        score_RK[chosen, likely_R[chosen]],
+        score_RC[chosen, likely_R[chosen]],
         num_agree_R[chosen],
         num_near_R[chosen],
     )
     return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
 
 
+def _first(near_RK: np.ndarray, is_wanted_RK: np.ndarray) -> np.ndarray:
+    """The nearest that is wanted, -1 where none is: (R,)."""
+    first_R = near_RK[np.arange(len(near_RK)), is_wanted_RK.argmax(axis=1)]
+    return np.where(is_wanted_RK.any(axis=1), first_R, -1)
+
+
 def _out_of_fold(labelled: _Labelled, embedding_ND: np.ndarray, settings: EvaluationParams) -> np.ndarray:
-    """Probability of each label, by a probe that learnt from other patients: float64 (R, K)."""
-    score_RK = np.zeros((len(labelled.rows), len(labelled.classes)))
+    """Probability of each label, by a probe that learnt from other patients: float64 (R, C)."""
+    score_RC = np.zeros((len(labelled.rows), len(labelled.classes)))
     folds = StratifiedGroupKFold(_NUM_FOLDS, shuffle=True, random_state=settings.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # rare labels are spread as they can be
@@ -127,8 +134,8 @@ def _out_of_fold(labelled: _Labelled, embedding_ND: np.ndarray, settings: Evalua
             settings.seed,
             pick_device(settings.device),
         )
-        score_RK[held_out] = probe.scores(scaling([embedding_ND], test_N))
-    return score_RK
+        score_RC[held_out] = probe.scores(scaling([embedding_ND], test_N))
+    return score_RC
 
 
 def _mask(num_rows: int, rows: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ def find_suspects(
     Returns:
         `SUSPECT_COLUMNS`; of each kind rank 1 is the most suspicious. other_image_id: the other picture of a pair, or
         one to compare with; empty where there is none. embedding_distance: cosine, between the two pictures of a pair,
-        or of an off-topic one the mean to its nearest of other patients. relation: of a pair.
+        or from an off-topic one to the last of its nearest of other patients. relation: of a pair.
 
     Raises:
         ValueError: If an embedding isn't finite; names the image.
@@ -98,15 +98,15 @@ def _pairs(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _off_topic(nearest: Nearest, limit: int) -> pd.DataFrame:
-    """Pictures far from those of all other patients."""
-    known_NK = np.isfinite(nearest.distance_NK)
-    rows = np.flatnonzero(known_NK.any(axis=1))
-    distance_R = nearest.distance_NK[rows].mean(axis=1, where=known_NK[rows])
+    """Pictures far from those of other patients: from the last of the neighbours, lest a few alike hide one another."""
+    num_N = np.isfinite(nearest.distance_NK).sum(axis=1)
+    rows = np.flatnonzero(num_N)
+    distance_R = nearest.distance_NK[rows, num_N[rows] - 1]
     order = np.lexsort((rows, -distance_R))[:limit]
     usual = float(np.median(distance_R)) if len(rows) else 0.0
     why = [
-        f"its nearest pictures of other patients are {distance:.3f} away on average; {usual:.3f} is usual"
-        for distance in distance_R[order]
+        f"{num_N[rows[place]]} pictures of other patients within {distance_R[place]:.3f}; {usual:.3f} is usual"
+        for place in order
     ]
     distances = distance_R[order].astype(float)
     return pd.DataFrame(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+_PAIRS_AT_ONCE = 2**18  # each takes 64 bytes and more
 _ODD = np.arange(8) % 2 == 1  # of the frequencies along a side: those whose sign a mirror changes
 
 
@@ -16,6 +17,14 @@ def turned_distance(one_E: np.ndarray, other_E: np.ndarray) -> np.ndarray:
         one_E: 64-bit hashes as `images.perceptual_hash` makes them, uint64 (E,).
         other_E: Likewise.
     """
+    nearest_E = np.empty(len(one_E), dtype=np.uint8)
+    for start in range(0, len(one_E), _PAIRS_AT_ONCE):
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        nearest_E[part] = _turned_distance(one_E[part], other_E[part])
+    return nearest_E
+
+
+def _turned_distance(one_E: np.ndarray, other_E: np.ndarray) -> np.ndarray:
     bits_E88 = np.unpackbits(one_E.astype(">u8").view(np.uint8)).reshape(-1, 8, 8)
     nearest_E = np.full(len(one_E), 64, dtype=np.uint8)
     for turned_E88 in (bits_E88, bits_E88.transpose(0, 2, 1)):
