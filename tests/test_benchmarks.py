@@ -22,6 +22,12 @@ def test_benchmarks_find_what_they_measure(monkeypatch, tmp_path):
     assert importlib.import_module("cohort").cohort(24)[0].num_patients == 3
 
 
+def test_planted_copies_are_found_among_generated_embeddings(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    run = importlib.import_module("inspect_401k").run_here(2_500, "cpu")
+    assert run["copies_found"] == 1 and run["beside_gb"] < 1
+
+
 def test_every_row_for_a_gpu_is_measured_also_where_little_is_installed(tmp_path):
     """On the CPU, with tiny networks; without what such a machine was seen to lack."""
     absent = ["pydantic", "simplejpeg", "h5py", "imagehash", "openpyxl", "pandera"]

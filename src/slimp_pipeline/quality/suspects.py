@@ -70,8 +70,10 @@ def find_suspects(
         embedding_ND, groups, settings.num_neighbours, device=pick_device(evaluation.device)
     )
     limit = settings.max_suspects
+    pairs = _pairs(rank_pairs(pictures, embedding_ND, of_all, hash_bits, limit))
+    del of_all  # before labels are judged, which takes the most memory
     found = [
-        _pairs(rank_pairs(pictures, embedding_ND, of_all, hash_bits, limit)),
+        pairs,
         _off_topic(of_others, limit),
         find_broken(measures, settings.min_deviations).groupby("kind", sort=False).head(limit),
         _doubtful(rank_labels(pictures, embedding_ND, of_others, evaluation, limit)),
