@@ -1,14 +1,17 @@
 """`kedro run --pipeline=download` through the command line, from an ISIC Archive on loopback; then ingest."""
 
+import hashlib
+import io
 import json
 import os
 import signal
 import time
+import zipfile
 
 import pandas as pd
 import pytest
 
-from archive_server import late, status
+from archive_server import late, picture, status
 
 INGEST = ("run", "--pipeline=ingest", "--namespaces=target", "--params=target_cohort=isic_archive")
 
@@ -48,6 +51,44 @@ def test_a_collection_is_downloaded_and_then_ingested(fresh, download, archive, 
     lesions = pd.read_parquet(fresh.latest("03_primary/isic_archive/lesions.parquet"))
     assert lesions["store_index"].notna().all()
     assert lesions.set_index("image_id").loc["ISIC_0000003", "malignant"]
+
+
+MINE = """
+mine:
+  name: mine
+  title: A release like HAM10000
+  licence: CC BY 4.0
+  source: https://doi.org/10.1234/mine
+  folder: mine
+  tables: [{file: table.csv}]
+  images: {sources: [images]}
+  image_id: image_id
+  label: {column: dx, malignant: [mel]}
+  fields: {age_years: {kind: numeric, level: patient, column: age}}
+  download:
+    files:
+      - {url: "%(root)s/r/table.csv", to: table.csv, checksum: "sha256:%(sha256)s"}
+      - {url: "%(root)s/r/part_1.zip", to: images, unpack: true}
+    expected: {num_images: 2, files: [{file: table.csv, rows: 2}]}
+"""
+
+
+def test_a_published_release_is_downloaded_and_then_ingested(fresh, download, archive, raw):
+    table, packed = b"image_id,dx,age\nA_1,mel,50\nA_2,nv,30\n", io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as pictures:
+        for number in (1, 2):
+            pictures.writestr(f"part_1/A_{number}.jpg", picture(number))
+    archive.files = {"/r/table.csv": table, "/r/part_1.zip": packed.getvalue()}
+    text = MINE % {"root": archive.root, "sha256": hashlib.sha256(table).hexdigest()}
+    (fresh.folder / "conf/base/parameters/cohorts/mine.yml").write_text(text)
+    done = fresh.call(*download(cohort="mine"), SLIMP_RAW=str(raw))
+    assert done.returncode == 0, done.stderr
+    ledger = pd.read_csv(fresh.latest("01_raw/listings/mine/download_ledger.csv"))
+    assert ledger["kind"].tolist() == ["file", "file", "unpacked", "expected", "expected"]
+    assert ledger["outcome"].eq("got").all()
+    done = fresh.call(*INGEST[:-1], "--params=target_cohort=mine", SLIMP_RAW=str(raw))
+    assert done.returncode == 0, done.stderr
+    assert "mine: 2 rows, 2 with an image" in done.stdout
 
 
 def test_a_missing_image_is_an_error_and_the_ledger_is_kept(fresh, download, archive, raw):

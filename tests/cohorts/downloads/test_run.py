@@ -1,6 +1,8 @@
 """A download from end to end, without the command line."""
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -67,7 +69,7 @@ def test_a_missing_image_keeps_the_rest_from_its_place_until_it_is_got(get, spec
     with pytest.raises(ValueError) as caught:
         get(spec())
     words = str(caught.value)
-    assert "cohort x isn't whole: 1 of 10 things that were asked for are missing" in words
+    assert "cohort x isn't whole: 1 of 10 things that were asked for are missing or differ" in words
     assert "1 x the server says 500 Internal Server Error (ISIC_0000003)" in words
     assert "Run again" in words
     assert "download.max_missing_share=0.1" in words
@@ -120,7 +122,10 @@ def test_what_is_gone_from_its_place_is_told_with_the_way_to_get_it(get, spec, a
 
 def test_another_request_neither_adds_to_a_folder_nor_replaces_it(get, spec, archive, tmp_path):
     get(spec(), max_images=4)
-    with pytest.raises(FileExistsError, match=r"holds another download .*Move it away"):
+    with pytest.raises(
+        FileExistsError,
+        match=r"holds another download \(collections 251, archive .*, the first 4 images\), not .*Move it away",
+    ):
         get(spec())
     archive.add_images([50], collection=7)
     with pytest.raises(FileExistsError, match="holds another download"):
@@ -197,6 +202,45 @@ def test_what_a_person_has_to_get_is_told_step_by_step_and_then_looked_at(get, s
     ledger, _ = get(by_hand)
     assert ledger["outcome"].tolist() == ["got", "got"]
     assert names(tmp_path / "x") == {"images", "metadata.csv"}  # nothing of ours is put there
+
+
+def test_what_a_person_put_there_though_it_could_be_downloaded_is_looked_at_alone(
+    get, spec, release, archive, tmp_path
+):
+    one = spec(files=release, expected={"num_images": 2})
+    (tmp_path / "x/images").mkdir(parents=True)
+    (tmp_path / "x/images/ISIC_1.jpg").write_bytes(picture(1))
+    with pytest.raises(ValueError, match=f"none is touched. To download them: move {tmp_path}/x away"):
+        get(one)
+    (tmp_path / "x/images/ISIC_2.jpg").write_bytes(picture(2))
+    ledger, _ = get(one)
+    assert ledger[["name", "outcome"]].to_numpy().tolist() == [["images", "got"]]
+    assert names(tmp_path / "x") == {"images"}
+    assert not archive.requests
+
+
+def test_a_folder_that_is_a_link_to_another_disk_is_filled_there(get, spec, archive, tmp_path):
+    (tmp_path / "large_disk/x").mkdir(parents=True)
+    (tmp_path / "x").symlink_to(tmp_path / "large_disk/x")
+    get(spec())
+    assert (tmp_path / "x").is_symlink()
+    assert len(names(tmp_path / "large_disk/x/images")) == 10
+
+
+def test_where_isic_cli_is_not_installed_it_is_said_how_to_install_it():
+    code = """
+import sys
+sys.modules["isic_cli"] = None
+from slimp_pipeline.cohorts.downloads import run
+from slimp_pipeline.cohorts.downloads.spec import ArchiveQuery
+try:
+    run._from_archive(ArchiveQuery(search="sex:male"), None, None, None, None)
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "asked by the Python package isic-cli (isic_cli" in done.stdout
+    assert "pip install 'slimp-pipeline[download]'" in done.stdout
 
 
 def test_a_cohort_that_cannot_be_downloaded_says_why(get, spec):

@@ -1,7 +1,8 @@
 """Images of the ISIC Archive, several at once; each is in the ledger as soon as it is there, or can't be got."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import replace
 from itertools import takewhile
 
@@ -85,16 +86,17 @@ def fetch_images(
     """
     entries = {record.isic_id: entry for record in listing.records.values() if (entry := _kept(record, place, ledger))}
     waiting = [record for record in listing.records.values() if record.isic_id not in entries]
-    num_bytes = sum(record.files.full.size for record in waiting)
+    num_bytes = sum(record.size_bytes for record in waiting)
     require_space(place.staging, num_bytes, f"what is left, {len(waiting):,} images,", settings.spare_disk_gb)
     with tqdm(total=num_bytes, desc="Images", unit="B", unit_scale=True, leave=False, disable=None) as bar:
         images = _Images(archive, place, settings, Transfer(settings, pace, bar.update))
         failed_in_a_row = 0
         worth_trying = takewhile(lambda _: failed_in_a_row < _GIVE_UP_AFTER, waiting)
-        for entry in _in_threads(images.fetch, worth_trying, settings.num_connections, pace):
-            tries = entry.num_tries + ledger.num_tries("image", entry.image_id)
-            entries[entry.image_id] = ledger.add(replace(entry, num_tries=tries))
-            failed_in_a_row = failed_in_a_row + 1 if entry.outcome == FAILED else 0
+        with closing(_in_threads(images.fetch, worth_trying, settings.num_connections, pace)) as results:
+            for entry in results:
+                tries = entry.num_tries + ledger.num_tries("image", entry.image_id)
+                entries[entry.image_id] = ledger.add(replace(entry, num_tries=tries))
+                failed_in_a_row = failed_in_a_row + 1 if entry.outcome == FAILED else 0
     for record in waiting:
         if record.isic_id not in entries:
             reason = f"not tried: {_GIVE_UP_AFTER} images in a row failed before it"
@@ -105,8 +107,8 @@ def fetch_images(
 
 def _entry(record: Record) -> Entry:
     """Of an image that isn't there yet."""
-    name, licence = f"{FOLDER}/{record.isic_id}", record.copyright_license or ""
-    return Entry("image", name, FAILED, record.isic_id, licence=licence, attribution=record.attribution or "")
+    name = f"{FOLDER}/{record.isic_id}"
+    return Entry("image", name, FAILED, record.isic_id, licence=record.licence, attribution=record.attribution)
 
 
 def _kept(record: Record, place: Place, ledger: Ledger) -> Entry | None:
@@ -138,7 +140,7 @@ def _never_listed(listing: Listing, ledger: Ledger) -> Iterator[Entry]:
 
 def _in_threads(
     function: Callable[[Record], Entry], items: Iterable[Record], num_threads: int, pace: Pace
-) -> Iterator[Entry]:
+) -> Generator[Entry]:
     """Results as they come. Whoever takes no more, or is stopped, lets the threads end at their next chunk."""
     pool = ThreadPoolExecutor(num_threads, thread_name_prefix="download")
     working: set[Future[Entry]] = set()

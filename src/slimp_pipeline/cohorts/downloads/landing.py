@@ -37,10 +37,10 @@ def land_cohort(spec: CohortSpec, raw_root: Path, settings: DownloadParams, ledg
     Raises:
         ValueError: If something is missing; says what, why, and what to do.
     """
-    download, place = download_of(spec), Place(raw_root / spec.folder)
+    download, place = download_of(spec), Place.of(raw_root, spec.folder)
     _require_whole(spec, download, place, settings, ledger)
     summary = _summary(spec, place, request_of(spec, download, settings), ledger)
-    if not download.is_by_hand:
+    if not (download.is_by_hand or place.is_others):
         with place.held():
             if place.stamp() is None:
                 ledger.to_parquet(place.staging / _TABLE, index=False)
@@ -73,9 +73,8 @@ def _require_whole(
     share = failed["kind"].eq("image").sum() / max(1, of_archive.sum())
     if failed.empty or (failed["kind"].eq("image").all() and share <= settings.max_missing_share):
         return
-    said = [
-        f"cohort {spec.name} isn't whole: {len(failed):,} of {len(ledger):,} things that were asked for are missing"
-    ]
+    of = f"{len(failed):,} of {len(ledger):,} things that were asked for"
+    said = [f"cohort {spec.name} isn't whole: {of} are missing or differ"]
     for reason, rows in sorted(failed.groupby("reason"), key=lambda group: -len(group[1])):
         names = rows["image_id"].where(rows["image_id"].ne(""), rows["name"])
         said.append(
@@ -91,7 +90,9 @@ def _what_to_do(spec: CohortSpec, download: DownloadSpec, place: Place, share: f
     advice = (
         "Run again: what is there is kept, and only the rest is asked for. All of it is told in download_ledger.csv."
     )
-    if place.target.exists():
+    if place.is_others:
+        advice = f"No download put these files there, so none is touched. To download them: move {place.target} away."
+    elif place.target.exists():
         advice = f"To get what is missing: mv {place.target} {place.staging}, then run again."
     if failed["kind"].eq("image").all():
         allowed = math.ceil(share * 1000) / 1000

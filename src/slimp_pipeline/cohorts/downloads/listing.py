@@ -85,8 +85,8 @@ def write_metadata(records: Sequence[Record], file: Path) -> None:
         writer = csv.DictWriter(text, [*_FIRST_COLUMNS, *columns])
         writer.writeheader()
         for record in records:
-            first = record.model_dump(include=set(_FIRST_COLUMNS))
-            writer.writerow({**record.cells, **first})
+            first = zip(_FIRST_COLUMNS, (record.isic_id, record.attribution, record.licence), strict=True)
+            writer.writerow({**record.cells, **dict(first)})
 
 
 def _read_pages(listing: Listing, archive: Archive, query: ArchiveQuery, max_images: int | None) -> None:

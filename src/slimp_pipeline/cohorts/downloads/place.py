@@ -25,6 +25,18 @@ class Place:
 
     target: Path
 
+    @classmethod
+    def of(cls, raw_root: Path, folder: str) -> "Place":
+        """The place of a cohort; where its folder is a link, what it leads to."""
+        target = raw_root / folder
+        return cls(target.resolve() if target.is_symlink() else target)
+
+    @property
+    def is_others(self) -> bool:
+        """Whether somebody put files there, and no download did."""
+        holds_something = self.target.exists() and not (self.target.is_dir() and not any(self.target.iterdir()))
+        return holds_something and _read(self.target / STAMP) is None
+
     @property
     def staging(self) -> Path:
         """Folder that becomes the cohort's."""
@@ -53,15 +65,12 @@ class Place:
         Raises:
             FileExistsError: If the folder is there, and no download made it: nothing in it is touched.
         """
-        if not self.target.exists() or (self.target.is_dir() and not any(self.target.iterdir())):
-            return None
-        stamp = _read(self.target / STAMP)
-        if stamp is None:
+        if self.is_others:
             raise FileExistsError(
                 f"{self.target} is there already, and no download made it: nothing in it was touched. Move it away, or "
                 "name another `folder` in the cohort's YAML"
             )
-        return stamp
+        return _read(self.target / STAMP)
 
     def begin(self, request: dict[str, Any]) -> None:
         """Open the staging folder for a request; what an earlier run got for the same one is there still.
@@ -73,8 +82,8 @@ class Place:
         earlier = _read(self.staging / _REQUEST)
         if earlier is not None and earlier != request:
             raise FileExistsError(
-                f"{self.staging} holds what was got so far of another request ({json.dumps(earlier)}). Ask for that "
-                f"again to end it, or remove it: rm -r {self.staging}"
+                f"{self.staging} holds what was got so far of another request ({request_in_words(earlier)}). Ask for "
+                f"that again to end it, or remove it: rm -r {self.staging}"
             )
         with appearing_whole(self.staging / _REQUEST) as temporary:
             temporary.write_text(json.dumps(request), encoding="utf-8")
@@ -88,6 +97,14 @@ class Place:
             temporary.write_text(json.dumps(stamp, indent=2), encoding="utf-8")
         remove(self.staging / _REQUEST)
         os.replace(self.staging, self.target)
+
+
+def request_in_words(request: dict[str, Any]) -> str:
+    """What is or was asked for, as people say it."""
+    asked = [f"collections {', '.join(map(str, request['collections']))}"] if request.get("collections") else []
+    asked += [f"{name} {request[name]}" for name in ("doi", "search", "archive") if request.get(name)]
+    asked += [f"the first {request['max_images']} images"] if request.get("max_images") else []
+    return ", ".join([*request.get("files", []), *asked]) or "nothing that is known"
 
 
 def _read(file: Path) -> dict[str, Any] | None:

@@ -1,9 +1,11 @@
 """An image as the ISIC Archive lists it; nothing in it is trusted."""
 
 import re
+import sys
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from slimp_pipeline.cohorts.downloads.transfer import Source
 
@@ -24,38 +26,56 @@ class _Metadata(BaseModel):
     clinical: dict[str, Any] = {}
 
 
-class Record(BaseModel):
-    """An image as the archive lists it."""
-
-    model_config = ConfigDict(frozen=True)
-
+class _Listed(BaseModel):
     isic_id: str
     copyright_license: str | None = None
     attribution: str | None = None
     files: _Files
     metadata: _Metadata = _Metadata()
 
-    @property
-    def source(self) -> Source:
-        """Where its file is, for some hours."""
-        return Source(self.files.full.url, self.files.full.size)
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An image, as small as may be: the archive has hundreds of thousands.
+
+    Attributes:
+        isic_id: Its id, which is safe as the name of a file.
+        licence: As the archive calls it; "" where it states none.
+        attribution: Whom to name; likewise.
+        source: Where its file is, for some hours.
+        cells: Its row of metadata.csv, columns as isic-cli names them.
+    """
+
+    isic_id: str
+    licence: str
+    attribution: str
+    source: Source
+    cells: dict[str, Any]
 
     @property
-    def cells(self) -> dict[str, Any]:
-        """Its row of metadata.csv, columns as isic-cli names them."""
-        return self.metadata.acquisition | self.metadata.clinical
+    def size_bytes(self) -> int:
+        """Of its file, as it is listed."""
+        return self.source.size_bytes or 0
 
 
 def read_record(image: Any) -> Record | str:
     """An image as it is listed; what is wrong with one that can't be used, its id first."""
     shown = repr(str(image.get("isic_id") if isinstance(image, dict) else image)[:60])
     try:
-        record = Record.model_validate(image)
+        listed = _Listed.model_validate(image)
     except ValidationError as error:
         wrong = ".".join(map(str, error.errors()[0]["loc"]))
         return f"{shown}: the archive lists it without a usable {wrong or 'record'}"
-    if not _ISIC_ID.fullmatch(record.isic_id):
+    file = listed.files.full
+    if not _ISIC_ID.fullmatch(listed.isic_id):
         return f"{shown}: the archive lists it under an id that is none of its own (ISIC_0000000)"
-    if not record.files.full.url.startswith(("https://", "http://")):
+    if not file.url.startswith(("https://", "http://")):
         return f"{shown}: the archive lists it with an address that is none"
-    return record
+    cells = listed.metadata.acquisition | listed.metadata.clinical
+    return Record(
+        listed.isic_id,
+        sys.intern(listed.copyright_license or ""),
+        sys.intern(listed.attribution or ""),
+        Source(file.url, file.size),
+        {sys.intern(name): value for name, value in cells.items()},
+    )

@@ -10,7 +10,7 @@ from slimp_pipeline.cohorts.downloads.expected import check_expected
 from slimp_pipeline.cohorts.downloads.landing import looked_at
 from slimp_pipeline.cohorts.downloads.ledger import GOT, Entry, Ledger, as_table
 from slimp_pipeline.cohorts.downloads.pace import Pace
-from slimp_pipeline.cohorts.downloads.place import Place
+from slimp_pipeline.cohorts.downloads.place import Place, request_in_words
 from slimp_pipeline.cohorts.downloads.releases import fetch_release
 from slimp_pipeline.cohorts.downloads.request import download_of, how_by_hand, query_of, request_of
 from slimp_pipeline.cohorts.downloads.spec import ArchiveQuery, DownloadSpec
@@ -43,9 +43,9 @@ def fetch_cohort(spec: CohortSpec, raw_root: Path, settings: DownloadParams) -> 
     """
     download = download_of(spec)
     request = request_of(spec, download, settings)
-    place = Place(raw_root / spec.folder)
-    if download.is_by_hand:
-        return _by_hand(spec, download, place)
+    place = Place.of(raw_root, spec.folder)
+    if download.is_by_hand or (place.is_others and download.expected.is_known):
+        return _put_there(spec, download, place)
     with place.held():
         if (stamp := place.stamp()) is not None:
             _require_same_request(stamp.get("request", {}), request, place)
@@ -69,15 +69,15 @@ def _from_archive(
         from slimp_pipeline.cohorts.downloads.listing import list_images, write_metadata
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"the ISIC Archive is asked by the Python package {error.name}: pip install 'slimp-pipeline[download]', "
-            "or, in a checkout, pip install -e '.[download]'"
+            f"the ISIC Archive is asked by the Python package isic-cli ({error.name} isn't installed): pip install "
+            "'slimp-pipeline[download]', or, in a checkout, pip install -e '.[download]'"
         ) from error
     archive = isic.Archive(settings, pace)
     found = archive.require_query(query)
     listing = list_images(archive, found, settings.max_images)
     logger.info("%s: %s images", isic.in_words(query), f"{listing.num_counted:,}")
     write_metadata(list(listing.records.values()), place.staging / "metadata.csv")
-    _write_licences(archive, {record.copyright_license or "" for record in listing.records.values()}, place)
+    _write_licences(archive, {record.licence for record in listing.records.values()}, place)
     return fetch_images(listing, archive, place, ledger, settings, pace)
 
 
@@ -93,7 +93,8 @@ def _write_licences(archive: "Archive", names: set[str], place: Place) -> None:
             (folder / f"{name}.txt").write_text(text, encoding="utf-8")
 
 
-def _by_hand(spec: CohortSpec, download: DownloadSpec, place: Place) -> pd.DataFrame:
+def _put_there(spec: CohortSpec, download: DownloadSpec, place: Place) -> pd.DataFrame:
+    """Look at what a person put there; nothing in it is touched."""
     if not place.target.is_dir() or not any(place.target.iterdir()):
         raise FileNotFoundError(how_by_hand(spec, download, place, f"{spec.title} needs a person to get it"))
     return as_table(check_expected(spec, place.target))
@@ -102,6 +103,7 @@ def _by_hand(spec: CohortSpec, download: DownloadSpec, place: Place) -> pd.DataF
 def _require_same_request(earlier: dict[str, Any], request: dict[str, Any], place: Place) -> None:
     if earlier != request:
         raise FileExistsError(
-            f"{place.target} holds another download ({earlier}), not what is asked for now ({request}). Move it away, "
-            "or give this one a cohort of its own: a YAML with another `folder`"
+            f"{place.target} holds another download ({request_in_words(earlier)}), not what is asked for now "
+            f"({request_in_words(request)}). Move it away, or give this one a cohort of its own: a YAML with another "
+            "`folder`"
         )

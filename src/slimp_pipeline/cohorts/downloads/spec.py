@@ -85,6 +85,11 @@ class Expected(Block):
     num_images: int | None = Field(None, ge=0)  # in the cohort's image sources
     files: list[ExpectedFile] = []
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is."""
+        return self.num_images is not None or bool(self.files)
+
 
 class DownloadSpec(Block):
     """How a cohort's files are got."""

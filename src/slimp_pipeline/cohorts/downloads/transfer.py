@@ -121,12 +121,7 @@ class Transfer:
                 break
             self._wait(failed, number)
             if failed.renew and renew:
-                try:
-                    source = renew()
-                except Vanished as gone:
-                    raise Unfetched(str(gone), number) from None
-                except ConnectionError:  # it is asked again after the next try
-                    continue
+                source = _renewed(source, renew, number)
         raise Unfetched(str(failed), number)
 
     def _stream(self, source: Source, part: Path, max_bytes: float) -> None:
@@ -184,6 +179,16 @@ class Transfer:
             session.headers.update({"User-Agent": "slimp-pipeline", "Accept-Encoding": "identity"})
             self._own.session = session
         return cast(requests.Session, self._own.session)
+
+
+def _renewed(source: Source, renew: Callable[[], Source], number: int) -> Source:
+    """Where a file is now; where that can't be asked, it is tried as before."""
+    try:
+        return renew()
+    except Vanished as gone:
+        raise Unfetched(str(gone), number) from None
+    except ConnectionError:
+        return source
 
 
 def _checked(source: Source, part: Path, check: Callable[[Path], object], number: int) -> Fetched:
