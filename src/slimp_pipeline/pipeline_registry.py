@@ -7,6 +7,7 @@ from kedro.pipeline import Pipeline
 from slimp_pipeline.pipelines import (
     adapt,
     compare,
+    download,
     evaluate,
     extrapolate,
     fabricate,
@@ -39,6 +40,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         extrapolated = featured["source"] + featured["target"] + _as_stage(extrapolate.create_pipeline(), "extrapolate")
         reported = _as_stage(report.create_pipeline(), "report")
     return {
+        "download": download.create_pipeline(),
         "fabricate": raw["source"] + raw["target"],
         "ingest": ingested["source"] + ingested["target"],
         "features": featured["source"] + featured["target"],

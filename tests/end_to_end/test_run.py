@@ -271,7 +271,7 @@ def test_the_registry_holds_every_pipeline_with_a_layer_for_every_dataset():
     from slimp_pipeline.pipeline_registry import register_pipelines
 
     pipelines = register_pipelines()
-    names = "fabricate ingest features pretrain adapt extrapolate evaluate report compare __default__"
+    names = "download fabricate ingest features pretrain adapt extrapolate evaluate report compare __default__"
     assert set(pipelines) == set(names.split())
     catalog = "\n".join(p.read_text() for p in (Path(__file__).parents[2] / "conf/base").glob("catalog_*.yml"))
     datasets = {name for pipeline in pipelines.values() for name in pipeline.datasets()}

@@ -10,11 +10,11 @@ from slimp_pipeline.configuration.names import close_to
 from slimp_pipeline.configuration.places import Places
 from slimp_pipeline.parameters import wrong_settings
 
-_ROLES = ("source", "target")
+ROLES = {"source": "source_cohort", "target": "target_cohort", "downloaded": "cohort"}  # and what says who plays them
 
 
 def setting_problems(parameters: Mapping[str, Any], places: Places) -> Iterator[str]:
-    """Say of every setting, and of the cohorts in both roles, what is wrong and where it stands.
+    """Say of every setting, and of the cohorts in all roles, what is wrong and where it stands.
 
     Args:
         parameters: All parameters, merged and resolved.
@@ -31,20 +31,20 @@ def setting_problems(parameters: Mapping[str, Any], places: Places) -> Iterator[
         setting = problem.split(": ", 1)[0]
         place = places.find([int(part) if part.isdecimal() else part for part in setting.split(".")])
         yield f"{problem} ({place})" if place else problem
-    for role in _ROLES:
+    for role, chosen in ROLES.items():
         cohort = parameters.get(role, {}).get("cohort")
         if isinstance(cohort, Mapping):
-            yield from _cohort_problems(role, cohort, places)
+            yield from _cohort_problems(role, chosen, cohort, places)
         else:
-            words = f"{role}.cohort holds what is changed in a cohort; which one it is, is said by {role}_cohort"
+            words = f"{role}.cohort holds what is changed in a cohort; which one it is, is said by {chosen}"
             yield f"{words} ({places.find([role, 'cohort'])})"
 
 
-def _cohort_problems(role: str, cohort: Mapping[str, Any], places: Places) -> Iterator[str]:
+def _cohort_problems(role: str, chosen: str, cohort: Mapping[str, Any], places: Places) -> Iterator[str]:
     try:
         CohortSpec.model_validate(cohort)
     except ValidationError as error:
-        name, _ = places.value(f"{role}_cohort")
+        name, _ = places.value(chosen)
         for problem in error.errors():
             loc = problem["loc"]
             whole = places.find([name, *loc]) if problem["type"] == "missing" or not loc else ""

@@ -62,7 +62,7 @@ class TrackingHooks(MlflowHook):
             super().before_pipeline_run(run_params, pipeline, catalog)
             if self.run_id:
                 self._curves = Curves(self.run_id, self._notes)
-                tracking.name_run(self.run_id, *(_cohort_name(catalog, role) for role in ("source", "target")))
+                tracking.name_run(self.run_id, *(_cohort_name(catalog, role) for role in _roles(pipeline)))
                 tracking.tag(self.run_id, {**tags, "settings": self._settings})
 
     @hook_impl
@@ -159,6 +159,10 @@ def path_of(catalog: DataCatalog, name: str) -> str:
     """Path of the version that is loaded, as it is to be typed where the run was called from; or its address."""
     address: str = catalog[name].address  # type: ignore[attr-defined]
     return address if "://" in address else shown(address)
+
+
+def _roles(pipeline: Pipeline) -> tuple[str, ...]:
+    return ("downloaded",) if "params:downloaded.cohort" in pipeline.inputs() else ("source", "target")
 
 
 def _cohort_name(catalog: DataCatalog, role: str) -> str:

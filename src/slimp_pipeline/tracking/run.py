@@ -29,7 +29,7 @@ TABLES = (
     "comparison_pairs", "comparison_truths", "borrowed_quality", "borrowed_other_fields", "borrowed_results",
     "borrowed_worth",
 )  # fmt: skip
-_NOT_DECIDING = ("comparison", "study", "report", "running_root")
+_NOT_DECIDING = ("comparison", "study", "report", "running_root", "download", "downloaded")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 
 
@@ -47,10 +47,10 @@ def tag(run_id: str, tags: dict[str, Any]) -> None:
     mlflow.MlflowClient().log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
 
 
-def name_run(run_id: str, source: str, target: str) -> None:
+def name_run(run_id: str, *cohorts: str) -> None:
     """Name a run by what it does with whom: it stands among many in the MLflow UI."""
     pipeline = str(mlflow.get_run(run_id).info.run_name).replace("__default__", "everything")
-    tag(run_id, {"mlflow.runName": f"{pipeline}: {source} → {target}"})
+    tag(run_id, {"mlflow.runName": f"{pipeline}: {' → '.join(cohorts)}"})
 
 
 def settings_digest(parameters: dict[str, Any]) -> str:
