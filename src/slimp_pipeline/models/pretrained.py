@@ -13,7 +13,7 @@ from slimp_pipeline.images.check import ImageRefused, check_image
 from slimp_pipeline.images.decode import fit_canvas
 from slimp_pipeline.images.limits import memory_limit
 from slimp_pipeline.images.raw_images import RawImages, memory_per_image
-from slimp_pipeline.models.checkpoint import Checkpoint, read_checkpoint
+from slimp_pipeline.models.checkpoint import IMAGE_ENCODER, Checkpoint, read_checkpoint
 from slimp_pipeline.models.slimp import SLIMP, Batch
 from slimp_pipeline.models.weights import load_weights
 from slimp_pipeline.parameters import IngestParams
@@ -181,11 +181,10 @@ def load(folder: str | Path, device: str = "cpu") -> PretrainedSLIMP:
 def image_weights(folder: str | Path) -> dict[str, Tensor]:
     """Weights of the image encoder alone, in timm's own layout.
 
-    They load into `timm.create_model(name, num_classes=0, **arguments)`; `config.json` states both.
+    `timm.create_model("local-dir:<folder>", pretrained=True)` is the image encoder with them.
     """
-    prefix = "image_encoder."
     state = read_checkpoint(Path(folder)).state
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    return {name.removeprefix(IMAGE_ENCODER): v for name, v in state.items() if name.startswith(IMAGE_ENCODER)}
 
 
 def _decode_file(path: Path) -> bytes:
