@@ -360,6 +360,20 @@ class StudyParams(Block):
         return self
 
 
+class ExportParams(Block):
+    """What is handed on of an encoder, and to whom."""
+
+    partition: str | None = None  # of the encoders; None: `all`, else the first
+    onnx: bool = True
+    opset: int = Field(18, ge=18)  # version of ONNX's operators
+    unusual_share: Share = 0.01  # of known lesions: those less like the others than this share are what `unusual` means
+    registered_as: str | None = None  # name in MLflow's model registry; None: `slimp-<source>`
+    alias: str = Field("latest", pattern=r"^[A-Za-z][\w-]*$")  # of this version there
+    hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")  # `user/name` on the Hugging Face hub; token from HF_TOKEN
+    hub_private: bool = True
+    hub_known_lesions: bool = False  # also those: embeddings of patients' pictures
+
+
 class ReportParams(Block):
     """What the HTML page shows."""
 
@@ -378,6 +392,7 @@ _BLOCKS: dict[str, type[Block]] = {
     "evaluation": EvaluationParams,
     "comparison": ComparisonParams,
     "study": StudyParams,
+    "export": ExportParams,
     "report": ReportParams,
 }
 
