@@ -369,7 +369,9 @@ class ExportParams(Block):
     unusual_share: Share = 0.01  # of known lesions: those less like the others than this share are what `unusual` means
     registered_as: str | None = None  # name in MLflow's model registry; None: `slimp-<source>`
     alias: str = Field("latest", pattern=r"^[A-Za-z][\w-]*$")  # of this version there
-    hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")  # `user/name` on the Hugging Face hub; token from HF_TOKEN
+    hub: str | None = Field(
+        None, pattern=r"^[\w.-]+/[\w.-]+$"
+    )  # `user/name` on the Hugging Face hub; token from HF_TOKEN
     hub_private: bool = True
     hub_known_lesions: bool = False  # also those: embeddings of patients' pictures
 

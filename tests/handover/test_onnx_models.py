@@ -33,8 +33,6 @@ def run(model: bytes, fields: dict[str, np.ndarray]) -> np.ndarray:
     return session.run(["embeddings"], {name: values for name, values in fields.items() if name in wanted})[0]
 
 
-
-
 def test_all_encoders_embed_any_number_of_rows_as_the_original_does(checkpoint):
     encoder = PretrainedSLIMP(checkpoint)
     models = export_onnx(encoder, opset=18)
@@ -82,7 +80,9 @@ def test_a_level_of_categories_alone_is_exported(checkpoint):
 
 def test_a_model_that_embeds_otherwise_is_not_handed_on(checkpoint, monkeypatch):
     monkeypatch.setattr(onnx_models, "TOLERANCE", -1.0)
-    with pytest.raises(ValueError, match=r"image_encoder\.onnx gives other embeddings than the encoder itself, apart by"):
+    with pytest.raises(
+        ValueError, match=r"image_encoder\.onnx gives other embeddings than the encoder itself, apart by"
+    ):
         export_onnx(PretrainedSLIMP(checkpoint), 18)
 
 

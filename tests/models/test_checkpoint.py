@@ -89,7 +89,9 @@ def test_a_format_of_another_version_is_refused(folder):
 def test_the_folder_loads_in_plain_timm_in_one_line_and_leaves_the_random_numbers_alone(
     checkpoint, tmp_path, name, arguments
 ):
-    settings = checkpoint.model.image_encoder.model_copy(update={"name": name, "arguments": arguments, "image_size": 32})
+    settings = checkpoint.model.image_encoder.model_copy(
+        update={"name": name, "arguments": arguments, "image_size": 32}
+    )
     encoder = build_image_encoder(settings).eval()
     state = {f"image_encoder.{key}": value for key, value in encoder.state_dict().items()}
     torch.manual_seed(5)

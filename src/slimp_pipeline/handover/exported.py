@@ -68,12 +68,16 @@ class Exported:
         if self.results is not None:
             parts.append(_results_in_markdown(self.results))
         if self.onnx:
-            parts.append(f"## ONNX\n\n{', '.join(f'`{name}`' for name in self.onnx)}: any number of rows, float32; equal "
-                         "to the original when they were written. Images are RGB in [0, 1].\n")  # fmt: skip
-        if self.classifier:
+            files = ", ".join(f"`{name}`" for name in self.onnx)
             parts.append(
-                f"## Classifier\n\nA calibrated linear probe of `{self.classifier.cohort}`, {self.classifier.num_patients} "
-                f"patients: {', '.join(self.classifier.classes)}. It knows no other diagnosis, and gives each picture one.\n"
+                f"## ONNX\n\n{files}: any number of rows, float32; equal to the original when they were written. "
+                "Images are RGB in [0, 1].\n"
+            )
+        if self.classifier:
+            told = f"`{self.classifier.cohort}`, {self.classifier.num_patients} patients"
+            parts.append(
+                f"## Classifier\n\nA calibrated linear probe of {told}: {', '.join(self.classifier.classes)}. "
+                "It knows no other diagnosis, and gives each picture one of these.\n"
             )
         return "".join(f"\n{part}" for part in parts)
 
@@ -141,8 +145,13 @@ def _results_in_markdown(results: pd.DataFrame) -> str:
         for row in rows.itertuples()
     ]
     cohort = ", ".join(sorted(set(results["cohort"])))
-    head = f"## Results\n\nLinear probes on `{cohort}`, patients disjoint from those that trained them, with intervals.\n\n"
-    return head + "| method | features | metric | value |\n| --- | --- | --- | --- |\n" + "\n".join(lines) + "\n"
+    told = f"Linear probes on `{cohort}`, patients disjoint from those that trained them, with intervals."
+    return (
+        f"## Results\n\n{told}\n\n"
+        + "| method | features | metric | value |\n| --- | --- | --- | --- |\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def files_of(folder: Path, *, with_known: bool) -> list[Path]:

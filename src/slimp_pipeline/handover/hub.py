@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from slimp_pipeline.handover.exported import files_of, licence_of
 
@@ -43,8 +43,10 @@ def push_to_hub(folder: Path, repo: str, *, private: bool, with_known: bool) -> 
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403):
-            raise PermissionError(f"export.hub: {api.endpoint} refuses {repo} ({status}): has {TOKEN} the right to write?") from error
+            raise PermissionError(
+                f"export.hub: {api.endpoint} refuses {repo} ({status}): has {TOKEN} the right to write?"
+            ) from error
         raise ConnectionError(f"export.hub: {api.endpoint} answered {status} to a push to {repo}. Try again") from error
-    except OSError as error:
+    except (HTTPError, OSError) as error:
         raise ConnectionError(f"export.hub: {api.endpoint} can't be reached: {error}") from error
     return f"{api.endpoint}/{repo}"

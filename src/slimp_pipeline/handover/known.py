@@ -106,6 +106,4 @@ class KnownLesions:
         embedding_ND = load_file(folder / ARRAYS)["embedding"]
         if len(embedding_ND) != len(facts["diagnosis"]):
             raise ValueError(f"{folder}: {ARRAYS} and {FACTS} are of different lesions. Copy the folder again")
-        return cls(
-            facts["cohort"], embedding_ND, facts["diagnosis"], facts["unusual_above"], facts["unusual_share"]
-        )
+        return cls(facts["cohort"], embedding_ND, facts["diagnosis"], facts["unusual_above"], facts["unusual_share"])

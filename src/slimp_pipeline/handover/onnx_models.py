@@ -1,6 +1,5 @@
 """The encoders as ONNX models, each checked against the original."""
 
-import io
 import logging
 import warnings
 from collections.abc import Mapping
@@ -32,7 +31,7 @@ class _Normalised(nn.Module):
         self.register_buffer("std_311", encoder.model.image_std.view(3, 1, 1).clone())
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.encoder((image - self.mean_311) / self.std_311)  # type: ignore[no-any-return,operator]
+        return self.encoder((image - self.mean_311) / self.std_311)  # type: ignore[operator]
 
 
 class _OfFields(nn.Module):
@@ -50,7 +49,8 @@ class _OfFields(nn.Module):
             for name, empty in self.template.items()
             if name not in fields
         }
-        return self.encoder({**fields, **absent})  # type: ignore[no-any-return]
+        embedding: Tensor = self.encoder({**fields, **absent})
+        return embedding
 
 
 def export_onnx(encoder: PretrainedSLIMP, opset: int) -> dict[str, bytes]:
@@ -107,17 +107,18 @@ def _export(
             )
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"ONNX models need {error.name}: install the extra (`pip install 'slimp-pipeline[onnx]'`), or set export.onnx "
-            "to false."
+            f"ONNX models need {error.name}: install the extra (`pip install 'slimp-pipeline[onnx]'`), or set "
+            "export.onnx to false."
         ) from error
     except Exception as error:  # whatever torch's exporter raises for an operator that it doesn't know
-        raise ValueError(f"{name} can't be exported: {str(error).splitlines()[0]}. Set export.onnx to false.") from error
+        raise ValueError(
+            f"{name} can't be exported: {str(error).splitlines()[0]}. Set export.onnx to false."
+        ) from error
     finally:
         logger.setLevel(level)
-    buffer = io.BytesIO()
-    program.save(buffer)  # type: ignore[union-attr]
-    _check_equal(name, module, buffer.getvalue(), inputs, examples)
-    return buffer.getvalue()
+    exported: bytes = program.model_proto.SerializeToString()  # type: ignore[union-attr]
+    _check_equal(name, module, exported, inputs, examples)
+    return exported
 
 
 def _dynamic(module: nn.Module, inputs: list[str]) -> Any:

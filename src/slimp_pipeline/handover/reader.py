@@ -11,6 +11,7 @@ import pandas as pd
 from slimp_pipeline.handover.classifier import Classifier
 from slimp_pipeline.handover.known import KnownLesions
 from slimp_pipeline.models.pretrained import PretrainedSLIMP, load
+from slimp_pipeline.tables.encoding import LevelEncoding
 
 
 @dataclass(frozen=True)
@@ -78,17 +79,18 @@ class LesionReader:
             ValueError: If a picture can't be read; says which, counted from 0, and why.
         """
         image_ND = self.encoder.encode_pictures(pictures)
-        nearest = self.known.nearest(image_ND, self.num_nearest) if self.known else (None, None)
+        nearest_NK, distance_NK = self.known.nearest(image_ND, self.num_nearest) if self.known else (None, None)
         return Readings(
             image_ND,
             self.encoder.encode_metadata(metadata),
             self.encoder.encode_patients(metadata),
-            *nearest,
+            nearest_NK,
+            distance_NK,
             self.known.unusual(image_ND) if self.known else None,
             self.classifier.probabilities(image_ND) if self.classifier else None,
         )
 
     @property
-    def _levels(self) -> tuple:  # type: ignore[type-arg]
+    def _levels(self) -> tuple[LevelEncoding, LevelEncoding]:
         encoding = self.encoder.checkpoint.encoding
         return encoding.lesion, encoding.patient

@@ -54,11 +54,14 @@ def check_fingerprint(encoder: "PretrainedSLIMP", folder: Path) -> None:
         if found.keys() != expected.keys():
             raise ValueError(f"it holds {', '.join(sorted(expected))}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{FINGERPRINT} can't be checked: {error}. Copy the folder again from where it came") from error
+        raise ValueError(
+            f"{FINGERPRINT} can't be checked: {error}. Copy the folder again from where it came"
+        ) from error
     tolerance = _TOLERANCE["cpu" if encoder.device.type == "cpu" else "cuda"]
     for name, values in found.items():
-        apart = expected[name].shape != values.shape or np.linalg.norm(values - expected[name])
-        if apart is True or not apart <= tolerance * max(np.linalg.norm(expected[name]), 1e-12):
+        fits = expected[name].shape == values.shape
+        length = max(float(np.linalg.norm(expected[name])), 1e-12)
+        if not fits or not np.linalg.norm(values - expected[name]) <= tolerance * length:  # NaN compares false
             raise ValueError(
                 f"the {name} of {FINGERPRINT} doesn't come out again: its weights, settings or encoding aren't those "
                 "that it was made with, or a library computes otherwise. Copy the folder again from where it came"

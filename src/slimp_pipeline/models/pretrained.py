@@ -60,6 +60,7 @@ class PretrainedSLIMP:
             FileNotFoundError: If there is no such file.
             ValueError: If an image can't be read; names the file and the reason.
         """
+
         def read(path: str | Path) -> bytes:
             return _checked_file(Path(path))
 
