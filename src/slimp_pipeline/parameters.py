@@ -368,12 +368,19 @@ class ExportParams(Block):
     opset: int = Field(18, ge=18)  # version of ONNX's operators
     unusual_share: Share = 0.01  # of known lesions: those less like the others than this share are what `unusual` means
     registered_as: str | None = None  # name in MLflow's model registry; None: `slimp-<source>`
-    alias: str = Field("latest", pattern=r"^[A-Za-z][\w-]*$")  # of this version there
+    alias: str = Field("newest", pattern=r"^[A-Za-z][\w-]*$")  # of this version there
     hub: str | None = Field(
         None, pattern=r"^[\w.-]+/[\w.-]+$"
     )  # `user/name` on the Hugging Face hub; token from HF_TOKEN
     hub_private: bool = True
     hub_known_lesions: bool = False  # also those: embeddings of patients' pictures
+
+    @field_validator("alias")
+    @classmethod
+    def _is_free(cls, alias: str) -> str:
+        if alias.lower() == "latest":
+            raise ValueError("MLflow keeps `latest` for itself; take another alias")
+        return alias
 
 
 class ReportParams(Block):

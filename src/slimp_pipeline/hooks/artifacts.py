@@ -48,9 +48,8 @@ class ArtifactHooks:
             logger.info("Removed %s, which a killed run was writing", os.path.relpath(path))
         read = {name: dataset for name in pipeline.inputs() if (dataset := _versioned(catalog, name))}
         if _exports(pipeline) and not _evaluation_of(read, catalog):
-            for name in IF_THERE:
-                catalog[name] = MemoryDataset(None)
-                read.pop(name, None)
+            _hold_nothing(catalog, IF_THERE)
+            read = {name: dataset for name, dataset in read.items() if name not in IF_THERE}
         names = {name for name, dataset in read.items() if not dataset.asked_for}
         asked = {name: dataset.asked_for for name, dataset in read.items() if dataset.asked_for}
         _require_encoders(names, run_params, catalog)
@@ -74,6 +73,16 @@ def _evaluation_of(read: Mapping[str, OwnVersionDataset[Any]], catalog: DataCata
     whole = set.intersection(*versions)
     asked = read["encoders"].asked_for
     return bool(whole and _versions(catalog, "target.splits")) and asked in (None, _rests_on(max(whole), catalog))
+
+
+def _hold_nothing(catalog: DataCatalog, names: Iterable[str]) -> None:
+    """Let datasets be None in this run; Kedro would warn of each."""
+    kedros = logging.getLogger("kedro.io.data_catalog")
+    level = kedros.level
+    kedros.setLevel(logging.ERROR)
+    for name in names:
+        catalog[name] = MemoryDataset(None)
+    kedros.setLevel(level)
 
 
 def data_address(context: KedroContext) -> str:
