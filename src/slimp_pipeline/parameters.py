@@ -3,11 +3,10 @@
 A misspelt or unknown setting of any block is refused by name when a run starts, before any work is done.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from slimp_pipeline.architecture import PlainArguments, TimmName
 
@@ -350,6 +349,27 @@ class StudyParams(Block):
         return self
 
 
+class ExportParams(Block):
+    """What is handed on of an encoder, and to whom."""
+
+    partition: str | None = None  # of the encoders; None: `all`, else the first
+    onnx: bool = True
+    opset: int = Field(18, ge=18)  # version of ONNX's operators
+    unusual_share: Share = 0.01  # of known lesions: those less like the others than this share are what `unusual` means
+    registered_as: str | None = None  # name in MLflow's model registry; None: `slimp-<source>`
+    alias: str = Field("newest", pattern=r"^[A-Za-z][\w-]*$")  # of this version there
+    hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")  # user/name; token from HF_TOKEN
+    hub_private: bool = True
+    hub_known_lesions: bool = False  # also those: embeddings of patients' pictures
+
+    @field_validator("alias")
+    @classmethod
+    def _is_free(cls, alias: str) -> str:
+        if alias.lower() == "latest":
+            raise ValueError("MLflow keeps `latest` for itself; take another alias")
+        return alias
+
+
 class ReportParams(Block):
     """What the HTML page shows."""
 
@@ -358,7 +378,7 @@ class ReportParams(Block):
     picture_formats: list[PictureFormat] = ["svg", "png"]  # of every figure, drawn by Chrome or Chromium
 
 
-_BLOCKS: dict[str, type[Block]] = {
+BLOCKS: dict[str, type[Block]] = {
     "download": DownloadParams,
     "ingest": IngestParams,
     "features": FeatureParams,
@@ -369,22 +389,6 @@ _BLOCKS: dict[str, type[Block]] = {
     "evaluation": EvaluationParams,
     "comparison": ComparisonParams,
     "study": StudyParams,
+    "export": ExportParams,
     "report": ReportParams,
 }
-
-
-def wrong_settings(parameters: Mapping[str, Any]) -> list[str]:
-    """Say of every setting that isn't one, or has a wrong value, which it is and why; whatever reads it."""
-    found = []
-    for name, block in _BLOCKS.items():
-        try:
-            block.model_validate(parameters[name])
-        except ValidationError as error:
-            for problem in error.errors():
-                setting = ".".join(map(str, (name, *problem["loc"])))
-                if problem["type"] == "extra_forbidden":
-                    found.append(f"{setting}: there is no such setting")
-                else:
-                    given = f", not {problem['input']!r}" if problem["loc"] else ""
-                    found.append(f"{setting}: {problem['msg'].removeprefix('Value error, ')}{given}")
-    return found

@@ -44,6 +44,7 @@ def test_what_was_saved_is_loaded_by_partition(make, version):
         "config.json",
         "encoding.json",
         "model.safetensors",
+        "slimp.safetensors",
     ]
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.configuration.names import close_to
 from slimp_pipeline.configuration.places import Places
-from slimp_pipeline.parameters import wrong_settings
+from slimp_pipeline.parameters import BLOCKS
 
 ROLES = {"source": "source_cohort", "target": "target_cohort", "downloaded": "cohort"}  # and what says who plays them
 
@@ -24,7 +24,7 @@ def setting_problems(parameters: Mapping[str, Any], places: Places) -> Iterator[
         A line for each problem.
     """
     try:
-        wrong = wrong_settings(parameters)
+        wrong = _wrong_settings(parameters)
     except KeyError as error:
         wrong = [f"the block `{error.args[0]}` is missing: a file conf/base/parameters_*.yml should hold it"]
     for problem in wrong:
@@ -78,3 +78,20 @@ def _keys(model: type[BaseModel]) -> set[str]:
             keys |= _keys(annotation)
         waiting += get_args(annotation)
     return keys
+
+
+def _wrong_settings(parameters: Mapping[str, Any]) -> list[str]:
+    """Say of every setting that isn't one, or has a wrong value, which it is and why; whatever reads it."""
+    found = []
+    for name, block in BLOCKS.items():
+        try:
+            block.model_validate(parameters[name])
+        except ValidationError as error:
+            for problem in error.errors():
+                setting = ".".join(map(str, (name, *problem["loc"])))
+                if problem["type"] == "extra_forbidden":
+                    found.append(f"{setting}: there is no such setting")
+                else:
+                    given = f", not {problem['input']!r}" if problem["loc"] else ""
+                    found.append(f"{setting}: {problem['msg'].removeprefix('Value error, ')}{given}")
+    return found

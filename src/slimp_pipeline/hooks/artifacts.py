@@ -15,6 +15,7 @@ from kedro.pipeline import Pipeline
 
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
 from slimp_pipeline.parameters import TrainingParams
+from slimp_pipeline.pipelines.export.pipeline import IF_THERE
 from slimp_pipeline.processes.depot import depot_of
 from slimp_pipeline.processes.whole import remove_left_over
 
@@ -46,6 +47,9 @@ class ArtifactHooks:
         for path in (path for folder in sorted(self._kept_in) for path in _left_over(folder)):
             logger.info("Removed %s, which a killed run was writing", os.path.relpath(path))
         read = {name: dataset for name in pipeline.inputs() if (dataset := _versioned(catalog, name))}
+        if _exports(pipeline) and not _evaluation_of(read, catalog):
+            _hold_nothing(catalog, IF_THERE)
+            read = {name: dataset for name, dataset in read.items() if name not in IF_THERE}
         names = {name for name, dataset in read.items() if not dataset.asked_for}
         asked = {name: dataset.asked_for for name, dataset in read.items() if dataset.asked_for}
         _require_encoders(names, run_params, catalog)
@@ -57,6 +61,28 @@ class ArtifactHooks:
             of_it = sorted(name for name in pins if pins[name] == version)
             logger.info("Reads the run of %s: %s", version, ", ".join(of_it))
         self._lineage["pretrain"] = pins.get("encoders", self._lineage["run"])
+
+
+def _exports(pipeline: Pipeline) -> bool:
+    return "export_model" in {node.name.rpartition(".")[2] for node in pipeline.nodes}
+
+
+def _evaluation_of(read: Mapping[str, OwnVersionDataset[Any]], catalog: DataCatalog) -> bool:
+    """Whether there is a whole evaluation, and it rests on the encoders where one version of these is asked for."""
+    versions = [_versions(catalog, name) for name in ("evaluation_rows", "embeddings", "results", "evaluation_lineage")]
+    whole = set.intersection(*versions)
+    asked = read["encoders"].asked_for
+    return bool(whole and _versions(catalog, "target.splits")) and asked in (None, _rests_on(max(whole), catalog))
+
+
+def _hold_nothing(catalog: DataCatalog, names: Iterable[str]) -> None:
+    """Let datasets be None in this run; Kedro would warn of each."""
+    kedros = logging.getLogger("kedro.io.data_catalog")
+    level = kedros.level
+    kedros.setLevel(logging.ERROR)
+    for name in names:
+        catalog[name] = MemoryDataset(None)
+    kedros.setLevel(level)
 
 
 def data_address(context: KedroContext) -> str:

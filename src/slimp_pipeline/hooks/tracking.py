@@ -17,12 +17,14 @@ from kedro_mlflow.framework.hooks import MlflowHook
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
+from slimp_pipeline.parameters import ExportParams
 from slimp_pipeline.processes.home import at_home, shown
 from slimp_pipeline.processes.stopping import stop_if_asked, was_asked_to_stop
 from slimp_pipeline.reporting.browser import remove_left_profiles
 from slimp_pipeline.tracking import run as tracking
 from slimp_pipeline.tracking.curves import Curves
 from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs, writing_unbroken
+from slimp_pipeline.tracking.model import log_first_encoder, log_model
 from slimp_pipeline.tracking.notes import Notes
 from slimp_pipeline.tracking.set_up import set_up
 
@@ -139,7 +141,12 @@ class TrackingHooks(MlflowHook):
             version = Path(path_of(catalog, "predictions")).parent.name
             self._notes.add(partial(tracking.tag, run_id, {"version": version}))
         if "encoders" in written:
-            self._notes.add(partial(tracking.log_encoder, catalog["encoders"].folder()))  # type: ignore[attr-defined]
+            self._notes.add(partial(log_first_encoder, catalog["encoders"].folder()))  # type: ignore[attr-defined]
+        if "exported_model" in written:
+            settings = ExportParams.model_validate(catalog.load("params:export"))
+            name = settings.registered_as or f"slimp-{_cohort_name(catalog, 'source')}"
+            self._notes.add(partial(log_model, catalog.load("exported_model"), name, settings.alias))
+            logger.info("Registered in MLflow as models:/%s@%s", name, settings.alias)
 
     def _report(self, partition: str, step: int, values: dict[str, float]) -> None:
         stop_if_asked()
