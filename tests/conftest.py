@@ -1,8 +1,9 @@
-"""For tests of several folders: logging as the project's, and a real S3-protocol server on loopback."""
+"""For tests of several folders: logging as the project's, and real servers on loopback, S3's and the ISIC Archive's."""
 
 import itertools
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 import requests
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from archive_server import Server
 
 # Read when Kedro is imported. It would else lay out, in colours, each dataset that a run in this process loads.
 os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(Path(__file__).parents[1] / "conf/logging.yml"))
@@ -74,3 +79,12 @@ def s3(new_bucket: Callable[[Path], S3], tmp_path: Path, monkeypatch: pytest.Mon
     yield one
     one.refuse_keys(refuse=False)
     S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def archive() -> Iterator[Server]:
+    """An ISIC Archive of ten images in collection 251, on four pages of three at most."""
+    server = Server(page_size=3)
+    server.add_images(range(1, 11))
+    yield server
+    server.stop()

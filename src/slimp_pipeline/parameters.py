@@ -3,12 +3,12 @@
 A misspelt or unknown setting of any block is refused by name when a run starts, before any work is done.
 """
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from slimp_pipeline.architecture import PlainArguments, TimmName
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -20,6 +20,32 @@ class Block(BaseModel):
     """A block of settings: immutable, and no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DownloadParams(Block):
+    """How a cohort's files are got, and which images of the ISIC Archive where its YAML doesn't say.
+
+    On the command line, where there are no lists, spaces part the collections.
+    """
+
+    archive: str = Field("https://api.isic-archive.com/api/v2", pattern=r"^https?://\S+$")  # its API, or a mirror's
+    collections: list[int] = []  # ids; these three instead of what the cohort's YAML asks for
+    doi: str | None = None  # of a collection
+    search: str | None = None  # in the archive's query language
+    max_images: int | None = Field(None, ge=1)  # of the archive, to try it out; None: all
+    max_missing_share: Share = 0.0  # of the images that were asked for; above it nothing is put in place
+    num_connections: int = Field(8, ge=1, le=64)  # at once
+    requests_per_second: float = Field(20.0, gt=0)
+    max_tries: int = Field(6, ge=1)  # of each file
+    max_wait_s: float = Field(120.0, gt=0)  # before another try, whatever the server asks for
+    timeout_s: float = Field(30.0, gt=0)  # without a sign of the server
+    max_image_mb: float = Field(256.0, gt=0)  # in 10^6 bytes; larger ones are refused
+    spare_disk_gb: float = Field(2.0, ge=0)  # that stays free, in 10^9 bytes
+
+    @field_validator("collections", mode="before")
+    @classmethod
+    def _parted(cls, collections: Any) -> Any:
+        return str(collections).split() if isinstance(collections, str | int) else collections
 
 
 class IngestParams(Block):
@@ -56,55 +82,18 @@ class FeatureParams(Block):
         return f"{cohort} (split by {self.split_level}: leaks)" if self.leaks else cohort
 
 
-_TIMM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
-_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.,+ -]{0,40}")  # no path, no address
-_NOT_ARCHITECTURE = frozenset(
-    {"model_name", "checkpoint_path", "cache_dir", "scriptable", "exportable", "no_jit", "kwargs"}
-    | {"model_cls", "variant", "model_cfg", "feature_cfg", "kwargs_filter", "features_only", "pruned"}
-    | {"num_classes", "device", "dtype"}
-)  # what timm's builders take beside, and what this pipeline sets itself
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    if isinstance(value, str):
-        return _PLAIN_TEXT.fullmatch(value) is not None
-    return value is None or isinstance(value, bool | int | float)
-
-
 class ImageEncoderParams(Block):
     """A timm backbone and where its first weights come from.
 
     Checkpoints hold these settings too, and may come from anywhere: nothing in them makes timm fetch or read anything.
     """
 
-    name: str = "vit_small_patch16_224"  # in timm's registry
+    name: TimmName = "vit_small_patch16_224"
     image_size: int = Field(224, ge=16)
     weights: str = "random"  # random | hub | path of a safetensors file
-    arguments: dict[str, Any] | None = None  # of the architecture, passed on to timm.create_model
+    arguments: PlainArguments | None = None  # of the architecture, passed on to timm.create_model
     num_trained_stages: int | None = Field(None, ge=0)  # the last N stages train; None: all
     keep_batch_norm: bool = False  # batch norm goes by the statistics of the first weights, never by the batch's
-
-    @field_validator("name")
-    @classmethod
-    def _stands_in_a_registry(cls, name: str) -> str:
-        if not _TIMM_NAME.fullmatch(name):
-            raise ValueError(
-                "only names of timm's registry (letters, digits, `_`, `.`) are allowed: no hub, no address, no path. "
-                "Where first weights come from is `weights`"
-            )
-        return name
-
-    @field_validator("arguments")
-    @classmethod
-    def _are_the_architectures(cls, arguments: dict[str, Any] | None) -> dict[str, Any] | None:
-        for name, value in (arguments or {}).items():
-            if name in _NOT_ARCHITECTURE or name.startswith("pretrained"):
-                raise ValueError(f"'{name}' is no argument of the architecture; only those are allowed")
-            if not _is_plain(value):
-                raise ValueError(f"'{name}' must be a number, true, false, null, a short word, or a list of these")
-        return arguments
 
     @model_validator(mode="after")
     def _kept_statistics_exist(self) -> "ImageEncoderParams":
@@ -370,6 +359,27 @@ class StudyParams(Block):
         return self
 
 
+class ExportParams(Block):
+    """What is handed on of an encoder, and to whom."""
+
+    partition: str | None = None  # of the encoders; None: `all`, else the first
+    onnx: bool = True
+    opset: int = Field(18, ge=18)  # version of ONNX's operators
+    unusual_share: Share = 0.01  # of known lesions: those less like the others than this share are what `unusual` means
+    registered_as: str | None = None  # name in MLflow's model registry; None: `slimp-<source>`
+    alias: str = Field("newest", pattern=r"^[A-Za-z][\w-]*$")  # of this version there
+    hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")  # user/name; token from HF_TOKEN
+    hub_private: bool = True
+    hub_known_lesions: bool = False  # also those: embeddings of patients' pictures
+
+    @field_validator("alias")
+    @classmethod
+    def _is_free(cls, alias: str) -> str:
+        if alias.lower() == "latest":
+            raise ValueError("MLflow keeps `latest` for itself; take another alias")
+        return alias
+
+
 class ReportParams(Block):
     """What the HTML page shows."""
 
@@ -378,7 +388,8 @@ class ReportParams(Block):
     picture_formats: list[PictureFormat] = ["svg", "png"]  # of every figure, drawn by Chrome or Chromium
 
 
-_BLOCKS: dict[str, type[Block]] = {
+BLOCKS: dict[str, type[Block]] = {
+    "download": DownloadParams,
     "ingest": IngestParams,
     "features": FeatureParams,
     "model": ModelParams,
@@ -389,22 +400,6 @@ _BLOCKS: dict[str, type[Block]] = {
     "inspection": InspectionParams,
     "comparison": ComparisonParams,
     "study": StudyParams,
+    "export": ExportParams,
     "report": ReportParams,
 }
-
-
-def wrong_settings(parameters: Mapping[str, Any]) -> list[str]:
-    """Say of every setting that isn't one, or has a wrong value, which it is and why; whatever reads it."""
-    found = []
-    for name, block in _BLOCKS.items():
-        try:
-            block.model_validate(parameters[name])
-        except ValidationError as error:
-            for problem in error.errors():
-                setting = ".".join(map(str, (name, *problem["loc"])))
-                if problem["type"] == "extra_forbidden":
-                    found.append(f"{setting}: there is no such setting")
-                else:
-                    given = f", not {problem['input']!r}" if problem["loc"] else ""
-                    found.append(f"{setting}: {problem['msg'].removeprefix('Value error, ')}{given}")
-    return found

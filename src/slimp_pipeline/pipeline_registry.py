@@ -7,7 +7,9 @@ from kedro.pipeline import Pipeline
 from slimp_pipeline.pipelines import (
     adapt,
     compare,
+    download,
     evaluate,
+    export,
     extrapolate,
     fabricate,
     features,
@@ -41,6 +43,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         inspected = ingested["target"] + _as_stage(inspect.create_pipeline(), "inspect")
         reported = _as_stage(report.create_pipeline(), "report")
     return {
+        "download": download.create_pipeline(),
         "fabricate": raw["source"] + raw["target"],
         "ingest": ingested["source"] + ingested["target"],
         "features": featured["source"] + featured["target"],
@@ -48,6 +51,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "adapt": adapted,
         "extrapolate": extrapolated,
         "evaluate": evaluated,
+        "export": _as_stage(export.create_pipeline(), "export"),
         "report": reported,
         "inspect": inspected,
         "compare": compare.create_pipeline(),

@@ -61,6 +61,10 @@ def test_a_parameter_that_describes_no_cohort_is_refused_as_one(conf: Path) -> N
     assert "there is no cohort ''" in refused(conf, target_cohort=None)
 
 
+def test_a_cohort_to_be_downloaded_is_looked_for_like_those_in_a_role(conf: Path) -> None:
+    assert "--params: there is no cohort 'ham1000'. Did you mean 'ham10000'" in refused(conf, cohort="ham1000")
+
+
 @pytest.mark.parametrize(
     ("file", "env", "words"),
     [

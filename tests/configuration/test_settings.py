@@ -47,6 +47,14 @@ def test_a_missing_block_is_named(conf: Path) -> None:
     assert "the block `report` is missing" in refused(conf)
 
 
+def test_how_a_cohort_is_downloaded_is_checked_with_its_line(conf: Path, cohort: Cohort) -> None:
+    (conf / "base/parameters/cohorts/mine.yml").write_text(cohort("download: {files: [{url: 'ftp://a', to: ../b}]}"))
+    words = refused(conf, cohort="mine")
+    assert f"{MINE}, line 2: cohort mine: download.files.0.url: 'ftp://a' is no address" in words
+    assert "download.files.0.to: '../b' must be a path below the cohort's folder" in words
+    assert "download.collections.0: Input should be a valid integer" in refused(conf, download={"collections": "x"})
+
+
 def test_of_all_cohorts_those_in_a_role_alone_are_parameters(conf: Path, cohort: Cohort) -> None:
     (conf / "base/parameters/cohorts/mine.yml").write_text(cohort(""))
     loader = load(conf, target_cohort="mine")

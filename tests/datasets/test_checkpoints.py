@@ -44,6 +44,7 @@ def test_what_was_saved_is_loaded_by_partition(make, version):
         "config.json",
         "encoding.json",
         "model.safetensors",
+        "slimp.safetensors",
     ]
 
 
@@ -75,13 +76,3 @@ def test_a_full_disk_is_named(make, save_version, small_disk, tmp_path):
     with small_disk(), pytest.raises(DatasetError, match=r"the disk is full.*previous version is whole"):
         save_version(make, {"all": checkpoint(2.0, size=20000)}, "v2")
     assert files(tmp_path) == before
-
-
-def test_encoders_that_may_be_absent_are_none_where_there_are_none(make, save_version, tmp_path):
-    optional = CheckpointsDataset(filepath=str(tmp_path / "deep/encoders"), version=LATEST, may_be_absent=True)
-    assert optional.load() == {}
-    save_version(make, {"all": checkpoint(1.0)}, "v1")
-    again = CheckpointsDataset(filepath=str(tmp_path / "deep/encoders"), version=LATEST, may_be_absent=True)
-    assert list(again.load()) == ["all"]
-    with pytest.raises(DatasetError):
-        CheckpointsDataset(filepath=str(tmp_path / "elsewhere"), version=LATEST).load()

@@ -1,5 +1,6 @@
 """The whole pipeline through the real command line, on fabricated cohorts."""
 
+import base64
 import contextlib
 import doctest
 import json
@@ -99,7 +100,7 @@ def test_mlflow_has_parameters_curves_results_tags_and_artifacts(finished):
     assert {"report.html", "results.csv", "figures"} <= names
 
 
-def test_the_logged_model_embeds_an_image_file(finished, monkeypatch):
+def test_the_logged_model_embeds_a_picture_that_comes_with_the_request(finished):
     project, _ = finished
     mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
     experiment = mlflow.get_experiment_by_name("slimp-test").experiment_id
@@ -107,8 +108,9 @@ def test_the_logged_model_embeds_an_image_file(finished, monkeypatch):
     picture = sorted((project.folder / "data/01_raw/test/demo_clinic/images").glob("*.png"))[0]
     with contextlib.chdir(project.folder):  # wherever it is called
         loaded = mlflow.pyfunc.load_model(model.model_uri)
-    monkeypatch.setenv("SLIMP_SERVED_FOLDER", str(picture.parent))
-    assert loaded.predict(pd.DataFrame({"path": [str(picture)]})).shape == (1, 32)
+    told = loaded.predict(pd.DataFrame({"image": [base64.b64encode(picture.read_bytes()).decode()]}))
+    assert list(told) == ["embedding", "lesion_embedding", "patient_embedding"]
+    assert len(told["embedding"][0]) == 32
 
 
 def test_the_documented_example_works(finished):
@@ -271,7 +273,7 @@ def test_the_registry_holds_every_pipeline_with_a_layer_for_every_dataset():
     from slimp_pipeline.pipeline_registry import register_pipelines
 
     pipelines = register_pipelines()
-    names = "fabricate ingest features pretrain adapt extrapolate evaluate inspect report compare __default__"
+    names = "download fabricate ingest features pretrain adapt extrapolate evaluate inspect report compare __default__"
     assert set(pipelines) == set(names.split())
     catalog = "\n".join(p.read_text() for p in (Path(__file__).parents[2] / "conf/base").glob("catalog_*.yml"))
     datasets = {name for pipeline in pipelines.values() for name in pipeline.datasets()}

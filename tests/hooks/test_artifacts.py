@@ -12,7 +12,7 @@ import torch
 from kedro.io import DataCatalog, MemoryDataset, Version
 from kedro.pipeline import Node, Pipeline
 
-from slimp_pipeline.datasets import AtomicDataset, CheckpointsDataset
+from slimp_pipeline.datasets import AtomicDataset
 from slimp_pipeline.hooks import artifacts
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.processes.whole import temporary_name
@@ -128,11 +128,10 @@ def test_devices_that_are_not_there_are_refused_before_anything_of_a_training_ru
         artifacts._require_devices(pipeline, catalog)
 
 
-def test_encoders_that_may_be_absent_are_read_only_where_they_are_there(tmp_path):
-    def found(**options):
-        encoders = CheckpointsDataset(filepath=str(tmp_path / "encoders"), version=Version(None, None), **options)
-        return artifacts._versioned(DataCatalog({"encoders_if_any": encoders}), "encoders_if_any")
-
-    assert found(may_be_absent=True) is None and found() is not None
-    (tmp_path / "encoders/v1/encoders").mkdir(parents=True)
-    assert found(may_be_absent=True) is not None
+def test_an_inspection_does_without_encoders_where_there_are_none_and_reads_them_where_there_are(catalog, leave):
+    pipeline = Pipeline([Node(print, inputs="encoders", outputs=None, name="embed_pictures", namespace="inspect")])
+    read = {"encoders": catalog["encoders"]}
+    assert artifacts._absent(pipeline, read, catalog) == ("encoders",)
+    assert artifacts._absent(pipeline, {}, catalog) == ()  # they are trained in the same run
+    leave("v1", "encoders")
+    assert artifacts._absent(pipeline, read, catalog) == ()

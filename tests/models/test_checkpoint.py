@@ -6,10 +6,13 @@ import re
 from dataclasses import replace
 
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from slimp_pipeline.models import checkpoint as checkpoints
 from slimp_pipeline.models.checkpoint import read_checkpoint, write_checkpoint
+from slimp_pipeline.models.image import build_image_encoder, normalisation
 
 
 def test_a_checkpoint_comes_back_bit_for_bit(checkpoint, folder):
@@ -24,9 +27,9 @@ def test_a_checkpoint_comes_back_bit_for_bit(checkpoint, folder):
     )
 
 
-def test_a_checkpoint_folder_holds_four_files_and_nothing_is_left_beside_it(folder):
+def test_a_checkpoint_folder_holds_five_files_and_nothing_is_left_beside_it(folder):
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["README.md", "config.json", "encoding.json", "model.safetensors"]
+    assert names == ["README.md", "config.json", "encoding.json", "model.safetensors", "slimp.safetensors"]
     assert [path.name for path in folder.parent.iterdir()] == ["fold_0"]
 
 
@@ -64,11 +67,47 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_whole(checkpoint, folder, 
     assert [path.name for path in folder.parent.iterdir()] == ["fold_0"]
 
 
-def test_a_format_of_a_newer_version_is_refused(folder):
+def test_a_format_of_another_version_is_refused(folder):
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"format": 2}))
-    with pytest.raises(ValueError, match=r"has format 2; this version reads up to 1\. Upgrade"):
+    (folder / "config.json").write_text(json.dumps(config | {"slimp": config["slimp"] | {"format": 3}}))
+    with pytest.raises(ValueError, match=r"has format 3; this version reads 2\. Upgrade"):
         read_checkpoint(folder)
+    (folder / "config.json").write_text(json.dumps(config["slimp"] | {"format": 1}))  # as it was
+    with pytest.raises(ValueError, match=r"has format 1; this version reads 2\. Write it anew: `kedro run"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("vit_tiny_patch16_224", {"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2}),
+        ("tf_efficientnet_lite0", None),
+        ("resnet10t", None),
+        ("convnext_atto", None),
+    ],
+)
+def test_the_folder_loads_in_plain_timm_in_one_line_and_leaves_the_random_numbers_alone(
+    checkpoint, tmp_path, name, arguments
+):
+    settings = checkpoint.model.image_encoder.model_copy(
+        update={"name": name, "arguments": arguments, "image_size": 32}
+    )
+    encoder = build_image_encoder(settings).eval()
+    state = {f"image_encoder.{key}": value for key, value in encoder.state_dict().items()}
+    torch.manual_seed(5)
+    write_checkpoint(
+        replace(checkpoint, state=state, model=checkpoint.model.model_copy(update={"image_encoder": settings})),
+        tmp_path / "all",
+    )
+    after = torch.rand(3)
+    torch.manual_seed(5)
+    assert torch.equal(after, torch.rand(3))
+    loaded = timm.create_model(f"local-dir:{tmp_path / 'all'}", pretrained=True).eval()
+    views = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(loaded(views), encoder(views))  # ours is channels_last
+    seen = timm.data.resolve_model_data_config(loaded)
+    assert (seen["input_size"], seen["crop_pct"], seen["interpolation"]) == ((3, 32, 32), 1.0, "bilinear")
+    assert torch.equal(torch.tensor(seen["mean"]), normalisation(encoder)[0])
 
 
 def test_a_folder_around_one_checkpoint_reads_it_and_around_several_names_them(checkpoint, folder):
@@ -113,7 +152,7 @@ def test_what_another_process_writes_stays_and_is_not_read(checkpoint, folder):
     [
         ["thesis.docx"],
         ["config.json", "model.safetensors"],  # as model hubs have them
-        ["config.json", "encoding.json", "model.safetensors", "README.md", "notes.txt"],
+        ["config.json", "encoding.json", "model.safetensors", "slimp.safetensors", "README.md", "notes.txt"],
         ["deep/photo.jpg"],
     ],
 )
@@ -148,7 +187,7 @@ def rewritten(change):
 
     def damage(file):
         config = json.loads(file.read_text())
-        change(config)
+        change(config["slimp"])
         file.write_text(json.dumps(config))
 
     return damage
@@ -184,6 +223,12 @@ DAMAGES = {
     "half an encoding": ("encoding.json", lambda f: f.write_text(f.read_text()[:40]), "is no encoding .*JSON"),
     "another's encoding": ("encoding.json", lambda f: f.write_text("{}"), "lesion: Field required; patient: Field"),
     "no weights": ("model.safetensors", lambda f: f.unlink(), "is missing"),
+    "no other weights": ("slimp.safetensors", lambda f: f.unlink(), "is missing"),
+    "weights twice": (
+        "slimp.safetensors",
+        lambda f: save_file({"image_encoder.norm.weight": torch.zeros(2)}, f),
+        r"holds the image encoder's image_encoder\.norm\.weight, which model\.safetensors holds",
+    ),
     "half the weights": ("model.safetensors", lambda f: f.write_bytes(f.read_bytes()[:-4]), "is truncated, or"),
     "no header": ("model.safetensors", lambda f: f.write_bytes(b""), "is truncated, or no safetensors file"),
     "a page": ("model.safetensors", lambda f: f.write_text("<html>not found</html>"), "is truncated, or no"),
@@ -204,7 +249,8 @@ def test_weights_that_cannot_be_computed_with_are_refused_by_the_first_tensors_n
     broken = checkpoint.state[name].clone()
     broken.view(-1)[-1] = value
     write_checkpoint(replace(checkpoint, state={**checkpoint.state, name: broken}), tmp_path / "broken")
-    with pytest.raises(ValueError, match=rf"model\.safetensors can't be computed with: tensor {re.escape(name)} holds"):
+    own = re.escape(name.removeprefix("image_encoder."))
+    with pytest.raises(ValueError, match=rf"model\.safetensors can't be computed with: tensor {own} holds"):
         read_checkpoint(tmp_path / "broken")
 
 

@@ -1,165 +1,188 @@
-"""The encoder behind a server: it reads the images of one folder and nothing else."""
+"""The encoder behind a server: it reads what comes with the request, and nothing of the server's disk."""
 
+import base64
+import io
 import json
+import os
+import signal
+import socket
+import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema
 from PIL import Image
+from tests.handover.conftest import NOTHING_SEEN, SETTINGS, checkpoint, encoding, evaluated, lesion_level
+from tests.models.conftest import model_settings, tiny_vit
 
 import slimp_pipeline
-from slimp_pipeline.models.checkpoint import Checkpoint, write_checkpoint
-from slimp_pipeline.models.slimp import SLIMP
-from slimp_pipeline.parameters import ImageEncoderParams, LossParams, MetadataEncoderParams, ModelParams
-from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
+from slimp_pipeline.handover.exported import export
+from slimp_pipeline.parameters import ExportParams
 from slimp_pipeline.tracking import pyfunc_model
+from slimp_pipeline.tracking.model import log_model
 
-ARGUMENTS = {"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2}
-
-
-@pytest.fixture(scope="module")
-def checkpoint_folder(tmp_path_factory):
-    torch.manual_seed(0)
-    image_encoder = ImageEncoderParams(name="vit_tiny_patch16_224", image_size=16, arguments=ARGUMENTS)
-    settings = ModelParams(image_encoder=image_encoder, metadata_encoder=MetadataEncoderParams(dim=16))
-    nothing = LevelEncoding(fields={})
-    encoding = Encoding(lesion=nothing, patient=nothing, num_patients=2)
-    state = SLIMP(settings, LossParams(), encoding).state_dict()
-    folder = tmp_path_factory.mktemp("model") / "all"
-    write_checkpoint(Checkpoint(state, settings, LossParams(), encoding), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def encoder(checkpoint_folder):
-    model = pyfunc_model.EncoderModel()
-    context = type("Context", (), {"artifacts": {"checkpoint": str(checkpoint_folder)}})
-    model.load_context(context)
-    return lambda table: model.predict(context, table)
+__all__ = ["checkpoint", "encoding", "evaluated", "lesion_level", "model_settings", "tiny_vit"]
 
 
 @pytest.fixture
-def served(tmp_path, monkeypatch):
-    """A served folder with pictures, and a picture beside it that is none of the client's business."""
-    (tmp_path / "served" / "deep").mkdir(parents=True)
-    for name in ("served/a.png", "served/deep/b.jpg", "secret.png"):
-        Image.new("RGB", (20, 20), "peru").save(tmp_path / name)
-    (tmp_path / "served" / "link.png").symlink_to(tmp_path / "served" / "a.png")
-    (tmp_path / "served" / "out.png").symlink_to(tmp_path / "secret.png")
-    (tmp_path / "served" / "away").symlink_to(tmp_path)
-    (tmp_path / "served" / "loop.png").symlink_to(tmp_path / "served" / "loop.png")
-    (tmp_path / "served" / "text.jpg").write_text("no picture")
-    monkeypatch.setenv("SLIMP_SERVED_FOLDER", str(tmp_path / "served"))
-    return tmp_path / "served"
+def folder(checkpoint, evaluated, tmp_path):
+    (tmp_path / "exported").mkdir()
+    export({"all": checkpoint}, NOTHING_SEEN, evaluated, SETTINGS, ExportParams(onnx=False)).write(
+        tmp_path / "exported"
+    )
+    return tmp_path / "exported"
 
 
-def refusal(encoder, table) -> str:
+@pytest.fixture
+def ask(folder):
+    model = pyfunc_model.EncoderModel()
+    model.load_context(type("Context", (), {"artifacts": {"checkpoint": str(folder)}}))
+    return lambda table: model.predict(None, table)
+
+
+def encoded(colour: str = "peru", file_format: str = "PNG") -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 24), colour).save(buffer, file_format)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def refusal(ask, table) -> str:
     with pytest.raises(MlflowException) as caught:
-        encoder(table)
+        ask(table)
     assert caught.value.get_http_status_code() == 400
     return caught.value.message
 
 
-def test_images_of_the_served_folder_are_embedded_by_relative_or_whole_path(encoder, checkpoint_folder, served):
-    paths = ["a.png", str(served / "a.png"), "deep/b.jpg", "link.png"]
-    embedding = encoder(pd.DataFrame({"path": paths}))
-    assert embedding.shape == (4, 32)
-    plain = slimp_pipeline.load(checkpoint_folder).encode_images([served / path for path in paths])
-    np.testing.assert_array_equal(embedding.to_numpy(), plain)
-
-
-OUTSIDE = [
-    *(
-        "../secret.png",
-        "{folder}/../secret.png",
-        "deep/../../secret.png",
-        "deep/../a.png",
-        "/etc/passwd",
-        "{folder}x/a",
-    ),
-    *("out.png", "away/secret.png", "loop.png", "a\x00.png", "x" * 5000, None, float("nan"), 7, b"a.png"),
-]
-
-
-@pytest.mark.parametrize("path", OUTSIDE)
-def test_a_path_that_leaves_the_served_folder_is_refused_unopened(encoder, served, path, opened):
-    path = path.format(folder=served) if isinstance(path, str) else path
-    message = refusal(encoder, pd.DataFrame({"path": pd.Series([path], dtype=object)}))
-    assert "is no path within the served folder (SLIMP_SERVED_FOLDER)" in message
-    assert not opened
-
-
-@pytest.fixture
-def opened():
-    """Files that were opened during the test."""
-    seen: list[str] = []
-    watching = True
-
-    def watch(event, arguments):
-        if watching and event == "open":
-            seen.append(str(arguments[0]))
-
-    sys.addaudithook(watch)  # can't be taken away again
-    yield seen
-    watching = False
-
-
-@pytest.mark.parametrize("folder", [None, "", "absent"])
-def test_without_a_served_folder_every_path_is_refused(encoder, served, monkeypatch, folder):
-    monkeypatch.chdir(served)
-    if folder is None:
-        monkeypatch.delenv("SLIMP_SERVED_FOLDER")
-    else:
-        monkeypatch.setenv("SLIMP_SERVED_FOLDER", folder)
-    for path in ("a.png", str(served / "a.png"), "/etc/passwd"):
-        message = refusal(encoder, pd.DataFrame({"path": [path]}))
-        assert "sets the environment variable SLIMP_SERVED_FOLDER to the folder" in message
-
-
-def test_the_folder_that_counts_is_that_of_the_time_of_serving(encoder, served, monkeypatch, tmp_path):
-    monkeypatch.setenv("SLIMP_SERVED_FOLDER", str(served / "deep"))
-    assert encoder(pd.DataFrame({"path": ["b.jpg"]})).shape == (1, 32)
-    assert "is no path within" in refusal(encoder, pd.DataFrame({"path": [str(served / "a.png")]}))
+def test_bytes_and_fields_go_in_and_embeddings_neighbours_and_probabilities_come_out(ask, folder, tmp_path):
+    table = pd.DataFrame(
+        {"image": [encoded(), encoded("black", "JPEG")], "diameter_mm": [5.0, None], "sex": ["male", None]}
+    )
+    told = ask(table)
+    (tmp_path / "a.png").write_bytes(base64.b64decode(table["image"][0]))
+    encoder = slimp_pipeline.load(folder)
+    np.testing.assert_array_equal(np.float32(told["embedding"][0]), encoder.encode_images([tmp_path / "a.png"])[0])
+    np.testing.assert_allclose(told["lesion_embedding"].tolist(), encoder.encode_metadata(table), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(told["patient_embedding"].tolist(), encoder.encode_patients(table), rtol=1e-5, atol=1e-6)
+    assert [len(nearest) for nearest in told["nearest"]] == [5, 5]
+    assert {"known_lesion", "diagnosis", "distance"} == set(told["nearest"][0][0])
+    assert set(told["probabilities"][0]) == {"MEL", "NEV"}
+    assert sum(told["probabilities"][1].values()) == pytest.approx(1)
+    assert told["is_unusual"].dtype == bool
 
 
 @pytest.mark.parametrize(
     ("table", "reason"),
     [
-        (pd.DataFrame({"file": ["a.png"]}), "The table needs a column `path`; it has file."),
-        (pd.DataFrame(), "The table needs a column `path`; it has none."),
-        (pd.DataFrame({"path": []}), "The table has no rows: give at least one path."),
-        (pd.DataFrame({"path": ["absent.png"]}), "There is no file 'absent.png' in the served folder"),
-        (pd.DataFrame({"path": ["deep"]}), "There is no file 'deep' in the served folder"),
-        (pd.DataFrame({"path": ["text.jpg"]}), "text.jpg: not a picture in a format that is read"),
+        (pd.DataFrame({"path": ["/etc/passwd"]}), "The table needs a column `image`; it has path."),
+        (pd.DataFrame(), "The table needs a column `image`; it has none."),
+        (pd.DataFrame({"image": []}), "The table has 0 rows: 1 to 256 are read at once."),
+        (pd.DataFrame({"image": ["x"] * 257}), "The table has 257 rows: 1 to 256 are read at once."),
+        (pd.DataFrame({"image": ["/etc/passwd"]}), "Picture 0: `image` isn't base64"),
+        (pd.DataFrame({"image": [encoded(), "aGFsbG8="]}), "Picture 1: not a picture in a format that is read"),
+        (
+            pd.DataFrame({"image": [None]}, dtype=object),
+            "Picture 0: `image` is base64 text of the file's bytes, not None",
+        ),
+        (pd.DataFrame({"image": [""]}), "Picture 0: `image` is empty"),
+        (pd.DataFrame({"image": [encoded()[:60] + "=="]}), "Picture 0:"),
     ],
 )
-def test_what_cannot_be_embedded_is_said_in_a_sentence(encoder, served, table, reason):
-    assert reason in refusal(encoder, table)
+def test_what_cannot_be_read_is_said_in_a_sentence(ask, table, reason):
+    assert refusal(ask, table).startswith(reason)
 
 
-def test_a_server_answers_400_to_paths_that_leave_the_folder(checkpoint_folder, served, tmp_path):
-    testclient = pytest.importorskip("fastapi.testclient")
-    from mlflow.pyfunc import scoring_server
+def test_a_picture_may_be_no_longer_than_the_limit(ask, monkeypatch):
+    monkeypatch.setattr(pyfunc_model, "MAX_BASE64", 40)
+    assert "characters of base64, more than the 40 that are read" in refusal(ask, pd.DataFrame({"image": [encoded()]}))
 
-    mlflow.pyfunc.save_model(
-        tmp_path / "saved",
-        python_model=pyfunc_model.__file__,
-        artifacts={"checkpoint": str(checkpoint_folder)},
-        pip_requirements=[],
-        signature=ModelSignature(inputs=Schema([ColSpec("string", "path")])),
+
+def test_no_file_is_opened_for_a_request(ask):
+    ask(pd.DataFrame({"image": [encoded()]}))  # so that all modules are imported
+    opened, watching = [], True
+
+    def watch(event, arguments):
+        if watching and event == "open":
+            opened.append(str(arguments[0]))
+
+    sys.addaudithook(watch)  # can't be taken away again
+    for image in (encoded("green"), "/etc/passwd", "file:///etc/passwd", "../secret.png"):
+        with suppress(MlflowException):
+            ask(pd.DataFrame({"image": [image], "path": ["/etc/passwd"]}))
+    watching = False
+    assert set(opened) <= {"/proc/self/statm"}  # how much memory there is
+
+
+@contextmanager
+def served(uri: str, tracking: str):
+    """`mlflow models serve` on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
+    source = str(Path(slimp_pipeline.__file__).parents[1])
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # uvicorn is there
+    given = os.environ | {"MLFLOW_TRACKING_URI": tracking, "PYTHONPATH": source, "PATH": path}
+    server = subprocess.Popen(
+        command, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
-    client = testclient.TestClient(scoring_server.init(mlflow.pyfunc.load_model(str(tmp_path / "saved"))))
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, server.stderr.read().decode()[-2000:]
+                time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/invocations"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.communicate(timeout=30)
 
-    def ask(records):
-        return client.post("/invocations", json={"dataframe_records": records})
 
-    good = ask([{"path": "a.png"}])
-    assert good.status_code == 200 and len(json.loads(good.text)["predictions"][0]) == 32
-    for records in ([{"path": "/etc/passwd"}], [{"path": "../secret.png"}], [{"file": "a.png"}], [{"path": "x.png"}]):
-        assert ask(records).status_code == 400
+def answer(address: str, records: list[dict]) -> tuple[int, dict]:
+    body = json.dumps({"dataframe_records": records}).encode()
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def test_the_registered_model_is_served_and_answers_good_and_bad_requests(folder, tmp_path):
+    tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(tracking)
+    try:
+        mlflow.create_experiment("served", artifact_location=(tmp_path / "artifacts").as_uri())
+        with mlflow.start_run(experiment_id=mlflow.get_experiment_by_name("served").experiment_id):
+            log_model(folder, "slimp-clinic", "latest-good")
+        version = mlflow.MlflowClient().get_model_version_by_alias("slimp-clinic", "latest-good")
+        signature = mlflow.models.get_model_info(f"models:/slimp-clinic/{version.version}").signature
+    finally:
+        mlflow.set_tracking_uri(before)
+    assert signature.inputs.input_names()[0] == "image" and "path" not in signature.inputs.input_names()
+    assert signature.inputs.required_input_names() == ["image"]
+    assert signature.outputs.input_names()[-1] == "probabilities"
+    with served("models:/slimp-clinic@latest-good", tracking) as address:
+        status, told = answer(
+            address, [{"image": encoded(), "diameter_mm": 4, "sex": "female"}, {"image": encoded("red")}]
+        )
+        assert status == 200
+        first, second = told["predictions"]
+        assert len(first["embedding"]) == 32 and len(first["nearest"]) == 5
+        assert first["lesion_embedding"] != second["lesion_embedding"]
+        bad = [{"path": "/etc/passwd"}], [{"image": "/etc/passwd"}], [{"image": encoded(), "diameter_mm": "wide"}], []
+        for records in bad:
+            status, told = answer(address, records)
+            assert 400 <= status < 500, (records, told)
+            assert "Traceback" not in told.get("message", "")

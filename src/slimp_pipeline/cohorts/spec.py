@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from slimp_pipeline.cohorts.downloads.spec import DownloadSpec
 from slimp_pipeline.cohorts.text import as_meant
 from slimp_pipeline.parameters import Block
 
@@ -211,6 +212,7 @@ class CohortSpec(Block):
     optional: Texts = []  # columns that some releases lack: where one is absent, its values are missing
     ignored: Texts = []  # known columns without use
     fabricated: FabricatedSpec | None = None
+    download: DownloadSpec | None = None  # how its files are got
 
     @model_validator(mode="after")
     def _further_tables_are_joined(self) -> "CohortSpec":

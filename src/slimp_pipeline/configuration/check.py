@@ -9,10 +9,8 @@ from slimp_pipeline.configuration.cohort_texts import cohort_slips
 from slimp_pipeline.configuration.files import ConfFile, read_files
 from slimp_pipeline.configuration.names import close_to, cohorts, name_slips, require_environment
 from slimp_pipeline.configuration.places import Places
-from slimp_pipeline.configuration.settings import setting_problems
+from slimp_pipeline.configuration.settings import ROLES, setting_problems
 from slimp_pipeline.configuration.slips import Slip, refuse
-
-_ROLES = ("source", "target")
 
 
 class CheckedConfiguration:
@@ -37,8 +35,8 @@ class CheckedConfiguration:
         self._files = read_files(conf, env)
         refuse([*name_slips(self._files, runtime_params), *_text_slips(self._files)])
         places = self._places("parameters", "globals")
-        for role in _ROLES:
-            _require_cohort(conf, env, self._files, *places.value(f"{role}_cohort"))
+        for chosen in ROLES.values():
+            _require_cohort(conf, env, self._files, *places.value(chosen))
 
     def require_valid(self, parameters: Mapping[str, Any]) -> None:
         """Refuse wrong settings, whatever pipeline reads them: one of a later pipeline would be met hours later.
@@ -53,7 +51,7 @@ class CheckedConfiguration:
         refuse(list(problems), title="wrong settings")
 
     def without_cohorts(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """All but the descriptions of cohorts: the two that are asked for stand under their roles."""
+        """All but the descriptions of cohorts: those that are asked for stand under their roles."""
         described = cohorts(self._files)
         return {name: value for name, value in parameters.items() if name not in described}
 
@@ -71,7 +69,7 @@ def _text_slips(files: Sequence[ConfFile]) -> list[Slip]:
     blocks = [(file, block) for file, _, block in cohorts(files).values()]
     for file in files:
         for key, role in file.entries if file.kind == "parameters" else ():
-            if key.value in _ROLES and isinstance(role.value, list):
+            if key.value in ROLES and isinstance(role.value, list):
                 blocks += [(file, value) for name, value in role.value if name.value == "cohort"]
     return [Slip(file.name, *found) for file, block in blocks for found in cohort_slips(block)]
 

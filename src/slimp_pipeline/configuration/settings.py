@@ -8,13 +8,13 @@ from pydantic import BaseModel, ValidationError
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.configuration.names import close_to
 from slimp_pipeline.configuration.places import Places
-from slimp_pipeline.parameters import wrong_settings
+from slimp_pipeline.parameters import BLOCKS
 
-_ROLES = ("source", "target")
+ROLES = {"source": "source_cohort", "target": "target_cohort", "downloaded": "cohort"}  # and what says who plays them
 
 
 def setting_problems(parameters: Mapping[str, Any], places: Places) -> Iterator[str]:
-    """Say of every setting, and of the cohorts in both roles, what is wrong and where it stands.
+    """Say of every setting, and of the cohorts in all roles, what is wrong and where it stands.
 
     Args:
         parameters: All parameters, merged and resolved.
@@ -24,27 +24,27 @@ def setting_problems(parameters: Mapping[str, Any], places: Places) -> Iterator[
         A line for each problem.
     """
     try:
-        wrong = wrong_settings(parameters)
+        wrong = _wrong_settings(parameters)
     except KeyError as error:
         wrong = [f"the block `{error.args[0]}` is missing: a file conf/base/parameters_*.yml should hold it"]
     for problem in wrong:
         setting = problem.split(": ", 1)[0]
         place = places.find([int(part) if part.isdecimal() else part for part in setting.split(".")])
         yield f"{problem} ({place})" if place else problem
-    for role in _ROLES:
+    for role, chosen in ROLES.items():
         cohort = parameters.get(role, {}).get("cohort")
         if isinstance(cohort, Mapping):
-            yield from _cohort_problems(role, cohort, places)
+            yield from _cohort_problems(role, chosen, cohort, places)
         else:
-            words = f"{role}.cohort holds what is changed in a cohort; which one it is, is said by {role}_cohort"
+            words = f"{role}.cohort holds what is changed in a cohort; which one it is, is said by {chosen}"
             yield f"{words} ({places.find([role, 'cohort'])})"
 
 
-def _cohort_problems(role: str, cohort: Mapping[str, Any], places: Places) -> Iterator[str]:
+def _cohort_problems(role: str, chosen: str, cohort: Mapping[str, Any], places: Places) -> Iterator[str]:
     try:
         CohortSpec.model_validate(cohort)
     except ValidationError as error:
-        name, _ = places.value(f"{role}_cohort")
+        name, _ = places.value(chosen)
         for problem in error.errors():
             loc = problem["loc"]
             whole = places.find([name, *loc]) if problem["type"] == "missing" or not loc else ""
@@ -78,3 +78,20 @@ def _keys(model: type[BaseModel]) -> set[str]:
             keys |= _keys(annotation)
         waiting += get_args(annotation)
     return keys
+
+
+def _wrong_settings(parameters: Mapping[str, Any]) -> list[str]:
+    """Say of every setting that isn't one, or has a wrong value, which it is and why; whatever reads it."""
+    found = []
+    for name, block in BLOCKS.items():
+        try:
+            block.model_validate(parameters[name])
+        except ValidationError as error:
+            for problem in error.errors():
+                setting = ".".join(map(str, (name, *problem["loc"])))
+                if problem["type"] == "extra_forbidden":
+                    found.append(f"{setting}: there is no such setting")
+                else:
+                    given = f", not {problem['input']!r}" if problem["loc"] else ""
+                    found.append(f"{setting}: {problem['msg'].removeprefix('Value error, ')}{given}")
+    return found

@@ -13,9 +13,9 @@ from kedro.framework.project import pipelines
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
-from slimp_pipeline.datasets.checkpoints import CheckpointsDataset
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
 from slimp_pipeline.parameters import TrainingParams
+from slimp_pipeline.pipelines.export.pipeline import IF_THERE
 from slimp_pipeline.processes.depot import depot_of
 from slimp_pipeline.processes.whole import remove_left_over
 
@@ -47,6 +47,9 @@ class ArtifactHooks:
         for path in (path for folder in sorted(self._kept_in) for path in _left_over(folder)):
             logger.info("Removed %s, which a killed run was writing", os.path.relpath(path))
         read = {name: dataset for name in pipeline.inputs() if (dataset := _versioned(catalog, name))}
+        if nothing := _absent(pipeline, read, catalog):
+            _hold_nothing(catalog, nothing)
+            read = {name: dataset for name, dataset in read.items() if name not in nothing}
         names = {name for name, dataset in read.items() if not dataset.asked_for}
         asked = {name: dataset.asked_for for name, dataset in read.items() if dataset.asked_for}
         _require_encoders(names, run_params, catalog)
@@ -58,6 +61,34 @@ class ArtifactHooks:
             of_it = sorted(name for name in pins if pins[name] == version)
             logger.info("Reads the run of %s: %s", version, ", ".join(of_it))
         self._lineage["pretrain"] = pins.get("encoders", self._lineage["run"])
+
+
+def _absent(pipeline: Pipeline, read: Mapping[str, OwnVersionDataset[Any]], catalog: DataCatalog) -> tuple[str, ...]:
+    """What a pipeline does without where it isn't there, and isn't."""
+    nodes = {node.name.rpartition(".")[2] for node in pipeline.nodes}
+    if "export_model" in nodes and not _evaluation_of(read, catalog):
+        return IF_THERE
+    if "embed_pictures" in nodes and "encoders" in read and not _versions(catalog, "encoders"):
+        return ("encoders",)
+    return ()
+
+
+def _evaluation_of(read: Mapping[str, OwnVersionDataset[Any]], catalog: DataCatalog) -> bool:
+    """Whether there is a whole evaluation, and it rests on the encoders where one version of these is asked for."""
+    versions = [_versions(catalog, name) for name in ("evaluation_rows", "embeddings", "results", "evaluation_lineage")]
+    whole = set.intersection(*versions)
+    asked = read["encoders"].asked_for
+    return bool(whole and _versions(catalog, "target.splits")) and asked in (None, _rests_on(max(whole), catalog))
+
+
+def _hold_nothing(catalog: DataCatalog, names: Iterable[str]) -> None:
+    """Let datasets be None in this run; Kedro would warn of each."""
+    kedros = logging.getLogger("kedro.io.data_catalog")
+    level = kedros.level
+    kedros.setLevel(logging.ERROR)
+    for name in names:
+        catalog[name] = MemoryDataset(None)
+    kedros.setLevel(level)
 
 
 def data_address(context: KedroContext) -> str:
@@ -80,12 +111,10 @@ def _left_over(data: Path) -> Iterator[Path]:
 
 
 def _versioned(catalog: DataCatalog, name: str) -> OwnVersionDataset[Any] | None:
-    """A versioned dataset of the catalog; None where it is none, or may be absent and is."""
+    """A versioned dataset of the catalog; None where it is none."""
     if name.startswith("params:") or name not in catalog:
         return None
     dataset = catalog[name]
-    if isinstance(dataset, CheckpointsDataset) and dataset.may_be_absent and not dataset.exists():
-        return None
     return dataset if isinstance(dataset, OwnVersionDataset) and dataset.has_versions else None
 
 

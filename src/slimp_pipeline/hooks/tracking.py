@@ -17,12 +17,14 @@ from kedro_mlflow.framework.hooks import MlflowHook
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
+from slimp_pipeline.parameters import ExportParams
 from slimp_pipeline.processes.home import at_home, shown
 from slimp_pipeline.processes.stopping import stop_if_asked, was_asked_to_stop
 from slimp_pipeline.reporting.browser import remove_left_profiles
 from slimp_pipeline.tracking import run as tracking
 from slimp_pipeline.tracking.curves import Curves
 from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs, writing_unbroken
+from slimp_pipeline.tracking.model import log_first_encoder, log_model
 from slimp_pipeline.tracking.notes import Notes
 from slimp_pipeline.tracking.set_up import set_up
 
@@ -62,7 +64,7 @@ class TrackingHooks(MlflowHook):
             super().before_pipeline_run(run_params, pipeline, catalog)
             if self.run_id:
                 self._curves = Curves(self.run_id, self._notes)
-                tracking.name_run(self.run_id, *(_cohort_name(catalog, role) for role in ("source", "target")))
+                tracking.name_run(self.run_id, *(_cohort_name(catalog, role) for role in _roles(pipeline)))
                 tracking.tag(self.run_id, {**tags, "settings": self._settings})
 
     @hook_impl
@@ -105,7 +107,7 @@ class TrackingHooks(MlflowHook):
                 tags["trained_encoders"] = tracking.encoders_digest(value)
         if tags:
             self._notes.add(partial(tracking.tag, self.run_id, tags))
-        if "encoders" in inputs:
+        if inputs.get("encoders"):
             self._notes.add(partial(tracking.tag_pretraining, self.run_id, inputs["encoders"]))
 
     @hook_impl
@@ -139,7 +141,12 @@ class TrackingHooks(MlflowHook):
             version = Path(path_of(catalog, "predictions")).parent.name
             self._notes.add(partial(tracking.tag, run_id, {"version": version}))
         if "encoders" in written:
-            self._notes.add(partial(tracking.log_encoder, catalog["encoders"].folder()))  # type: ignore[attr-defined]
+            self._notes.add(partial(log_first_encoder, catalog["encoders"].folder()))  # type: ignore[attr-defined]
+        if "exported_model" in written:
+            settings = ExportParams.model_validate(catalog.load("params:export"))
+            name = settings.registered_as or f"slimp-{_cohort_name(catalog, 'source')}"
+            self._notes.add(partial(log_model, catalog.load("exported_model"), name, settings.alias))
+            logger.info("Registered in MLflow as models:/%s@%s", name, settings.alias)
 
     def _report(self, partition: str, step: int, values: dict[str, float]) -> None:
         stop_if_asked()
@@ -159,6 +166,10 @@ def path_of(catalog: DataCatalog, name: str) -> str:
     """Path of the version that is loaded, as it is to be typed where the run was called from; or its address."""
     address: str = catalog[name].address  # type: ignore[attr-defined]
     return address if "://" in address else shown(address)
+
+
+def _roles(pipeline: Pipeline) -> tuple[str, ...]:
+    return ("downloaded",) if "params:downloaded.cohort" in pipeline.inputs() else ("source", "target")
 
 
 def _cohort_name(catalog: DataCatalog, role: str) -> str:

@@ -1,4 +1,8 @@
-"""Checkpoint folders: weights with all that is needed to use them; nothing in them is executed."""
+"""Checkpoint folders: weights with all that is needed to use them; nothing in them is executed.
+
+They have the layout of the Hugging Face hub for timm models, and hold more than timm reads:
+`timm.create_model("local-dir:<folder>", pretrained=True)` is the image encoder.
+"""
 
 import json
 import os
@@ -11,15 +15,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from slimp_pipeline.models.image import timm_config
 from slimp_pipeline.models.model_card import model_card
 from slimp_pipeline.models.weights import not_finite
 from slimp_pipeline.parameters import Block, LossParams, ModelParams
 from slimp_pipeline.processes.whole import appearing_whole, remove, temporary_name
 from slimp_pipeline.tables.encoding import Encoding
 
-FORMAT = 1
-WEIGHTS, CONFIG, ENCODING, CARD = "model.safetensors", "config.json", "encoding.json", "README.md"
-_NEEDED = {WEIGHTS, CONFIG, ENCODING}
+FORMAT = 2
+CONFIG, ENCODING, CARD = "config.json", "encoding.json", "README.md"
+IMAGE_WEIGHTS = "model.safetensors"  # in timm's own names
+OTHER_WEIGHTS = "slimp.safetensors"  # of the metadata encoders, the pooling and the objective
+IMAGE_ENCODER = "image_encoder."
+_NEEDED = {IMAGE_WEIGHTS, OTHER_WEIGHTS, CONFIG, ENCODING}
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Checkpoint:
 
 
 class _Config(Block):
-    """What `config.json` holds."""
+    """What `config.json` holds under `slimp`, beside what timm reads."""
 
     format: int
     model: ModelParams
@@ -43,7 +51,7 @@ class _Config(Block):
 
 
 def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write `model.safetensors`, `config.json`, `encoding.json` and the model card `README.md`, whole or not at all.
+    """Write weights, `config.json`, `encoding.json` and the model card `README.md`, whole or not at all.
 
     Args:
         checkpoint: What is written.
@@ -82,7 +90,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         if len(below) == 1:
             return read_checkpoint(Path(below[0]))
         hint = "It holds: " + ", ".join(below) if below else "`kedro run --pipeline=pretrain` makes one."
-        raise FileNotFoundError(f"{folder} is no checkpoint folder ({CONFIG}, {WEIGHTS}). {hint}")
+        raise FileNotFoundError(f"{folder} is no checkpoint folder ({CONFIG}, {IMAGE_WEIGHTS}). {hint}")
     config = _read_config(folder)
     try:
         encoding = Encoding.model_validate_json(_read_text(folder, ENCODING))
@@ -105,9 +113,17 @@ def _refuse_to_replace_what_is_not_ours(folder: Path) -> None:
 
 def _write_files(checkpoint: Checkpoint, folder: Path) -> None:
     config = _Config(format=FORMAT, model=checkpoint.model, loss=checkpoint.loss, facts=checkpoint.facts)
-    save_file({k: v.contiguous() for k, v in checkpoint.state.items()}, folder / WEIGHTS)
+    image = {
+        name.removeprefix(IMAGE_ENCODER): value.contiguous()
+        for name, value in checkpoint.state.items()
+        if name.startswith(IMAGE_ENCODER)
+    }
+    others = {k: v.contiguous() for k, v in checkpoint.state.items() if not k.startswith(IMAGE_ENCODER)}
+    save_file(image, folder / IMAGE_WEIGHTS, {"format": "pt"})
+    save_file(others, folder / OTHER_WEIGHTS, {"format": "pt"})
+    timms = timm_config(checkpoint.model.image_encoder)
     texts = {
-        CONFIG: json.dumps(config.model_dump(mode="json"), indent=2),
+        CONFIG: json.dumps({**timms, "slimp": config.model_dump(mode="json")}, indent=2),
         ENCODING: checkpoint.encoding.model_dump_json(indent=2),
         CARD: model_card(checkpoint.model.image_encoder, checkpoint.encoding, checkpoint.facts),
     }
@@ -120,27 +136,37 @@ def _read_config(folder: Path) -> _Config:
         config = json.loads(_read_text(folder, CONFIG))
     except (ValueError, RecursionError) as error:
         raise _damaged(folder, CONFIG, f"is no JSON: {error}") from error
-    number = config.get("format") if isinstance(config, dict) else None
+    own = config.get("slimp", config) if isinstance(config, dict) else None  # format 1 had it at the top
+    number = own.get("format") if isinstance(own, dict) else None
     if type(number) is not int:
         raise _damaged(folder, CONFIG, f"isn't a checkpoint's: its `format` is {number!r}, no whole number")
-    if number > FORMAT:
-        raise ValueError(f"{folder} has format {number}; this version reads up to {FORMAT}. Upgrade.")
+    if number != FORMAT:
+        what_to_do = "Upgrade." if number > FORMAT else "Write it anew: `kedro run --pipeline=pretrain`."
+        raise ValueError(f"{folder} has format {number}; this version reads {FORMAT}. {what_to_do}")
     try:
-        return _Config.model_validate(config)
+        return _Config.model_validate(own)
     except ValidationError as error:
         raise _damaged(folder, CONFIG, f"can't be used: {_in_words(error)}") from error
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
-    if not (folder / WEIGHTS).is_file():
-        raise _damaged(folder, WEIGHTS, "is missing")
+    image = {IMAGE_ENCODER + name: value for name, value in _read_tensors(folder, IMAGE_WEIGHTS).items()}
+    others = _read_tensors(folder, OTHER_WEIGHTS)
+    if both := image.keys() & others.keys():
+        raise _damaged(folder, OTHER_WEIGHTS, f"holds the image encoder's {min(both)}, which {IMAGE_WEIGHTS} holds")
+    return image | others
+
+
+def _read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    if not (folder / name).is_file():
+        raise _damaged(folder, name, "is missing")
     try:
-        state: dict[str, Tensor] = load_file(folder / WEIGHTS)
+        tensors: dict[str, Tensor] = load_file(folder / name)
     except SafetensorError as error:
-        raise _damaged(folder, WEIGHTS, f"is truncated, or no safetensors file: {error}") from error
-    if name := not_finite(state):
-        raise _damaged(folder, WEIGHTS, f"can't be computed with: tensor {name} holds NaN or infinite values")
-    return state
+        raise _damaged(folder, name, f"is truncated, or no safetensors file: {error}") from error
+    if tensor := not_finite(tensors):
+        raise _damaged(folder, name, f"can't be computed with: tensor {tensor} holds NaN or infinite values")
+    return tensors
 
 
 def _read_text(folder: Path, name: str) -> str:

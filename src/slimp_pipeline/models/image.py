@@ -1,5 +1,7 @@
 """Image encoders: any timm backbone, and where its first weights come from."""
 
+import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 from timm.models import group_parameters
+from timm.models._hub import save_config_for_hf
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -48,6 +51,24 @@ def build_image_encoder(settings: ImageEncoderParams, *, load_weights: bool = Tr
     freeze_stages(encoder, settings.num_trained_stages)
     # Convolutions follow their weights' layout, whatever their input's; this one is the faster on CPU and GPU.
     return encoder.to(memory_format=torch.channels_last) if is_convolutional(encoder) else encoder
+
+
+def timm_config(settings: ImageEncoderParams) -> dict[str, Any]:
+    """What timm reads of a `config.json`: architecture, its arguments, and how pictures come in.
+
+    Pictures are seen whole: the longer side is cropped to the centre, nothing else is.
+    """
+    arguments: dict[str, Any] = {"num_classes": 0, **(settings.arguments or {})}
+    size = (3, settings.image_size, settings.image_size)
+    seen = {"input_size": size, "crop_pct": 1.0, "interpolation": "bilinear"}
+    with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
+        encoder = build_image_encoder(settings, load_weights=False)
+        path = Path(folder) / "config.json"
+        save_config_for_hf(encoder, path, model_args=arguments, data_config=seen)
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for of_the_first_weights in ("tag", "license", "origin_url", "paper_ids", "paper_name", "notes"):
+        config["pretrained_cfg"].pop(of_the_first_weights, None)
+    return config
 
 
 def normalisation(encoder: nn.Module) -> tuple[Tensor, Tensor]:

@@ -22,12 +22,27 @@ def model_card(encoder: ImageEncoderParams, encoding: Encoding, facts: Mapping[s
         for name in ("cohort", "partition", "cohort_fingerprint", "num_training_images", "num_training_patients")
     )
     labels = "malignant lesions were drawn first (positive sampling)" if facts.get("positive_sampling") else "none"
+    licence = facts.get("licence", "?")
     return f"""---
 library_name: timm
 license: other
-tags: [dermatology, skin-lesion, contrastive-learning]
+license_name: see-below
+tags: [dermatology, skin-lesion, contrastive-learning, slimp]
 ---
 # {encoder.name}, pre-trained by nested image-metadata contrast (SLIMP)
+
+An encoder of photographs of skin lesions, and of what is recorded beside them. Method: SLIMP, arXiv:2505.23709.
+
+```python
+import timm
+backbone = timm.create_model("local-dir:path/of/this/folder", pretrained=True)
+
+import slimp_pipeline
+encoder = slimp_pipeline.load("path/of/this/folder")
+embedding = encoder.encode_images(["lesion.jpg"])
+```
+
+## Data and training
 
 - Trained on: {images} images of {patients} patients of `{cohort}`, partition `{partition}`
   (fingerprint {fingerprint}).
@@ -36,13 +51,21 @@ tags: [dermatology, skin-lesion, contrastive-learning]
   `{Path(encoder.weights).name}`.
 - Metadata fields: {", ".join(fields)}.
 - Labels used in training: {labels}.
-- Weights follow the licence of the cohort and of the first weights.
 
-```python
-import slimp_pipeline
-encoder = slimp_pipeline.load("path/of/this/folder")
-embedding = encoder.encode_images(["lesion.jpg"])
-```
+## Licence
 
-Research use only; no medical device. Method: SLIMP, arXiv:2505.23709.
+Weights follow the licence of the cohort ({licence}) and of the first weights.
+
+## Intended use
+
+Research: representations of lesions to learn from, to search and to compare. Pictures like those of the cohort, each of
+one lesion in its middle.
+
+## Limits
+
+- It is no medical device. Nobody may be diagnosed or treated by what it says.
+- It was trained on one cohort: its cameras, sites, ages and skin tones. On others it may do worse; measure it there.
+- Metadata can be mistaken, and an embedding carries them on.
+- An embedding may tell what its picture or metadata told, age or sex say. Treat embeddings of patients as data of
+  patients.
 """

@@ -1,7 +1,8 @@
 """A pre-trained encoder: the object that encodes with a checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from slimp_pipeline.images.check import ImageRefused, check_image
 from slimp_pipeline.images.decode import fit_canvas
 from slimp_pipeline.images.limits import memory_limit
 from slimp_pipeline.images.raw_images import RawImages, memory_per_image
-from slimp_pipeline.models.checkpoint import Checkpoint, read_checkpoint
+from slimp_pipeline.models.checkpoint import IMAGE_ENCODER, Checkpoint, read_checkpoint
+from slimp_pipeline.models.fingerprint import FINGERPRINT, check_fingerprint
 from slimp_pipeline.models.slimp import SLIMP, Batch
 from slimp_pipeline.models.weights import load_weights
 from slimp_pipeline.parameters import IngestParams
@@ -58,11 +60,25 @@ class PretrainedSLIMP:
             FileNotFoundError: If there is no such file.
             ValueError: If an image can't be read; names the file and the reason.
         """
-        batches = []
-        for start in range(0, len(paths), self.batch_size):
-            decoded = [_decode_file(Path(path)) for path in paths[start : start + self.batch_size]]
-            image_size = self.checkpoint.model.image_encoder.image_size
-            batches.append(self.encode_canvases(*fit_canvas(decoded, image_size)))
+
+        def read(path: str | Path) -> bytes:
+            return _checked_file(Path(path))
+
+        return self._encode_encoded(read, paths)
+
+    def encode_pictures(self, pictures: Sequence[bytes]) -> np.ndarray:
+        """Embed pictures by their bytes, as image files hold them: float32 (N, D).
+
+        Raises:
+            ValueError: If one can't be read; says which, counted from 0, and why.
+        """
+        return self._encode_encoded(_checked_bytes, list(enumerate(pictures)))
+
+    def _encode_encoded(self, read: Callable[[Any], bytes], sources: Sequence[Any]) -> np.ndarray:
+        batches, image_size = [], self.checkpoint.model.image_encoder.image_size
+        for start in range(0, len(sources), self.batch_size):
+            encoded = [read(source) for source in sources[start : start + self.batch_size]]
+            batches.append(self.encode_canvases(*fit_canvas(encoded, image_size)))
         num_features = int(self.model.image_encoder.num_features)  # type: ignore[arg-type]
         return np.concatenate(batches) if batches else np.empty((0, num_features), dtype=np.float32)
 
@@ -167,28 +183,33 @@ class PretrainedSLIMP:
 def load(folder: str | Path, device: str = "cpu") -> PretrainedSLIMP:
     """Load a pre-trained encoder from its checkpoint folder; nothing beyond the folder is read, and nothing fetched.
 
+    Where the folder holds a fingerprint, as exported ones do, it must come out again.
+
     Raises:
         FileNotFoundError: If it is no checkpoint folder; names the checkpoints below it, if any.
-        ValueError: If a file of it is absent or damaged, or its weights don't fit its settings; names what is wrong.
+        ValueError: If a file of it is absent or damaged, its weights don't fit its settings, or its fingerprint doesn't
+            come out again; names what is wrong.
     """
     checkpoint = read_checkpoint(Path(folder))
     try:
-        return PretrainedSLIMP(checkpoint, device)
+        encoder = PretrainedSLIMP(checkpoint, device)
+        if (Path(folder) / FINGERPRINT).is_file():
+            check_fingerprint(encoder, Path(folder))
     except ValueError as error:
         raise ValueError(f"checkpoint {folder}: {error}") from error
+    return encoder
 
 
 def image_weights(folder: str | Path) -> dict[str, Tensor]:
     """Weights of the image encoder alone, in timm's own layout.
 
-    They load into `timm.create_model(name, num_classes=0, **arguments)`; `config.json` states both.
+    `timm.create_model("local-dir:<folder>", pretrained=True)` is the image encoder with them.
     """
-    prefix = "image_encoder."
     state = read_checkpoint(Path(folder)).state
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    return {name.removeprefix(IMAGE_ENCODER): v for name, v in state.items() if name.startswith(IMAGE_ENCODER)}
 
 
-def _decode_file(path: Path) -> bytes:
+def _checked_file(path: Path) -> bytes:
     settings = IngestParams()
     if not path.exists():
         raise FileNotFoundError(f"no file {path}")
@@ -197,3 +218,13 @@ def _decode_file(path: Path) -> bytes:
             return check_image(raw_images.read(str(path), ""), settings).encoded
     except ImageRefused as refusal:
         raise ValueError(f"{path}: {refusal}") from refusal
+
+
+def _checked_bytes(numbered: tuple[int, bytes]) -> bytes:
+    number, raw = numbered
+    settings = IngestParams()
+    try:
+        with memory_limit(memory_per_image(settings)):
+            return check_image(raw, settings).encoded
+    except ImageRefused as refusal:
+        raise ValueError(f"picture {number}: {refusal}") from refusal

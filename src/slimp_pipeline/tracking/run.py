@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import subprocess
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import pandas as pd
 from kedro.io import DataCatalog
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema
 
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.measures.records import summary_draw
@@ -29,7 +26,7 @@ TABLES = (
     "comparison_pairs", "comparison_truths", "borrowed_quality", "borrowed_other_fields", "borrowed_results",
     "borrowed_worth",
 )  # fmt: skip
-_NOT_DECIDING = ("comparison", "study", "report", "running_root")
+_NOT_DECIDING = ("comparison", "study", "report", "running_root", "download", "downloaded")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 
 
@@ -47,10 +44,10 @@ def tag(run_id: str, tags: dict[str, Any]) -> None:
     mlflow.MlflowClient().log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
 
 
-def name_run(run_id: str, source: str, target: str) -> None:
+def name_run(run_id: str, *cohorts: str) -> None:
     """Name a run by what it does with whom: it stands among many in the MLflow UI."""
     pipeline = str(mlflow.get_run(run_id).info.run_name).replace("__default__", "everything")
-    tag(run_id, {"mlflow.runName": f"{pipeline}: {source} → {target}"})
+    tag(run_id, {"mlflow.runName": f"{pipeline}: {' → '.join(cohorts)}"})
 
 
 def settings_digest(parameters: dict[str, Any]) -> str:
@@ -137,19 +134,6 @@ def log_artifacts(run_id: str, catalog: DataCatalog, names: set[str]) -> None:
     figures = {name: catalog.load(name) for name in sorted(names) if name.endswith(("_figure", "_map"))}
     if figures:
         mlflow.log_text(render_figures(figures), "figures/interactive.html", run_id=run_id)
-
-
-def log_encoder(folder: Path) -> None:
-    """Log the checkpoint folders in the active run, the first of them as a pyfunc model."""
-    first = sorted(path for path in folder.iterdir() if path.is_dir())[0]
-    with warnings.catch_warnings(record=True):  # an example would have to be a file of the user's
-        mlflow.pyfunc.log_model(
-            name="encoder",
-            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={"checkpoint": str(first)},
-            pip_requirements=["slimp-pipeline"],
-            signature=ModelSignature(inputs=Schema([ColSpec("string", "path")])),
-        )
 
 
 def plain(value: Any) -> Any:

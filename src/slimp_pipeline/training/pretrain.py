@@ -37,6 +37,7 @@ class Cohort:
     lesions: pd.DataFrame
     patients: pd.DataFrame
     encodings: dict[str, Encoding]
+    licence: str = "?"
 
 
 def training_partitions(splits: pd.DataFrame, *, cross_fitted: bool) -> dict[str, pd.DataFrame]:
@@ -237,6 +238,7 @@ def _facts(
         "cohort": cohort.name,
         "partition": name,
         "cohort_fingerprint": cohort.fingerprint,
+        "licence": cohort.licence,
         "num_training_images": len(lesions),
         "num_training_patients": int(lesions["patient_id"].nunique()),
         "positive_sampling": settings.sampler.malignant_first_share > 0,

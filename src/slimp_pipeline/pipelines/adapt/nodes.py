@@ -64,6 +64,6 @@ def adapt(
     """Adapt the pre-trained encoder once per partition of the target."""
     if adaptation_rows.empty:
         return {}, pd.DataFrame(columns=HISTORY_COLUMNS)
-    cohort = Cohort(target.name, manifest["fingerprint"], lesions, patients, validated(encodings))
+    cohort = Cohort(target.name, manifest["fingerprint"], lesions, patients, validated(encodings), target.licence)
     source = next(iter(encoders.values()))
     return adapt_partitions(cohort, image_store, adaptation_rows, source, adaptation, training, running_root, report)

@@ -17,14 +17,14 @@ from slimp_pipeline.reporting.suspects import render_suspects
 def embed(
     lesions: pd.DataFrame,
     image_store: ImageStore,
-    encoders: dict[str, Checkpoint],
+    encoders: dict[str, Checkpoint] | None,
     model: ModelParams,
     training: TrainingParams,
     settings: InspectionParams,
     evaluation: EvaluationParams,
 ) -> dict[str, np.ndarray]:
     """Embeddings of one encoder, by its method."""
-    chosen = choose_encoders(encoders, settings.encoder)
+    chosen = choose_encoders(encoders or {}, settings.encoder)
     return embed_pictures(
         inspected_pictures(lesions, image_store), image_store, chosen, model, training.seed, evaluation
     )

@@ -16,7 +16,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             Node(
                 embed,
                 inputs=[
-                    *_PICTURES, "encoders_if_any", "params:model", "params:training", _SETTINGS, "params:evaluation",
+                    *_PICTURES, "encoders", "params:model", "params:training", _SETTINGS, "params:evaluation",
                 ],
                 outputs="inspected_embedding", name="embed_pictures", tags="costly",
             ),

@@ -33,5 +33,5 @@ def pretrain(
     report: Callable[[str, int, dict[str, float]], None],
 ) -> tuple[dict[str, Checkpoint], pd.DataFrame]:
     """Pre-train one encoder per partition."""
-    cohort = Cohort(source.name, manifest["fingerprint"], lesions, patients, validated(encodings))
+    cohort = Cohort(source.name, manifest["fingerprint"], lesions, patients, validated(encodings), source.licence)
     return pretrain_partitions(cohort, image_store, training_rows, model, training, running_root, report)

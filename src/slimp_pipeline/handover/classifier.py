@@ -1,0 +1,77 @@
+"""A linear classifier on image embeddings, to be handed on: calibrated, and without the rows that trained it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from scipy.special import softmax
+
+from slimp_pipeline.evaluation.features.blocks import Scaling
+from slimp_pipeline.evaluation.measures.calibration import rescale
+from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
+from slimp_pipeline.evaluation.task import Task
+from slimp_pipeline.parameters import EvaluationParams
+
+ARRAYS, FACTS = "classifier.safetensors", "classifier.json"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The linear probe of the evaluation, trained on all labelled lesions of a cohort.
+
+    Attributes:
+        cohort: Whose lesions trained it.
+        classes: K names.
+        weight_DK: float32, of image embeddings as they come.
+        intercept_K: float32.
+        temperature: Of the log probabilities, fitted on lesions of patients that were held out.
+        num_patients: That trained it.
+    """
+
+    cohort: str
+    classes: list[str]
+    weight_DK: np.ndarray
+    intercept_K: np.ndarray
+    temperature: float
+    num_patients: int
+
+    @classmethod
+    def fit(cls, cohort: str, task: Task, image_ND: np.ndarray, settings: EvaluationParams) -> "Classifier":
+        """Fit on all rows of a task, as the evaluation's linear probe on images is; strength and temperature by folds
+        of patients."""
+        everyone_N = np.ones(len(image_ND), dtype=bool)
+        scaling = Scaling.fit([image_ND], everyone_N)
+        probe = fit_task_probe(task, scaling([image_ND]), everyone_N, settings)
+        model = probe.of_unscaled(scaling).model
+        return cls(
+            cohort,
+            list(task.classes),
+            model.weight_BDK[0].cpu().numpy(),
+            model.intercept_BK[0].cpu().numpy(),
+            probe.temperature,
+            task.rows["patient_id"].nunique(),
+        )
+
+    def probabilities(self, image_ND: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities of the classes, float64 (N, K); rows sum to 1."""
+        logit_NK = image_ND.astype(np.float64) @ self.weight_DK.astype(np.float64) + self.intercept_K
+        return rescale(softmax(logit_NK, axis=1), self.temperature)
+
+    def write(self, folder: Path) -> None:
+        """Write into a folder."""
+        save_file({"weight": self.weight_DK.copy(), "intercept": self.intercept_K.copy()}, folder / ARRAYS)
+        facts = {name: value for name, value in vars(self).items() if name not in ("weight_DK", "intercept_K")}
+        (folder / FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Classifier | None":
+        """Read from a folder; None where it holds none."""
+        if not (folder / FACTS).is_file():
+            return None
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        arrays = load_file(folder / ARRAYS)
+        if arrays["weight"].shape[1:] != (len(facts["classes"]),):
+            raise ValueError(f"{folder}: {ARRAYS} and {FACTS} are of different classifiers. Copy the folder again")
+        return cls(weight_DK=arrays["weight"], intercept_K=arrays["intercept"], **facts)

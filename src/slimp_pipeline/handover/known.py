@@ -1,0 +1,109 @@
+"""Known lesions: whose diagnosis is known, which of them are near to a new one, and whether it is like any of them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+from slimp_pipeline.extrapolation.neighbours import nearest
+
+ARRAYS, FACTS = "known_lesions.safetensors", "known_lesions.json"
+_NEIGHBOURS = 5  # whose mean distance says how unusual a lesion is
+_ROWS_PER_CHUNK = 65_536
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class KnownLesions:
+    """Lesions with a known diagnosis, by their image embeddings.
+
+    Attributes:
+        cohort: Where they come from.
+        embedding_ND: float32 (N, D), in an order that tells nothing.
+        diagnosis_N: Their labels.
+        unusual_above: Scores above it are called unusual.
+        unusual_share: Share of the known lesions themselves whose score is above it.
+    """
+
+    cohort: str
+    embedding_ND: np.ndarray
+    diagnosis_N: list[str]
+    unusual_above: float
+    unusual_share: float
+
+    @classmethod
+    def fit(
+        cls,
+        cohort: str,
+        embedding_ND: np.ndarray,
+        diagnosis_N: Sequence[str],
+        patient_N: Sequence[str],
+        unusual_share: float,
+        seed: int = 0,
+    ) -> "KnownLesions":
+        """Take lesions in, and set the threshold by how unusual each is among those of other patients.
+
+        They are shuffled, and bear no id: where one stands says nothing of whose it is.
+
+        Raises:
+            ValueError: If they are of too few patients for that.
+        """
+        patient_number_N = np.unique(np.asarray(patient_N, dtype=object).astype(str), return_inverse=True)[1]
+        others_N = len(patient_number_N) - np.bincount(patient_number_N)[patient_number_N]
+        if not len(others_N) or others_N.min() < _NEIGHBOURS:
+            raise ValueError(f"cohort {cohort}: {_NEIGHBOURS} lesions of other patients are needed beside each")
+        similarity_NK = nearest(
+            embedding_ND, embedding_ND, _NEIGHBOURS, device=_CPU, rows_per_chunk=_ROWS_PER_CHUNK,
+            query_keys=[patient_number_N], reference_keys=[patient_number_N],
+        )[1]  # fmt: skip
+        scores = 1 - similarity_NK.astype(np.float64).mean(axis=1)
+        order = np.random.default_rng(seed).permutation(len(embedding_ND))
+        return cls(
+            cohort,
+            embedding_ND[order].astype(np.float32),
+            [str(diagnosis_N[row]) for row in order],
+            float(np.quantile(scores, 1 - unusual_share)),
+            unusual_share,
+        )
+
+    def nearest(self, embedding_QD: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the k nearest known lesions, int64 (Q, k), nearest first, and their cosine distances, float64."""
+        rows_QK, similarity_QK = nearest(
+            embedding_QD, self.embedding_ND, min(k, len(self.embedding_ND)), device=_CPU, rows_per_chunk=_ROWS_PER_CHUNK
+        )
+        return rows_QK, 1 - similarity_QK.astype(np.float64)
+
+    def unusual(self, embedding_QD: np.ndarray) -> np.ndarray:
+        """How unusual each is: mean cosine distance to the five nearest known lesions, float64 (Q,).
+
+        Source:
+            Distance to the k-th neighbour as a score of out-of-distribution data: Sun et al. 2022, arXiv:2204.06507;
+            the mean of five, and the threshold by other patients' lesions, are our choice.
+        """
+        return self.nearest(embedding_QD, _NEIGHBOURS)[1].mean(axis=1)
+
+    def write(self, folder: Path) -> None:
+        """Write into a folder."""
+        save_file({"embedding": np.ascontiguousarray(self.embedding_ND)}, folder / ARRAYS)
+        facts = {
+            "cohort": self.cohort,
+            "diagnosis": self.diagnosis_N,
+            "unusual_above": self.unusual_above,
+            "unusual_share": self.unusual_share,
+        }
+        (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "KnownLesions | None":
+        """Read from a folder; None where it holds none."""
+        if not (folder / FACTS).is_file():
+            return None
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        embedding_ND = load_file(folder / ARRAYS)["embedding"]
+        if len(embedding_ND) != len(facts["diagnosis"]):
+            raise ValueError(f"{folder}: {ARRAYS} and {FACTS} are of different lesions. Copy the folder again")
+        return cls(facts["cohort"], embedding_ND, facts["diagnosis"], facts["unusual_above"], facts["unusual_share"])
