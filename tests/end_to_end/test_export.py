@@ -49,6 +49,7 @@ def test_without_an_evaluation_the_encoder_is_exported_alone_and_an_encoder_of_a
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No evaluation rests on these encoders: without known lesions, classifier and results" in done.stdout
     folder = project.latest(EXPORTED)
+    assert f"Export:   {folder.relative_to(project.folder)}" in done.stdout
     names = {path.name for path in folder.iterdir()}
     assert not [name for name in names if name.startswith(("known", "classifier")) or name.endswith(".onnx")]
     assert slimp_pipeline.load(folder).checkpoint.facts["training"]["seed"] == 5

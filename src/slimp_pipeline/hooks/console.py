@@ -16,6 +16,12 @@ from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lin
 from slimp_pipeline.tracking.store import Store
 
 logger = logging.getLogger(__name__)
+_PLACES = (
+    ("Report", "report_page"),
+    ("Results", "results"),
+    ("Encoders", "encoders"),
+    ("Export", "exported_model"),
+)
 
 
 class ConsoleHooks:
@@ -48,11 +54,7 @@ class ConsoleHooks:
         if "suspects_page" in written:
             lines = ["", *suspects_lines(catalog.load("suspects"))]
             logger.info("\n".join([*lines, f"Page:     {path_of(catalog, 'suspects_page')}"]))
-        places = [
-            f"{title + ':':<10}{path_of(catalog, name)}"
-            for title, name in (("Report", "report_page"), ("Results", "results"), ("Encoders", "encoders"))
-            if name in written
-        ]
+        places = [f"{title + ':':<10}{path_of(catalog, name)}" for title, name in _PLACES if name in written]
         if not places:
             return
         found = summary_lines(catalog.load("results"), catalog.load("differences")) if "results" in written else []
