@@ -66,6 +66,7 @@ def _unchecked_settings() -> ModuleType:
         Field=lambda default=None, **_: default,
         ValidationError=ValueError,
         BeforeValidator=lambda _: None,
+        AfterValidator=lambda _: None,
         field_validator=unchecked,
         model_validator=unchecked,
     )

@@ -226,7 +226,7 @@ def test_cross_fitting_trains_once_per_fold_and_never_on_its_test_patients(with_
         trained = set(rows.loc[rows["partition"] == f"fold_{fold}", "patient_id"])
         assert not trained & set(splits.loc[splits["fold"] == fold, "patient_id"])
         config = project.latest("06_models/demo_clinic/encoders") / f"fold_{fold}/config.json"
-        assert json.loads(config.read_text())["facts"]["partition"] == f"fold_{fold}"
+        assert json.loads(config.read_text())["slimp"]["facts"]["partition"] == f"fold_{fold}"
     # Encoders of other folds are refused, not used.
     with pytest.raises(ValueError, match="were in its pre-training"):
         project.run("evaluate", **roles, features={"seed": 9}, training={"num_epochs": 1})
@@ -273,8 +273,8 @@ def test_the_registry_holds_every_pipeline_with_a_layer_for_every_dataset():
     from slimp_pipeline.pipeline_registry import register_pipelines
 
     pipelines = register_pipelines()
-    names = "download fabricate ingest features pretrain adapt extrapolate evaluate inspect report compare __default__"
-    assert set(pipelines) == set(names.split())
+    names = "download fabricate ingest features pretrain adapt extrapolate evaluate export inspect report compare"
+    assert set(pipelines) == {"__default__", *names.split()}
     catalog = "\n".join(p.read_text() for p in (Path(__file__).parents[2] / "conf/base").glob("catalog_*.yml"))
     datasets = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
     given = {"report_progress", "find_version", "lineage"}  # by hooks
