@@ -20,6 +20,7 @@ import evaluation
 import extrapolation_401k
 import features_401k
 import input_path
+import inspect_401k
 import rows_4m
 import store_1m
 import training_step
@@ -42,11 +43,12 @@ BENCHMARKS: dict[str, Callable[[Path, int], dict | dict[str, dict]]] = {
     "rows_4m": rows_4m.measure,
     "store_1m": store_1m.measure,
     "extrapolation_401k": extrapolation_401k.measure,
+    "inspect_401k": inspect_401k.measure,
     "demo": demo.measure,
     "evaluation_milk10k": lambda folder, _: evaluation.measure(folder, "milk10k"),
     "evaluation_slice3d": lambda folder, _: evaluation.measure(folder, "slice3d"),
 }
-ASKED_FOR = ("demo", "evaluation_milk10k", "evaluation_slice3d")  # by name alone
+ASKED_FOR = ("demo", "evaluation_milk10k", "evaluation_slice3d", "inspect_401k")  # by name alone
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from slimp_pipeline.reporting.shell import render_template
 _SIDE_PX = 160
 _BYTES_PER_FIGURE = 1600  # of markup, about
 _NOTES = {
-    NEAR_DUPLICATE: "Two photographs of one picture, or of one lesion a moment later. Those of different patients, or "
-    "across a split, count double. Two views of a lesion are no fault by themselves.",
+    NEAR_DUPLICATE: "One picture twice, or one lesion a moment later. Those of different patients matter most: they "
+    "may stand on both sides of a split. Two views of a lesion are no fault by themselves.",
     OFF_TOPIC: "Far from the pictures of all other patients. A rare disease is, too.",
     WRONG_LABEL: "Encoder and other patients' labels say another diagnosis. Where these are hard to tell apart, they "
     "will often be wrong. A wrong label is taken as not known; correct it in the cohort's own table.",
