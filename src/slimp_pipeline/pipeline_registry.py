@@ -16,6 +16,7 @@ from slimp_pipeline.pipelines import (
     ingest,
     inspect,
     pretrain,
+    prune,
     report,
 )
 
@@ -55,6 +56,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "report": reported,
         "inspect": inspected,
         "compare": compare.create_pipeline(),
+        "prune": prune.create_pipeline(),
         "__default__": pretrained + evaluated + reported,
     }
 

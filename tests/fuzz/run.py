@@ -18,6 +18,7 @@ import queue
 import resource
 import sys
 import time
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -61,7 +62,10 @@ def work(orders: Any, answers: Any, seed: int) -> None:
                 run_one(targets[name], name, seed, number, tally)
             except Found as one:
                 found.append(one)
-        answers.put((name, start, stop, vars(tally), [(one.number, one.drawn, str(one)) for one in found]))
+            except Exception:
+                answers.put(f"{name}, number {number}, can't be drawn:\n{traceback.format_exc()}")
+                return
+        answers.put((name, vars(tally), [(one.number, one.drawn, str(one)) for one in found]))
 
 
 def chunks(inputs: dict[str, int], done: dict[str, int]) -> Iterator[tuple[str, int, int]]:
@@ -117,11 +121,14 @@ def fuzz(inputs: dict[str, int], options: argparse.Namespace) -> dict[str, Tally
 def _take(answers: Any, processes: Any, tallies: dict[str, Tally], state: dict[str, Any], options: Any) -> int:
     while True:
         try:
-            name, _, _, tally, found = answers.get(timeout=2)
+            answer = answers.get(timeout=2)
             break
         except queue.Empty:
             if dead := [process.exitcode for process in processes if process.exitcode]:
                 sys.exit(f"a process died with {dead[0]}: see the lines above; the input is one of its last chunk's")
+    if isinstance(answer, str):
+        sys.exit(answer)
+    name, tally, found = answer
     tallies[name].add(_tally(tally))
     for number, drawn, why in found:
         one = Found(number, drawn, why)

@@ -59,7 +59,7 @@ def make() -> Target:
         finally:
             changed.write_bytes(contents[name])
 
-    return Target(draw, call, (ValueError, FileNotFoundError), share=25)
+    return Target(draw, call, (ValueError, FileNotFoundError), share=20)
 
 
 def with_head(rng: Random, content: bytes) -> bytes:

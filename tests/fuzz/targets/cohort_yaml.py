@@ -63,7 +63,10 @@ def make() -> Target:
         if rng.random() < 0.6:
             return mutated_text(rng, [_MINE], [*_TOKENS, *map(str, ODD_VALUES)])
         changed = mutated_tree(rng, [tree], [*CohortSpec.model_fields, "column", "categories"])
-        return yaml.dump(changed, allow_unicode=True, sort_keys=False, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
+        try:
+            return str(yaml.dump(changed, sort_keys=False, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)))
+        except UnicodeEncodeError:
+            return str(yaml.dump(changed, sort_keys=False, Dumper=yaml.SafeDumper))
 
     def call(text: str) -> None:
         path.write_text(text, encoding="utf-8", errors="surrogatepass")

@@ -36,4 +36,4 @@ def make() -> Target:
         assert gone <= set(applied.quarantine["image_id"])
         assert applied.rows["image_id"].is_unique
 
-    return Target(draw, call, (ValueError,), share=25)
+    return Target(draw, call, (ValueError,), share=20)

@@ -65,5 +65,5 @@ def make() -> Target:
         assert np.isfinite(one_hot(level, frame)).all()
         assert len(row_groups(encoded)) == len(frame)
 
-    return Target(draw, call, (), share=40)
+    return Target(draw, call, (), share=20)
 

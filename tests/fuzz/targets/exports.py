@@ -56,4 +56,4 @@ def make() -> Target:
         finally:
             (folder / name).write_bytes(contents[name])
 
-    return Target(draw, call, (ValueError,), share=25)
+    return Target(draw, call, (ValueError,), share=20)
