@@ -32,7 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from target import Found, Tally, Target, run_one, save
 
 TARGETS = sorted(path.stem for path in (Path(__file__).parent / "targets").glob("*.py"))
-_CHUNK = 250  # inputs that a process is given at once
+_ROUNDS = 200  # in which all targets take turns
 _MEMORY = 3 * 2**30  # that a process may take: an input that asks for more is found
 _LINES_EVERY_S = 10
 
@@ -69,11 +69,11 @@ def work(orders: Any, answers: Any, seed: int) -> None:
 
 
 def chunks(inputs: dict[str, int], done: dict[str, int]) -> Iterator[tuple[str, int, int]]:
-    """Ranges of every target in turn, so that all are met early."""
+    """Ranges of all targets in turn, each by its share: wherever a run is stopped, they stand in proportion."""
     at = {name: done.get(name, 0) for name in inputs}
     while open_ := [name for name in inputs if at[name] < inputs[name]]:
         for name in open_:
-            size = max(1, min(_CHUNK, inputs[name] - at[name]))
+            size = min(-(-inputs[name] // _ROUNDS), inputs[name] - at[name])
             yield name, at[name], at[name] + size
             at[name] += size
 

@@ -66,4 +66,4 @@ def make() -> Target:
         assert len(table) and len(table.columns) and table.columns.is_unique and table.index.is_monotonic_increasing
         assert all(table[name].dtype == "str" and not table[name].hasnans for name in table)
 
-    return Target(draw, call, (ValueError,), share=200)
+    return Target(draw, call, (ValueError,), share=160)

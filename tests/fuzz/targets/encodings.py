@@ -35,9 +35,14 @@ def _value(rng: Random) -> Any:
 def _frame(columns: dict[str, list[Any]], typed: str) -> pd.DataFrame:
     frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
     if typed == "inferred":
-        return frame.infer_objects()
-    texts = frame.map(lambda value: str(value).encode("utf-8", "replace").decode())
+        return frame.map(_without_surrogates).infer_objects()
+    texts = frame.map(lambda value: _without_surrogates(str(value)))
     return texts.astype(typed) if typed in ("str", "category") else frame
+
+
+def _without_surrogates(value: Any) -> Any:
+    """pandas keeps those as objects alone."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def make() -> Target:

@@ -30,4 +30,4 @@ def make() -> Target:
             assert as_meant(as_meant(text)) == as_meant(text)
             assert isinstance(folded(text), str)
 
-    return Target(draw, call, (), share=300)
+    return Target(draw, call, (), share=330)

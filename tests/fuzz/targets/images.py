@@ -61,4 +61,4 @@ def make() -> Target:
         assert b"somebody" not in checked.encoded and b"Exif\0\0" not in checked.encoded
         assert 0 <= checked.perceptual_hash < 2**64
 
-    return Target(draw, call, (ImageRefused,), share=200)
+    return Target(draw, call, (ImageRefused,), share=190)

@@ -32,4 +32,4 @@ def make() -> Target:
         else:
             assert "the archive lists it" in record
 
-    return Target(draw, call, (), share=160)
+    return Target(draw, call, (), share=180)
