@@ -18,8 +18,7 @@ import pandas as pd
 
 from slimp_pipeline.evaluation.features.embed import STARTS
 from slimp_pipeline.evaluation.measures.records import leading_differences
-from slimp_pipeline.reporting.audits import known_truth_table
-from slimp_pipeline.reporting.comparison import spread, turned
+from slimp_pipeline.reporting.findings.audits import known_truth_table
 from slimp_pipeline.reporting.labels import (
     COMPARED,
     METHOD_NAMES,
@@ -29,6 +28,7 @@ from slimp_pipeline.reporting.labels import (
     in_order,
     method_name,
 )
+from slimp_pipeline.reporting.pages.comparison import spread, turned
 
 RUNS, PAGE, INTRODUCTION = (Path(__file__).parent / name for name in ("runs", "results.md", "results_introduction.md"))
 REFERENCES = (

@@ -15,8 +15,11 @@ from slimp_pipeline.evaluation.features.transfer import FIELDS_READ_COLUMNS
 from slimp_pipeline.evaluation.measures.compare import COMPARISON_COLUMNS, PAIR_COLUMNS
 from slimp_pipeline.evaluation.measures.records import DIFFERENCE_COLUMNS, RESULT_COLUMNS
 from slimp_pipeline.evaluation.task import Task
-from slimp_pipeline.reporting import figures
-from slimp_pipeline.reporting.page import Measured, Role
+from slimp_pipeline.reporting.figures.embedding_map import embedding_map
+from slimp_pipeline.reporting.figures.results import results_figure
+from slimp_pipeline.reporting.figures.scores import confusion_figure, roc_figure
+from slimp_pipeline.reporting.figures.training import health_figure, history_figure
+from slimp_pipeline.reporting.pages.report import Measured, Role
 from slimp_pipeline.tables.duplicates import SEEN_COLUMNS
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -111,12 +114,12 @@ def drawn(results, predictions, history, splits):
     task = Task(splits, np.tile([0, 1], 20), CLASSES, np.array([True, False]))
     embeddings = {"slimp.fold_0.image": np.random.default_rng(0).normal(size=(40, 5))}
     return {
-        "history": figures.history_figure(history),
-        "health": figures.health_figure(history),
-        "results": figures.results_figure(results),
-        "roc": figures.roc_figure(predictions, CLASSES, np.array([True, False])),
-        "confusion": figures.confusion_figure(predictions, CLASSES),
-        "embedding_map": figures.embedding_map(task, np.ones(40, dtype=bool), embeddings, 0),
+        "history": history_figure(history),
+        "health": health_figure(history),
+        "results": results_figure(results),
+        "roc": roc_figure(predictions, CLASSES, np.array([True, False])),
+        "confusion": confusion_figure(predictions, CLASSES),
+        "embedding_map": embedding_map(task, np.ones(40, dtype=bool), embeddings, 0),
     }
 
 

@@ -12,7 +12,12 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from slimp_pipeline.hooks.tracking import path_of, written_by
-from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lines, summary_lines, suspects_lines
+from slimp_pipeline.reporting.findings.summary import (
+    comparison_lines,
+    extrapolation_lines,
+    summary_lines,
+    suspects_lines,
+)
 from slimp_pipeline.tracking.store import Store
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.measures.records import summary_draw
 from slimp_pipeline.models.checkpoint import Checkpoint
-from slimp_pipeline.reporting.interactive import render_figures
+from slimp_pipeline.reporting.pages.interactive import render_figures
 from slimp_pipeline.tables.csv_cells import csv_text
 
 METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "pauc_above_80_tpr", "ece")

@@ -7,7 +7,7 @@ import pandas as pd
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.measures.compare import compare_runs, compare_truths
 from slimp_pipeline.parameters import ComparisonParams, EvaluationParams, FeatureParams
-from slimp_pipeline.reporting.comparison import render_comparison
+from slimp_pipeline.reporting.pages.comparison import render_comparison
 
 
 def compare(

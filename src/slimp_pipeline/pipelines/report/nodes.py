@@ -9,15 +9,15 @@ import plotly.graph_objects as go
 
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ReportParams
-from slimp_pipeline.reporting import figures
-from slimp_pipeline.reporting.gallery import nearest_neighbours
-from slimp_pipeline.reporting.page import Measured, Role, render_page
-from slimp_pipeline.reporting.pictures import draw_pictures
+from slimp_pipeline.reporting.export.draw import draw_pictures
+from slimp_pipeline.reporting.figures.training import health_figure, history_figure
+from slimp_pipeline.reporting.pages.report import Measured, Role, render_page
+from slimp_pipeline.reporting.pictures.gallery import nearest_neighbours
 
 
 def draw_training(history: pd.DataFrame) -> tuple[go.Figure, go.Figure]:
     """Loss curves and embedding health."""
-    return figures.history_figure(history), figures.health_figure(history)
+    return history_figure(history), health_figure(history)
 
 
 def export_figures(settings: ReportParams, **drawn: go.Figure) -> dict[str, bytes]:
