@@ -1,4 +1,4 @@
-"""The results page: figures of real runs are collected from a project's data folder, and rendered to docs/science/results.md.
+"""The results page: figures of real runs are collected from a project's data folder, and rendered to results.md.
 
     python docs/science/generate_results.py collect NAME COHORT --title=... --command=...
     python docs/science/generate_results.py render

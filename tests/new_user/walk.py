@@ -39,6 +39,7 @@ class User:
 
     folder: Path
     environment: Mapping[str, str]
+    any_number: bool = False  # a run of other size: numbers differ
     seconds: float = field(default=0.0, init=False)  # that the last step took
 
     def run(self, step: Step) -> list[str]:
@@ -52,7 +53,7 @@ class User:
             self.seconds = time.monotonic() - began
         if done.returncode:
             return [f"ended with {done.returncode}:\n{done.stdout[-2000:]}"]
-        return differences(step.said, done.stdout, within=step.within) if step.said else []
+        return differences(step.said, done.stdout, within=step.within, any_number=self.any_number)
 
     def _shell(self, step: Step) -> subprocess.CompletedProcess[str]:
         state = self.folder / ".new_user_state"
