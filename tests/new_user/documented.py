@@ -64,5 +64,6 @@ def steps_of(page: Path) -> list[Step]:
 
 def commands_of(page: Path) -> list[str]:
     """Every command in the console blocks of a page, marked or not; lines that end in a backslash are joined."""
-    blocks = re.findall(r"^```console\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.M)
-    return [line for block in blocks for line in re.sub(r"\\\n\s*", "", block).splitlines() if line.strip()]
+    blocks = re.findall(r"^( *)```console\n(.*?)^\1```$", page.read_text(encoding="utf-8"), re.DOTALL | re.M)
+    joined = [re.sub(r"\\\n\s*", "", block) for _, block in blocks]
+    return [line.strip() for block in joined for line in block.splitlines() if line.strip()]

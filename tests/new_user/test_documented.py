@@ -29,6 +29,12 @@ kedro run --env=slice3d \\
 print(1)
 ```
 
+1. In a list:
+
+    ```console
+    kedro viz run
+    ```
+
 <!-- new user: run, answers at http://127.0.0.1:5000 -->
 ```console
 mlflow ui
@@ -68,4 +74,5 @@ def test_a_mark_that_is_not_understood_is_refused(page, text):
 
 
 def test_all_commands_of_a_page_are_found_and_long_ones_joined(page):
-    assert commands_of(page(PAGE)) == ["make demo    # everything", "kedro run --env=slice3d --params=a=1", "mlflow ui"]
+    commands = ["make demo    # everything", "kedro run --env=slice3d --params=a=1", "kedro viz run", "mlflow ui"]
+    assert commands_of(page(PAGE)) == commands

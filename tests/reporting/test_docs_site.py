@@ -138,6 +138,12 @@ def test_every_page_of_docs_that_code_or_settings_name_is_there():
     assert not {(name, path) for name, path in named if not (REPOSITORY / name).exists()}
 
 
+def test_readme_and_site_have_the_same_example_of_a_cohort():
+    pages = (REPOSITORY / "README.md", REPOSITORY / "docs/start/own_cohort.md")
+    examples = [re.findall(r"```yaml\n(my_clinic:.*?)```", page.read_text(), re.DOTALL) for page in pages]
+    assert len(examples[0]) == 1 and examples[0] == examples[1]
+
+
 def test_no_picture_of_the_docs_is_large():
     sizes = [path.stat().st_size for path in (REPOSITORY / "docs").rglob("*.png")]
     assert sizes and sum(sizes) < 1.5e6
