@@ -1,10 +1,10 @@
-"""The results page: figures of real runs are collected from a project's data folder, and rendered to docs/results.md.
+"""The results page: figures of real runs are collected from a project's data folder, and rendered to results.md.
 
-    python docs/generate_results.py collect NAME COHORT --title=... --command=...
-    python docs/generate_results.py render
+    python docs/science/generate_results.py collect NAME COHORT --title=... --command=...
+    python docs/science/generate_results.py render
 
-`collect` copies the latest aggregated tables of a cohort (no image or patient id is in them) to docs/runs/NAME;
-`render` writes docs/results.md from all of them. No figure on that page is typed by hand.
+`collect` copies the latest aggregated tables of a cohort (no image or patient id is in them) to docs/science/runs/NAME;
+`render` writes docs/science/results.md from all of them. No figure on that page is typed by hand.
 """
 
 import argparse
