@@ -65,8 +65,10 @@ def read_rows(
     fields = pd.DataFrame({name: _or_none(rows[name]) for name in wanted if name in rows}, index=rows.index)
     notes += _notes_on_columns(table, wanted, {image_column, lesion_column})
     notes += [note for level in _levels(encoding) for note in _notes_on_values(level, fields)]
-    unmatched = table.loc[~table.index.isin(line_N[has_row_N]), image_column]
     lesion_id_N = _or_none(rows[lesion_column]).to_numpy(dtype=object) if lesion_column in table else None
+    if lesion_id_N is not None and (without := int((has_row_N & pd.isna(lesion_id_N)).sum())):
+        notes.append(f"{without:,} pictures have a row without `{lesion_column}`, and stand in no lesion")
+    unmatched = table.loc[~table.index.isin(line_N[has_row_N]), image_column]
     return PictureRows(fields, has_row_N, lesion_id_N, {int(line): name for line, name in unmatched.items()}, notes)
 
 

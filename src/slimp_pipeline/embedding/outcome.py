@@ -16,6 +16,7 @@ from slimp_pipeline.handover.known import KnownLesions
 ROW_ALONE = "row_without_picture"
 COLUMNS = ["picture", "image_id", "outcome", "reason"]
 _NUM_SHOWN = 5
+_NO_ROW = "no row of the metadata table is of it: nothing but the picture is known"
 
 
 def ledger(request: Request, embedded: EmbeddedPictures) -> pd.DataFrame:
@@ -34,9 +35,6 @@ def ledger(request: Request, embedded: EmbeddedPictures) -> pd.DataFrame:
     files.loc[is_asked, "reason"] = np.where(pd.isna(reasons), "", reasons)
     files.loc[is_asked, "outcome"] = np.where(refused, REFUSED, EMBEDDED)
     return pd.concat([files, _rows_alone(request.rows)], ignore_index=True)
-
-
-_NO_ROW = "no row of the metadata table is of it: nothing but the picture is known"
 
 
 def _rows_alone(rows: PictureRows | None) -> pd.DataFrame:
@@ -68,7 +66,7 @@ def summary(
     _require_few_refused(files, counts, max_refused_share)
     return {
         **{f"num_{outcome}": number for outcome, number in counts.items()},
-        "num_pictures_without_row": int((~request.rows.has_row_N).sum()) if request.rows else None,
+        "num_pictures_without_row": int(files["reason"].eq(_NO_ROW).sum()),
         "num_lesions": lesions.metadata.num_rows,
         "num_unusual": count(pictures, "is_unusual"),
         "unusual_above": known.unusual_above if known else None,
@@ -102,8 +100,8 @@ def summary_lines(told: dict[str, Any]) -> list[str]:
     if told["num_unusual"] is not None:
         share = told["num_unusual"] / max(told["num_embedded"], 1)
         lines[0] += (
-            f"; {told['num_unusual']:,} of them ({share:.1%}) are unlike the lesions that the model knows, where "
-            f"{told['unusual_share']:.1%} of these themselves would be"
+            f"; {told['num_unusual']:,} ({share:.1%}) are unlike the lesions that the model knows, of which themselves "
+            f"{told['unusual_share']:.1%} would be"
         )
     left_out = [
         f"{told[f'num_{outcome}']:,} {words}"

@@ -40,7 +40,7 @@ def picture_parts(embedded: EmbeddedPictures, rows: PictureRows | None, encoder:
 
     Returns:
         picture, image_id; with a table lesion_id (where it has the column), lesion_embedding and patient_embedding (of
-        levels of which it has a field; null without a row); then what `shards.what_is_told` gives.
+        levels of which it has a field; without a row the learnt vector of nothing known); then what `shards.what_is_told` gives.
     """
 
     def parts() -> Iterator[pa.Table]:
@@ -56,8 +56,7 @@ def picture_parts(embedded: EmbeddedPictures, rows: PictureRows | None, encoder:
 
 
 def _with_metadata(part: pa.Table, rows: PictureRows, row_N: np.ndarray, encoder: PretrainedSLIMP) -> pa.Table:
-    fields, has_row_N = rows.fields.iloc[row_N].reset_index(drop=True), rows.has_row_N[row_N]
-    places = pa.array(np.arange(len(row_N)), mask=~has_row_N)
+    fields = rows.fields.iloc[row_N].reset_index(drop=True)
     place, encoding = 2, encoder.checkpoint.encoding
     if rows.lesion_id_N is not None:
         part = part.add_column(place, "lesion_id", pa.array(rows.lesion_id_N[row_N], pa.string()))
@@ -67,7 +66,7 @@ def _with_metadata(part: pa.Table, rows: PictureRows, row_N: np.ndarray, encoder
         ("patient_embedding", encoding.patient, encoder.encode_patients),
     ):
         if any(column in fields for field in level.fields for column in level.columns(field)):
-            part = part.add_column(place, name, vectors(encode(fields)).take(places))
+            part = part.add_column(place, name, vectors(encode(fields)))
             place += 1
     return part
 
