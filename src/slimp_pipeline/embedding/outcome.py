@@ -92,29 +92,3 @@ def _require_few_refused(files: pd.DataFrame, counts: dict[str, int], max_refuse
         f"The other {counts[EMBEDDED]:,} were, and all tables are written; picture_ledger.csv names each file. "
         f"To accept this: --params=embedding.max_refused_share={share}"
     )
-
-
-def summary_lines(told: dict[str, Any]) -> list[str]:
-    """What was embedded, in lines for the console, the answer first."""
-    lines = [f"{told['num_embedded']:,} pictures embedded"]
-    if told["num_unusual"] is not None:
-        share = told["num_unusual"] / max(told["num_embedded"], 1)
-        lines[0] += (
-            f"; {told['num_unusual']:,} ({share:.1%}) are unlike the lesions that the model knows, of which themselves "
-            f"{told['unusual_share']:.1%} would be"
-        )
-    left_out = [
-        f"{told[f'num_{outcome}']:,} {words}"
-        for outcome, words in (
-            (REFUSED, "pictures refused"),
-            (NO_PICTURE, "other files"),
-            (ROW_ALONE, "rows of the table without a picture"),
-            ("pictures_without_row", "pictures without a row"),
-        )
-        if told[f"num_{outcome}"]
-    ]
-    if left_out:
-        lines.append(f"  Left out or alone: {', '.join(left_out)} (the ledger names each)")
-    if told["num_lesions"]:
-        lines.append(f"  {told['num_lesions']:,} lesions, their pictures pooled")
-    return lines

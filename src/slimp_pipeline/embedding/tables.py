@@ -40,7 +40,8 @@ def picture_parts(embedded: EmbeddedPictures, rows: PictureRows | None, encoder:
 
     Returns:
         picture, image_id; with a table lesion_id (where it has the column), lesion_embedding and patient_embedding (of
-        levels of which it has a field; without a row the learnt vector of nothing known); then what `shards.what_is_told` gives.
+        levels of which it has a field; without a row the learnt vector of nothing known); then what
+        `shards.what_is_told` gives.
     """
 
     def parts() -> Iterator[pa.Table]:

@@ -11,9 +11,14 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from slimp_pipeline.embedding import outcome
 from slimp_pipeline.hooks.tracking import path_of, written_by
-from slimp_pipeline.reporting.summary import comparison_lines, extrapolation_lines, summary_lines, suspects_lines
+from slimp_pipeline.reporting.summary import (
+    comparison_lines,
+    embedding_lines,
+    extrapolation_lines,
+    summary_lines,
+    suspects_lines,
+)
 from slimp_pipeline.tracking.store import Store
 
 logger = logging.getLogger(__name__)
@@ -62,7 +67,7 @@ class ConsoleHooks:
             lines = ["", *suspects_lines(catalog.load("suspects"))]
             logger.info("\n".join([*lines, f"Page:     {path_of(catalog, 'suspects_page')}"]))
         if "embedding_summary" in written:
-            lines = ["", *outcome.summary_lines(catalog.load("embedding_summary"))]
+            lines = ["", *embedding_lines(catalog.load("embedding_summary"))]
             shown = [(title, name) for title, name in _EMBEDDED if name != "challenge_files" or catalog.load(name)]
             logger.info("\n".join([*lines, *(f"{title + ':':<10}{path_of(catalog, name)}" for title, name in shown)]))
         places = [f"{title + ':':<10}{path_of(catalog, name)}" for title, name in _PLACES if name in written]
