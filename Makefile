@@ -5,7 +5,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 export MPLBACKEND := Agg
 
-.PHONY: setup demo study test kill-test lint bench browser docs clean
+.PHONY: setup demo study test kill-test fuzz soak lint bench browser docs clean
 
 setup: $(READY)
 
@@ -32,6 +32,15 @@ test: $(READY) browser lint
 # make kill-test SEED=7
 kill-test: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/end_to_end/kills.py $(if $(SEED),--seed $(SEED))
+
+# A million inputs to what reads others' files: none may raise anything but a declared error. About half an hour on two cores.
+# make fuzz INPUTS=20000 SEED=7
+fuzz: $(READY)
+	@$(BIN)/python tests/fuzz/run.py $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+
+# 200 runs in one project: what grows with them. About fifteen minutes.
+soak: $(READY)
+	@$(BIN)/python tests/soak/run.py $(if $(RUNS),--runs $(RUNS))
 
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet . || (echo "run: ruff format ." && false)
