@@ -58,7 +58,8 @@ def measure_importance(target: TargetCohort, fields: dict[str, FieldSpec], setti
         intact = averaged[key._replace(shots=_INTACT)]
         for metric in METRICS if key.shots != _INTACT else ():
             if metric in intact and not np.isnan(intact[metric][0]):
-                drop = estimate(intact[metric] - permuted[metric], settings.confidence)
+                drop_R = np.round(intact[metric] - permuted[metric], 12)  # of a field that isn't known: 0
+                drop = estimate(drop_R, settings.confidence)
                 place = [target.name, key.method, key.features, key.shots, asked[key.shots].level, metric]
                 table.append([*place, intact[metric][0], *drop, settings.importance.num_draws, num_patients])
     return pd.DataFrame(table, columns=IMPORTANCE_COLUMNS)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.evaluation.audits.changed_metadata import read_changed
-from slimp_pipeline.evaluation.audits.perturbation import Condition, conditions, perturbed_rows
+from slimp_pipeline.evaluation.audits.perturbation import conditions, perturbed_rows
 from slimp_pipeline.evaluation.measures.measure import Measured, Yardstick, summarise, yardsticks
 from slimp_pipeline.evaluation.measures.records import Key
 from slimp_pipeline.evaluation.parallel import in_parallel

@@ -56,9 +56,9 @@ def explain_predictions(
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Explain predictions of some test pictures of the first partition, one class after the other.
 
-    Explained is the score of the predicted class of the linear probe on the pre-trained encoder's image features. Beside
-    each map stands that of the same probe on an encoder of random weights: a map that looks the same there shows the
-    picture, not what was learnt.
+    Explained is the score of the predicted class, by the linear probe on the pre-trained encoder's image features.
+    Beside each map stands that of the same probe on an encoder of random weights: a map that looks the same there shows
+    the picture, not what was learnt.
 
     Args:
         target: Rows, splits, embeddings, encoders.

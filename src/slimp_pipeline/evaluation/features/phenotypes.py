@@ -53,8 +53,10 @@ def map_phenotypes(target: TargetCohort, fields: dict[str, FieldSpec], settings:
     encoder = PretrainedSLIMP(encoders.get(name) or encoders[ALL], pick_device(settings.device))
     phenotype_PX = encoder.encode_phenotypes(image_ND[chosen_N], rows)
     of_patients = rows.groupby("patient_id", sort=False)
-    patients = of_patients[traits].first().assign(
-        num_images=of_patients.size(), any_malignant=of_patients["malignant"].max().astype("boolean")
+    patients = (
+        of_patients[traits]
+        .first()
+        .assign(num_images=of_patients.size(), any_malignant=of_patients["malignant"].max().astype("boolean"))
     )
     sample = np.sort(np.random.default_rng(settings.seed).permutation(len(patients))[:_MAX_PATIENTS])
     plane_P2 = on_a_plane(phenotype_PX[sample], settings.seed)

@@ -15,7 +15,7 @@ _TINY = 1e-9
 
 
 def roc_curves(score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings) -> np.ndarray:
-    """Sensitivity at the false positive rates of `GRID`, float (R, 101); NaN where no positive or no negative counts."""
+    """Sensitivity at the false positive rates of `GRID`, float (R, 101); NaN where only one class counts."""
 
     def of(true_G: np.ndarray, false_G: np.ndarray) -> np.ndarray:
         return np.interp(GRID, np.append(0, false_G / false_G[-1]), np.append(0, true_G / true_G[-1]))
@@ -48,7 +48,9 @@ def reliability_with_intervals(
     bin_N = np.unique(place_N, return_inverse=True)[1]  # bins without rows are left out
     right_N = (score_NK.argmax(axis=1) == label_N).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        accuracy_RB = weightings.sums(right_N, bin_N, len(bins)) / weightings.sums(np.ones(len(bin_N)), bin_N, len(bins))
+        accuracy_RB = weightings.sums(right_N, bin_N, len(bins)) / weightings.sums(
+            np.ones(len(bin_N)), bin_N, len(bins)
+        )
     ranges = [interval(float(value_R[0]), value_R[1:], confidence) for value_R in accuracy_RB.T]
     return bins.assign(ci_low=np.clip([low for low, _ in ranges], 0, 1), ci_high=np.clip([h for _, h in ranges], 0, 1))
 

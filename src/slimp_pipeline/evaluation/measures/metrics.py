@@ -172,6 +172,7 @@ class Ranking:
 
     @classmethod
     def of(cls, score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings) -> "Ranking":
+        """Rank rows, some of which are positive, bool (N,)."""
         order_N = np.argsort(-score_N, kind="stable")
         distinct_N = np.cumsum(np.diff(score_N[order_N], prepend=np.inf) != 0) - 1
         has_true_D = np.bincount(distinct_N, positive_N[order_N]) > 0

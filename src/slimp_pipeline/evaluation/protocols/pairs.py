@@ -13,10 +13,11 @@ from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.training.device import pick_device
 
 FOUND_COLUMNS = [
-    "method", "level", "direction", "query_image_id", "place", "image_id", "is_own", "rank_of_own", "num_keys",
+    "method", "level", "fields", "direction", "query_image_id", "place", "image_id", "is_own", "rank_of_own",
+    "num_keys",
 ]  # fmt: skip
 TO_METADATA, TO_IMAGE = "image to metadata", "metadata to image"
-LEVELS = {"lesion": "lesion", "flat": "lesion and patient"}  # contrast of images -> level of the metadata
+LEVELS = {"lesion": ["lesion"], "flat": ["lesion", "patient"]}  # contrast of images -> levels of the metadata
 
 
 def find_pairs(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
@@ -27,8 +28,9 @@ def find_pairs(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame
 
     Returns:
         `FOUND_COLUMNS`, `settings.retrieval.num_shown` rows per query and direction: the nearest keys, whether one has
-        the query's own metadata, and the rank of the first that has. No rows where the objective doesn't contrast
-        images with metadata, the rows' metadata are all alike, or nothing is to be shown.
+        the query's own metadata, and the rank of the first that has; `fields`: those that the encoder reads. No rows
+        where the objective doesn't contrast images with metadata, the rows' metadata are all alike, or nothing is to be
+        shown.
     """
     nothing = pd.DataFrame(columns=FOUND_COLUMNS)
     trained = [name for name in methods(target.embeddings) if is_pretrained(name) and name in target.encoders]
@@ -40,12 +42,15 @@ def find_pairs(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame
     image_ND = block(target.embeddings, method, split.name, "image")
     assert image_ND is not None  # every method embeds images
     test = task.rows[split.test_N]
-    encoder = PretrainedSLIMP(encoders_of(target.encoders, split.name)[method], pick_device(settings.device))
+    checkpoint = encoders_of(target.encoders, split.name)[method]
+    encoder = PretrainedSLIMP(checkpoint, pick_device(settings.device))
     contrasts = encoder.contrast(image_ND[labelled][split.test_N], test)
     contrast = next((name for name in LEVELS if name in contrasts), None)
     if contrast is None or len(np.unique(contrasts[contrast][2])) < 2:
         return nothing
     image_BD, metadata_BD, group_B = contrasts[contrast]
+    levels = [getattr(checkpoint.encoding, level) for level in LEVELS[contrast]]
+    fields = [name for level in levels for name in level.fields if set(level.columns(name)) & set(test)]
     limit = settings.retrieval.max_queries or len(test)
     asked = np.sort(np.random.default_rng(settings.seed).permutation(len(test))[:limit])
     ids, tables = test["image_id"].to_numpy(), []
@@ -54,7 +59,8 @@ def find_pairs(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame
         rank_Q, num_shown = rank_of_own(query_BD, key_BD, group_B, asked), nearest_QN.shape[1]
         table = {
             "method": method,
-            "level": LEVELS[contrast],
+            "level": " and ".join(LEVELS[contrast]),
+            "fields": ", ".join(fields),
             "direction": direction,
             "query_image_id": np.repeat(ids[asked], num_shown),
             "place": np.tile(np.arange(1, num_shown + 1), len(asked)),

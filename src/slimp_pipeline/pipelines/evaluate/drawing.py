@@ -8,6 +8,7 @@ from slimp_pipeline.evaluation.task import make_task
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.reporting.figures.curves import precision_recall_figure, roc_figure
 from slimp_pipeline.reporting.figures.embedding_map import embedding_map
+from slimp_pipeline.reporting.figures.importance import importance_figure
 from slimp_pipeline.reporting.figures.results import low_shot_figure, results_figure, robustness_figure
 from slimp_pipeline.reporting.figures.scores import confusion_figure, reliability_figure
 from slimp_pipeline.reporting.figures.traits import phenotype_figure
@@ -20,10 +21,11 @@ def draw_results(
     results: pd.DataFrame,
     predictions: pd.DataFrame,
     robust: pd.DataFrame,
+    importance: pd.DataFrame,
     phenotypes: pd.DataFrame,
     settings: EvaluationParams,
 ) -> tuple[go.Figure, ...]:
-    """Figures: results with intervals, ROC, precision and recall, confusion, reliability, few labels, worse metadata, maps."""
+    """Figures: results, curves, confusion, reliability, few labels, worse metadata, maps, importance."""
     task, labelled = make_task(rows, splits, settings)
     return (
         results_figure(results),
@@ -34,5 +36,6 @@ def draw_results(
         low_shot_figure(results),
         robustness_figure(robust),
         embedding_map(task, labelled, embeddings, settings.seed),
+        importance_figure(importance),
         phenotype_figure(phenotypes, settings.subgroups.age_edges),
     )

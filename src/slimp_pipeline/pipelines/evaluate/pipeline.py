@@ -113,10 +113,13 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             ),
             Node(
                 drawing.draw_results,
-                inputs=[*_ROWS, "embeddings", "results", "predictions", "robustness", "phenotypes", _SETTINGS],
+                inputs=[
+                    *_ROWS, "embeddings", "results", "predictions", "robustness", "importance", "phenotypes", _SETTINGS,
+                ],
                 outputs=[
                     "results_figure", "roc_figure", "precision_recall_figure", "confusion_figure",
-                    "reliability_figure", "low_shot_figure", "robustness_figure", "embedding_map", "phenotype_map",
+                    "reliability_figure", "low_shot_figure", "robustness_figure", "embedding_map", "importance_figure",
+                    "phenotype_map",
                 ],
                 name="draw_results", tags="costly",
             ),

@@ -11,8 +11,12 @@ from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ReportParams
 from slimp_pipeline.reporting.export.draw import draw_pictures
 from slimp_pipeline.reporting.figures.training import health_figure, history_figure
+from slimp_pipeline.reporting.pages.explained import Explained
 from slimp_pipeline.reporting.pages.report import Measured, Role, render_page
 from slimp_pipeline.reporting.pictures.gallery import nearest_neighbours
+from slimp_pipeline.reporting.pictures.pairs import pair_gallery
+from slimp_pipeline.reporting.pictures.patients import patient_view
+from slimp_pipeline.reporting.pictures.saliency import saliency_pictures
 
 
 def draw_training(history: pd.DataFrame) -> tuple[go.Figure, go.Figure]:
@@ -36,6 +40,26 @@ def pick_gallery(
     """Nearest neighbours, where the licence lets pictures be shown."""
     size = settings.gallery_size if manifest["open_licence"] else 0
     return nearest_neighbours(rows, splits, image_store, embeddings, size, show_ids=settings.show_ids)
+
+
+def picture_findings(
+    manifest: dict[str, Any],
+    rows: pd.DataFrame,
+    image_store: ImageStore,
+    ugly_ducklings: pd.DataFrame,
+    found_pairs: pd.DataFrame,
+    saliency: pd.DataFrame,
+    saliency_maps: dict[str, np.ndarray],
+    settings: ReportParams,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Patients lesion by lesion, pictures with metadata, and saliency, where the licence lets pictures be shown."""
+    if not manifest["open_licence"]:
+        return [], [], []
+    return (
+        patient_view(ugly_ducklings, rows, image_store, settings),
+        pair_gallery(found_pairs, rows, image_store, settings),
+        saliency_pictures(saliency, saliency_maps, show_ids=settings.show_ids),
+    )
 
 
 def render(
@@ -68,6 +92,7 @@ def render(
         drawn,
         gallery,
         evaluation.confidence,
+        Explained(**{field.name: parts[field.name] for field in fields(Explained)}),
         leaks=features.leaks,
         lineage=evaluation_lineage,
     )

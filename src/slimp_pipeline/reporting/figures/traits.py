@@ -28,7 +28,7 @@ def phenotype_figure(phenotypes: pd.DataFrame, age_edges: Sequence[float]) -> go
     """
     figure = go.Figure()
     traits = [name for name in [_MALIGNANT, *phenotypes.columns] if name not in set(PHENOTYPE_COLUMNS) - {_MALIGNANT}]
-    traits = [name for name in dict.fromkeys(traits) if phenotypes[name].nunique() > 1]
+    traits = [name for name in dict.fromkeys(traits) if len(phenotypes[name].dropna().unique()) > 1]
     owner: list[str] = []
     for trait in traits:
         before = len(figure.data)

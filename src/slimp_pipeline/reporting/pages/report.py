@@ -16,6 +16,7 @@ from slimp_pipeline.reporting.findings.audits import (
 )
 from slimp_pipeline.reporting.findings.tables import differences_tables, headline, results_tables
 from slimp_pipeline.reporting.labels import UNLABELLED
+from slimp_pipeline.reporting.pages.explained import Explained, explained_sections
 from slimp_pipeline.reporting.pages.shell import embedded, render_template
 from slimp_pipeline.tables.patients import RULE
 
@@ -52,6 +53,7 @@ def render_page(
     figures: dict[str, go.Figure],
     gallery: list[list[dict[str, Any]]],
     confidence: float,
+    explained: Explained,
     *,
     leaks: bool = False,
     lineage: Mapping[str, str] | None = None,
@@ -66,6 +68,7 @@ def render_page(
         figures: By name.
         gallery: Queries with their neighbours; empty where pictures may not be shown.
         confidence: Of the intervals.
+        explained: What predictions rest on.
         leaks: Whether the split lets patients stand on both sides, to show what that adds.
         lineage: Versions of the evaluation (`run`) and of the pre-training that it rests on (`pretrain`).
 
@@ -97,6 +100,7 @@ def render_page(
         figures={name: embedded(figure) for name, figure in figures.items() if figure.data},
         gallery=gallery,
         lineage=lineage,
+        **explained_sections(explained, measured.subgroups, measured.results),
     )
 
 

@@ -62,6 +62,11 @@ def inline_picture(encoded: bytes | memoryview, side_px: int) -> str:
     """A picture that fits into a square of that side, as a data URI."""
     thumbnail = Image.open(io.BytesIO(encoded)).convert("RGB")
     thumbnail.thumbnail((side_px, side_px))
+    return as_data_uri(thumbnail)
+
+
+def as_data_uri(image: Image.Image) -> str:
+    """A picture as JPEG, in a data URI."""
     buffer = io.BytesIO()
-    thumbnail.save(buffer, "JPEG", quality=80)
+    image.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
