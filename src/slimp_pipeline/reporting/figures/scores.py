@@ -1,7 +1,5 @@
 """What predictions' scores look like: ROC, confusion, reliability."""
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -16,6 +14,7 @@ from slimp_pipeline.reporting.labels import (
     method_colour,
     method_name,
 )
+from slimp_pipeline.reporting.text import figure_text
 from slimp_pipeline.tables.splits import HOLDOUT
 
 _GRID = np.linspace(0, 1, 101)
@@ -42,7 +41,7 @@ def roc_figure(predictions: pd.DataFrame, classes: list[str], malignant_K: np.nd
         if curves:
             line = {"color": method_colour(method)}
             mean = np.mean(curves, axis=0)
-            figure.add_scatter(x=_GRID, y=mean, mode="lines", name=method_name(method), line=line)
+            figure.add_scatter(x=_GRID, y=mean, mode="lines", name=figure_text(method_name(method)), line=line)
     line = {"dash": "dot", "color": "#999999"}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, showlegend=False, hoverinfo="skip")
     subject = "malignant or not" if grouped else "mean over classes"
@@ -77,25 +76,29 @@ def confusion_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure
     chosen = folds if len(folds) else chosen
     counts = pd.crosstab(chosen["label"], chosen["predicted"]).reindex(index=classes, columns=classes, fill_value=0)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    names = [html.escape(name) for name in classes]
+    names, places = [figure_text(name) for name in classes], list(range(len(classes)))
     figure = go.Figure(
         go.Heatmap(
             z=shares.to_numpy(),
-            x=names,
-            y=names,
+            x=places,
+            y=places,
             text=counts.to_numpy(),
             texttemplate="%{text}",
-            hovertemplate="true %{y}, predicted %{x}: %{text} (%{z:.0%})<extra></extra>",
+            customdata=[[(true, predicted) for predicted in names] for true in names],
+            hovertemplate="true %{customdata[0]}, predicted %{customdata[1]}: %{text} (%{z:.0%})<extra></extra>",
             colorscale="Blues",
             zmin=0,
             zmax=1,
             showscale=False,
         )
     )
-    figure.update_xaxes(type="category")
-    figure.update_yaxes(type="category", autorange="reversed")
+    ticks = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}  # cut names may coincide
+    figure.update_xaxes(**ticks)
+    figure.update_yaxes(**ticks, autorange="reversed")
     subtitle = "counts; colour: share of the true class"
-    return laid_out(figure, f"Confusion, {method_name(method)}, image probe", subtitle, "predicted", "true")
+    return laid_out(
+        figure, f"Confusion, {figure_text(method_name(method))}, image probe", subtitle, "predicted", "true"
+    )
 
 
 def reliability_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure:
@@ -126,5 +129,5 @@ def reliability_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figu
         )
     line = {"dash": "dot", "color": "#999999"}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, showlegend=False, hoverinfo="skip")
-    subtitle = f"{method_name(method)}, image features; size: number of images"
+    subtitle = f"{figure_text(method_name(method))}, image features; size: number of images"
     return laid_out(figure, "Reliability", subtitle, "confidence", "accuracy")
