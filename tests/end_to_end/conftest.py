@@ -18,6 +18,7 @@ import mlflow
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from tests.end_to_end.planted import plant, write_first_weights
 
 from slimp_pipeline.cli import run_study
 from slimp_pipeline.tracking.database import create_database
@@ -29,8 +30,9 @@ REPOSITORY = Path(__file__).parents[2]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of one finished run in one process: it takes minutes."""
     for item in items:
-        if "finished" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("finished"))
+        for name in ("finished", "planted_run"):
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
 
 
 class CommandServer:
@@ -166,6 +168,42 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, subproc
     done = project.kedro("run", "--env=test", under=noting_connections(project.folder.parent / "connections"))
     assert done.returncode == 0, done.stdout + done.stderr
     return project, done
+
+
+@dataclass(frozen=True)
+class PlantedRun:
+    """A project in which all was run on files that bear marks, what it said, and who connected to whom."""
+
+    project: Project
+    home: Path
+    said: str
+    connections: Path
+
+
+@pytest.fixture(scope="session")
+def planted_run(tmp_path_factory: pytest.TempPathFactory, fabricated: Path) -> PlantedRun:
+    """From ingest to export, Kedro-Viz's pages and all, as a user does it whose names and paths are marks."""
+    folder = tmp_path_factory.mktemp("planted")
+    project, home = make_project(folder / "zqproject/project"), folder / "zqhome"
+    (project.folder / "conf/test/mlflow.yml").unlink()
+    plant(fabricated / "test", project.folder, folder / "zqrawroot")
+    home.mkdir()
+    (home / ".gitconfig").write_text("[user]\nname = zquser\nemail = zqmail@example.org\n")
+    write_first_weights(home / "first.safetensors")
+    environment = dict.fromkeys(("USER", "LOGNAME", "GIT_AUTHOR_NAME"), "zquser")
+    environment |= {"HOME": str(home), "SLIMP_RAW": str(folder / "zqrawroot"), "KEDRO_ENV": "test"}
+    parameters = f"running_root={home}/running,model.image_encoder.weights={home}/first.safetensors"
+    said = ""
+    for number, command in enumerate(
+        (
+            ("run", "--env=test", "--pipelines=__default__,inspect,export", f"--params={parameters}"),
+            ("viz", "build", "--include-hooks", "--include-previews"),
+        )
+    ):
+        done = project.kedro(*command, under=noting_connections(folder / f"connections_{number}"), **environment)
+        said += done.stdout + done.stderr
+        assert done.returncode == 0, said
+    return PlantedRun(project, home, said, folder / "connections_")
 
 
 @pytest.fixture(scope="session")
