@@ -153,8 +153,8 @@ def with_own_store(folder: Path) -> Project:
 
 
 def noting_connections(file: Path) -> list[str]:
-    """The program under which every connection that another asks for is noted; none where it can't be."""
-    strace = ["strace", "-f", "--seccomp-bpf", "-e", "trace=connect", "-o", str(file)]
+    """The program under which every address is noted that another connects or listens to; none where it can't be."""
+    strace = ["strace", "-f", "--seccomp-bpf", "-e", "trace=connect,bind", "-o", str(file)]
     works = shutil.which("strace") and subprocess.run([*strace, "true"], capture_output=True).returncode == 0
     return strace if works else []
 
@@ -177,7 +177,7 @@ class PlantedRun:
     project: Project
     home: Path
     said: str
-    connections: Path
+    connections: list[Path]
 
 
 @pytest.fixture(scope="session")
@@ -193,17 +193,16 @@ def planted_run(tmp_path_factory: pytest.TempPathFactory, fabricated: Path) -> P
     environment = dict.fromkeys(("USER", "LOGNAME", "GIT_AUTHOR_NAME"), "zquser")
     environment |= {"HOME": str(home), "SLIMP_RAW": str(folder / "zqrawroot"), "KEDRO_ENV": "test"}
     parameters = f"running_root={home}/running,model.image_encoder.weights={home}/first.safetensors"
+    commands = {
+        "run": ("run", "--env=test", "--pipelines=__default__,inspect,export", f"--params={parameters}"),
+        "viz": ("viz", "build", "--include-hooks", "--include-previews"),
+    }
     said = ""
-    for number, command in enumerate(
-        (
-            ("run", "--env=test", "--pipelines=__default__,inspect,export", f"--params={parameters}"),
-            ("viz", "build", "--include-hooks", "--include-previews"),
-        )
-    ):
-        done = project.kedro(*command, under=noting_connections(folder / f"connections_{number}"), **environment)
+    for name, command in commands.items():
+        done = project.kedro(*command, under=noting_connections(folder / f"connections_{name}"), **environment)
         said += done.stdout + done.stderr
         assert done.returncode == 0, said
-    return PlantedRun(project, home, said, folder / "connections_")
+    return PlantedRun(project, home, said, [folder / f"connections_{name}" for name in commands])
 
 
 @pytest.fixture(scope="session")

@@ -172,10 +172,20 @@ def marks_in(path: Path, marks: tuple[str, ...] = MARKS) -> set[str]:
     return {mark for text in (path.name.encode(), *_readings(path)) for mark in found(text, marks)}
 
 
+_PICKLE = re.compile(rb"\x80[\x02-\x05][\s\S]*\.\Z|[^\n]*\.pkl\n")  # from protocol 2 on; a zip entry by its name
+
+
 def found(text: bytes, marks: tuple[str, ...] = MARKS) -> set[str]:
     """Marks that a text holds, in 8- or 16-bit characters."""
     lower = text.lower()
     return {mark for mark in marks if mark.encode() in lower or mark.encode("utf-16-le") in lower}
+
+
+def is_pickled(path: Path) -> bool:
+    """Whether a file is a pickle by its suffix or beginning, or holds one, packed or encoded."""
+    if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npy", ".npz", ".ckpt"):
+        return True
+    return any(_PICKLE.match(part) or part.startswith(b"\x93NUMPY") for part in _readings(path))
 
 
 def _readings(path: Path) -> Iterator[bytes]:
