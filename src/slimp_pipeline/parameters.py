@@ -406,6 +406,9 @@ class ReportParams(Block):
 
     gallery_size: int = Field(6, ge=0)
     show_ids: bool = False  # image ids of the cohort on the page
+    max_page_mb: float = Field(
+        10.0, ge=6, le=10
+    )  # in 10^6 bytes; beyond it pictures are left out, and the page says so
     picture_formats: list[PictureFormat] = ["svg", "png"]  # of every figure, drawn by Chrome or Chromium
 
 

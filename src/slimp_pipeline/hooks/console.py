@@ -12,7 +12,8 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from slimp_pipeline.hooks.tracking import path_of, written_by
-from slimp_pipeline.reporting.summary import (
+from slimp_pipeline.parameters import FeatureParams
+from slimp_pipeline.reporting.findings.summary import (
     comparison_lines,
     embedding_lines,
     extrapolation_lines,
@@ -58,7 +59,8 @@ class ConsoleHooks:
         """Say what was found, and where to look."""
         written = written_by(pipeline)
         if "comparison_page" in written:
-            lines = ["", *comparison_lines(catalog.load("comparison"), catalog.load("comparison_pairs"))]
+            compared = catalog.load("comparison"), catalog.load("comparison_pairs")
+            lines = ["", *comparison_lines(*compared, leaks=_leaks(catalog))]
             logger.info("\n".join([*lines, f"Page:     {path_of(catalog, 'comparison_page')}"]))
         if "extrapolation_page" in written:
             lines = ["", *extrapolation_lines(catalog.load("borrowed_quality"), catalog.load("borrowed_worth"))]
@@ -73,6 +75,12 @@ class ConsoleHooks:
         places = [f"{title + ':':<10}{path_of(catalog, name)}" for title, name in _PLACES if name in written]
         if not places:
             return
-        found = summary_lines(catalog.load("results"), catalog.load("differences")) if "results" in written else []
+        found = []
+        if "results" in written:
+            found = summary_lines(catalog.load("results"), catalog.load("differences"), leaks=_leaks(catalog))
         runs = Store.named(mlflow.get_tracking_uri(), Path.cwd()).how_to_look()
         logger.info("\n".join(["", *found, *places, f"Runs:     {runs}", "Pipeline: kedro viz run"]))
+
+
+def _leaks(catalog: DataCatalog) -> bool:
+    return bool(FeatureParams.model_validate(catalog.load("params:features")).leaks)

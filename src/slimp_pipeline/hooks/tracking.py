@@ -20,7 +20,7 @@ from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 from slimp_pipeline.parameters import ExportParams
 from slimp_pipeline.processes.home import at_home, shown
 from slimp_pipeline.processes.stopping import stop_if_asked, was_asked_to_stop
-from slimp_pipeline.reporting.browser import remove_left_profiles
+from slimp_pipeline.reporting.export.browser import remove_left_profiles
 from slimp_pipeline.tracking import run as tracking
 from slimp_pipeline.tracking.curves import Curves
 from slimp_pipeline.tracking.ends import bearing_their_process, end_killed_runs, writing_unbroken

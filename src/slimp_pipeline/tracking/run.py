@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.measures.records import summary_draw
 from slimp_pipeline.models.checkpoint import Checkpoint
-from slimp_pipeline.reporting.interactive import render_figures
+from slimp_pipeline.reporting.pages.interactive import render_figures
 from slimp_pipeline.tables.csv_cells import csv_text
 
 METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "pauc_above_80_tpr", "ece")
@@ -24,7 +24,7 @@ METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "p
 TABLES = (
     "results", "differences", "robustness", "fields_read", "missingness", "subgroups", "known_truth", "comparison",
     "comparison_pairs", "comparison_truths", "borrowed_quality", "borrowed_other_fields", "borrowed_results",
-    "borrowed_worth",
+    "borrowed_worth", "row_counts",
 )  # fmt: skip
 _NOT_DECIDING = ("comparison", "study", "report", "running_root", "download", "downloaded", "embedding")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")

@@ -7,7 +7,7 @@ import pandas as pd
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.measures.compare import compare_runs, compare_truths
 from slimp_pipeline.parameters import ComparisonParams, EvaluationParams, FeatureParams
-from slimp_pipeline.reporting.comparison import render_comparison
+from slimp_pipeline.reporting.pages.comparison import render_comparison
 
 
 def compare(
@@ -35,4 +35,5 @@ def render(
     features: FeatureParams,
 ) -> str:
     """One page."""
-    return render_comparison(features.result_name(target.title), values, pairs, truths, settings.confidence)
+    title = features.result_name(target.title)
+    return render_comparison(title, values, pairs, truths, settings.confidence, leaks=features.leaks)

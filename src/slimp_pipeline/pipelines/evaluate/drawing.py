@@ -6,7 +6,9 @@ import plotly.graph_objects as go
 
 from slimp_pipeline.evaluation.task import make_task
 from slimp_pipeline.parameters import EvaluationParams
-from slimp_pipeline.reporting import curves, figures
+from slimp_pipeline.reporting.figures.embedding_map import embedding_map
+from slimp_pipeline.reporting.figures.results import low_shot_figure, results_figure, robustness_figure
+from slimp_pipeline.reporting.figures.scores import confusion_figure, reliability_figure, roc_figure
 
 
 def draw_results(
@@ -21,11 +23,11 @@ def draw_results(
     """Figures: results with intervals, ROC, confusion, reliability, few labels, worse metadata, embedding map."""
     task, labelled = make_task(rows, splits, settings)
     return (
-        figures.results_figure(results),
-        figures.roc_figure(predictions, task.classes, task.malignant_K),
-        figures.confusion_figure(predictions, task.classes),
-        curves.reliability_figure(predictions, task.classes),
-        curves.low_shot_figure(results),
-        curves.robustness_figure(robust),
-        figures.embedding_map(task, labelled, embeddings, settings.seed),
+        results_figure(results),
+        roc_figure(predictions, task.classes, task.malignant_K),
+        confusion_figure(predictions, task.classes),
+        reliability_figure(predictions, task.classes),
+        low_shot_figure(results),
+        robustness_figure(robust),
+        embedding_map(task, labelled, embeddings, settings.seed),
     )

@@ -16,8 +16,8 @@ from slimp_pipeline.extrapolation.judge import judge_borrowed
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, ExtrapolationParams, FeatureParams, ModelParams, TrainingParams
-from slimp_pipeline.reporting.cases import picture_cases
-from slimp_pipeline.reporting.extrapolation import render_extrapolation
+from slimp_pipeline.reporting.pages.extrapolation import render_extrapolation
+from slimp_pipeline.reporting.pictures.cases import picture_cases
 from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.tables.missing import choose_fields
 

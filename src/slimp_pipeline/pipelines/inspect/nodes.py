@@ -11,7 +11,7 @@ from slimp_pipeline.parameters import EvaluationParams, FeatureParams, Inspectio
 from slimp_pipeline.quality.appearance import measure_pictures
 from slimp_pipeline.quality.embedding import choose_encoders, embed_pictures
 from slimp_pipeline.quality.suspects import decision_template, find_suspects, inspected_pictures
-from slimp_pipeline.reporting.suspects import render_suspects
+from slimp_pipeline.reporting.pages.suspects import render_suspects
 
 
 def embed(

@@ -1,0 +1,1 @@
+"""Figures as PNG and SVG, by a browser that reaches no network."""

@@ -1,0 +1,1 @@
+"""Figures, as Plotly: interactive in Kedro-Viz, MLflow and the report alike."""

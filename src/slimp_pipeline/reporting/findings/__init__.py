@@ -1,0 +1,1 @@
+"""What the tables say: rows for pages and lines for the console."""

@@ -1,0 +1,164 @@
+"""The report: one HTML page that carries everything it shows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from slimp_pipeline.reporting.findings.audits import (
+    fields_read_table,
+    known_truth_table,
+    missingness_table,
+    retrieval_table,
+    subgroup_tables,
+)
+from slimp_pipeline.reporting.findings.learnt import learnt_of_run
+from slimp_pipeline.reporting.findings.rows import lineage_lines, row_tables
+from slimp_pipeline.reporting.findings.tables import differences_tables, headline, results_tables
+from slimp_pipeline.reporting.labels import UNLABELLED
+from slimp_pipeline.reporting.pages.shell import embedded, render_template
+from slimp_pipeline.reporting.pages.size import held_below
+from slimp_pipeline.tables.patients import RULE
+
+
+@dataclass(frozen=True)
+class Role:
+    """One cohort in its role."""
+
+    role: str
+    manifest: dict[str, Any]
+    splits: pd.DataFrame
+    duplicates: pd.DataFrame
+    conflicts: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on the target."""
+
+    results: pd.DataFrame
+    differences: pd.DataFrame
+    fields_read: pd.DataFrame
+    missingness: pd.DataFrame
+    subgroups: pd.DataFrame
+    known_truth: pd.DataFrame
+    seen_pictures: pd.DataFrame
+
+
+def render_page(
+    roles: list[Role],
+    training_rows: pd.DataFrame,
+    history: pd.DataFrame,
+    measured: Measured,
+    figures: dict[str, go.Figure],
+    gallery: list[list[dict[str, Any]]],
+    confidence: float,
+    *,
+    row_counts: pd.DataFrame,
+    lineage: Mapping[str, Any],
+    max_page_mb: float,
+    leaks: bool = False,
+) -> str:
+    """Render the page.
+
+    Args:
+        roles: Source and target.
+        training_rows: partition, image_id, patient_id of every pre-training.
+        history: The pre-training's history.
+        measured: Tables of what was measured.
+        figures: By name.
+        gallery: Queries with their neighbours; empty where pictures may not be shown.
+        confidence: Of the intervals.
+        row_counts: Table with `evaluation.audits.row_counts.ROW_COUNT_COLUMNS`.
+        lineage: What the results rest on, as `evaluation.audits.lineage` notes it.
+        max_page_mb: Size that the page doesn't exceed, in 10^6 bytes: pictures are left out, see `pages.size`.
+        leaks: Whether the split lets patients stand on both sides, to show what that adds.
+
+    Returns:
+        HTML; scripts, styles and pictures inline, so that opening it sends no request.
+    """
+    checks = {role.role: _checks(role) for role in roles}
+    leaks = leaks or checks[roles[-1].role]["patients_in_several_folds"] > 0
+    manifests = {role.role: role.manifest for role in roles}
+    values = _measured_values(measured, leaks=leaks) | {
+        "roles": [vars(role) | {"checks": checks[role.role], "diagnoses": _diagnoses(role)} for role in roles],
+        "source": roles[0].manifest,
+        "target": roles[-1].manifest,
+        "conflict_rule": RULE,
+        "pretraining": _pretraining(training_rows, history),
+        "health": _health(history),
+        "level": f"{100 * confidence:g}",
+        "figures": {name: embedded(figure) for name, figure in figures.items() if figure.data},
+        "row_counts": row_tables(row_counts, {role: manifest["title"] for role, manifest in manifests.items()}),
+        "lineage": lineage_lines(lineage, manifests),
+        "max_page_mb": f"{max_page_mb:g}",
+    }
+
+    def render(pictures: dict[str, list[Any]], left_out: dict[str, int]) -> str:
+        return render_template("report.html", **values, **pictures, left_out=left_out)
+
+    return held_below(max_page_mb, {"gallery": gallery}, render, "report.html")
+
+
+def _measured_values(measured: Measured, *, leaks: bool) -> dict[str, Any]:
+    return {
+        "leaks": leaks,
+        "sentence": learnt_of_run(measured.results, measured.differences, leaks=leaks),
+        "headline": headline(measured.results, measured.differences),
+        "results": results_tables(measured.results),
+        "differences": differences_tables(measured.differences),
+        "num_comparisons": len(measured.differences),
+        "retrieval": retrieval_table(measured.results),
+        "fields_read": fields_read_table(measured.fields_read),
+        "missingness": missingness_table(measured.missingness),
+        "subgroups": subgroup_tables(measured.subgroups),
+        "known_truth": known_truth_table(measured.known_truth),
+        "seen": measured.seen_pictures.groupby("kind")["image_id"].nunique().to_dict(),
+    }
+
+
+def _health(history: pd.DataFrame) -> pd.DataFrame:
+    last = history.pivot_table(index="partition", columns="name", values="value", aggfunc="last", sort=False)
+    return last.filter(regex="^validation_|_(effective_rank|uniformity|alignment)$")
+
+
+def _diagnoses(role: Role) -> dict[str, int]:
+    """Rows per diagnosis; in a manifest, rows without one stand under the text of the missing value."""
+    counts = role.manifest["diagnoses"]
+    return {UNLABELLED if name in ("nan", "None", "<NA>") else name: count for name, count in counts.items()}
+
+
+def _checks(role: Role) -> dict[str, Any]:
+    splits, duplicates = role.splits, role.duplicates
+    patients = splits.groupby("patient_id")[["split", "fold"]].nunique().max(axis=1)
+    folds = sorted(set(splits["fold"]), key=lambda fold: (fold < 0, fold))  # the hold-out last
+    return {
+        "patients_in_several_folds": int((patients > 1).sum()),
+        "folds": [
+            {
+                "fold": fold if fold >= 0 else "hold-out",
+                "images": int((splits["fold"] == fold).sum()),
+                "patients": splits.loc[splits["fold"] == fold, "patient_id"].nunique(),
+            }
+            for fold in folds
+        ],
+        "same_bytes": int((duplicates["kind"] == "same bytes").sum()),
+        "near": int((duplicates["kind"] == "near").sum()),
+        "across": int(duplicates["across_folds"].sum()),
+        "conflicts": role.conflicts.groupby("field").size().to_dict(),
+    }
+
+
+def _pretraining(training_rows: pd.DataFrame, history: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "partition": name,
+            "images": len(rows),
+            "patients": rows["patient_id"].nunique(),
+            "epochs": int(history.loc[history["partition"] == name, "epoch"].max()),
+            "steps": int(history.loc[history["partition"] == name, "step"].max()),
+        }
+        for name, rows in training_rows.groupby("partition", sort=False)
+    ]

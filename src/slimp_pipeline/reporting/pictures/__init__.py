@@ -1,0 +1,1 @@
+"""Pictures of lesions, small and inline."""

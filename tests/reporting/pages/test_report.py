@@ -1,0 +1,144 @@
+"""The page, as text and in a browser."""
+
+import dataclasses
+import re
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from slimp_pipeline.reporting.pages.report import render_page
+
+
+@pytest.fixture
+def page(roles, history, measured, drawn, gallery, splits, row_counts, lineage):
+    def render(shown=gallery, confidence=0.95, figures=drawn, leaks=False, max_page_mb=10, **changes):
+        training_rows = splits[["image_id", "patient_id"]]
+        parts = [training_rows.assign(partition=name) for name in ("fold_0", "fold_1")]
+        tables = dataclasses.replace(measured, **changes)
+        given = {"row_counts": row_counts, "lineage": lineage, "max_page_mb": max_page_mb, "leaks": leaks}
+        return render_page(roles, pd.concat(parts), history, tables, figures, shown, confidence, **given)
+
+    return render
+
+
+def section(text, title):
+    """What stands under a heading, up to the next; white space, emphasis and word breaks aside."""
+    own = re.split(f"<h2[^>]*>{re.escape(title)}</h2>", text)[1].split("<h2")[0]
+    return re.sub(r"\s+", " ", re.sub(r' scope="\w+"|<wbr>', "", own))
+
+
+def test_the_page_holds_its_numbers_and_calls_rows_without_diagnosis_unlabelled(page, results):
+    text = page()
+    for value in results.loc[results["draw"] == "all", "value"]:
+        assert f"{value:.3f}" in text
+    assert '<th scope="row">unlabelled</th><td>2</td>' in text and ">nan<" not in text
+    assert "hold-out" in text
+
+
+def test_names_of_categories_are_escaped(page):
+    text = page()
+    assert "<script>alert" not in text and "<img src=x" not in text and "<b>more</b>" not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_no_id_of_an_image_or_patient_is_on_the_page_unless_given(page, gallery):
+    text = page()
+    assert "secret-" not in text and "person-" not in text
+    shown = [[picture | {"image_id": "secret-1"} for picture in row] for row in gallery]
+    assert "secret-1" in page(shown)
+
+
+def test_what_was_put_into_a_fabricated_cohort_stands_beside_what_is_found(page):
+    text = page()
+    assert "What was put in, is it found?" in text and "0.456" in text and "[0.023, 0.223]" in text
+
+
+def test_pictures_that_pretraining_saw_under_another_name_are_counted_by_kind(page, measured):
+    assert 'class="good">Of the pictures tested on, pre-training saw 0 identical and 0 nearly' in section(
+        page(), "Split check"
+    )
+    pairs = [["a", "x", "near"], ["a", "y", "near"], ["b", "x", "near"], ["c", "z", "same bytes"]]
+    seen = pd.DataFrame(pairs, columns=measured.seen_pictures.columns)
+    shown = section(page(seen_pictures=seen), "Split check")
+    assert 'class="bad">Of the pictures tested on, pre-training saw 1 identical and 2 nearly identical ones' in shown
+
+
+def test_a_split_that_leaks_is_called_so_at_the_top(page):
+    assert "and are no results" in page(leaks=True).split("<h2 ", 1)[0]
+    assert "no results" not in page()
+
+
+def test_a_split_that_leaks_is_called_so_even_if_the_setting_is_forgotten(page, roles):
+    fold = roles[-1].splits["fold"].to_numpy(copy=True)
+    fold[0] = 1  # the patient's other image stays in fold 0
+    roles[-1] = dataclasses.replace(roles[-1], splits=roles[-1].splits.assign(fold=fold))
+    assert "and are no results" in page().split("<h2 ", 1)[0]
+
+
+def test_a_page_without_gallery_has_no_pictures(page):
+    assert "Nearest neighbours" not in page([]) and "<img" not in page([]).split("</script>", 1)[1]
+
+
+def test_the_level_of_the_intervals_is_the_one_given(page):
+    assert "Brackets are 95 % intervals" in page()
+    assert "Brackets are 90 % intervals" in page(confidence=0.9)
+    assert "Brackets are 99.9 % intervals" in page(confidence=0.999)
+
+
+def test_retrieval_stands_beside_chance(page, results):
+    own = section(page(), "Retrieval")
+    assert "<summary>image to images of its diagnosis</summary>" in own and "<summary>image to lesion</summary>" in own
+    assert own.index("<th>SLIMP</th>") < own.index("<th>random init</th>") < own.index("<th>chance</th>")
+    assert '<span class="value">0.310</span> <span class="range">[0.260, 0.370]</span>' in own
+    assert "<h2>Retrieval</h2>" not in page(results=results)
+
+
+def test_what_is_read_of_the_target_is_told_with_its_doubts_unless_it_is_everything(page, read):
+    own = section(page(), "What the source's encoders read")
+    assert "Of the source's 3 fields the target has 2: age_years, diameter_mm." in own
+    assert '<p class="bad">diameter_mm: other units?' in own and own.count('class="bad"') == 1
+    assert "encoders read" not in page(fields_read=read[:1])
+    nothing = section(page(fields_read=read[2:]), "What the source's encoders read")
+    assert "Of the source's 1 fields the target has 0." in nothing
+
+
+def test_fields_whose_gaps_tell_the_label_are_named(page, missingness):
+    own = section(page(), "What missing fields tell")
+    assert "tells the label: diameter_mm. A result" in own
+    assert '<td class="bad"><span class="value">0.734</span> <span class="range">[0.656, 0.812]' in own
+    assert "<th>diameter_mm</th><td>lesion</td><td>30.0%</td><td>0.0%</td><td>45.0%</td>" in own
+    quiet = section(page(missingness=missingness[:2]), "What missing fields tell")
+    assert "No field's gaps tell the label" in quiet and 'class="bad"' not in quiet
+
+
+def test_no_missing_field_and_nothing_measured_are_told_apart(page, missingness):
+    none = section(page(missingness=missingness[:1]), "What missing fields tell")
+    assert "No field is missing in any labelled row." in none and "<table" not in none
+    empty = section(page(missingness=missingness[:0]), "What missing fields tell")
+    assert "Not measured" in empty and "No field is missing" not in empty
+
+
+def test_groups_of_patients_are_shown_with_their_sizes(page, subgroups):
+    own = section(page(), "Groups of patients")
+    assert "SLIMP, linear probe on image features" in own
+    assert "<summary>sex</summary>" in own and "<summary>age, years</summary>" in own
+    assert '<th>female</th><td>3</td><td>7</td><td colspan="2">too small</td>' in own
+    assert '<th>not known</th><td>22</td><td>40</td><td><span class="value">0.520</span>' in own
+    small = subgroups[subgroups["too_small"]]
+    assert '<td colspan="1">too small</td>' in section(page(subgroups=small), "Groups of patients")
+    assert "<h2>Groups of patients</h2>" not in page(subgroups=subgroups[:0])
+
+
+def test_a_figure_without_data_is_left_out(page, drawn):
+    figures = drawn | {"robustness": go.Figure(layout={"title": "Nothing on it"})}
+    assert "Nothing on it" not in page(figures=figures)
+    assert "Linear probe" in page(figures=figures)
+
+
+@pytest.mark.parametrize("width_px", [390, 1280])
+def test_the_page_stands_alone_and_fits_a_phone_and_a_desk(page, show, width_px):
+    browser = show(page(), width_px, num_figures=7)
+    assert len(browser.find_elements("css selector", "table")) >= 12
+    assert len(browser.find_elements("css selector", ".gallery img")) == 15
+    assert browser.find_elements("css selector", "table th")[0].is_displayed()
