@@ -14,7 +14,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
-from slimp_pipeline.parameters import TrainingParams
+from slimp_pipeline.parameters import EmbeddingParams, TrainingParams
 from slimp_pipeline.pipelines.export.pipeline import IF_THERE
 from slimp_pipeline.processes.depot import depot_of
 from slimp_pipeline.processes.home import at_home
@@ -73,9 +73,16 @@ def _absent(pipeline: Pipeline, read: Mapping[str, OwnVersionDataset[Any]], cata
     nodes = {node.name.rpartition(".")[2] for node in pipeline.nodes}
     if "export_model" in nodes and not _evaluation_of(read, catalog):
         return IF_THERE
+    if "embed_folder" in nodes and (_names_encoder(catalog) or not _versions(catalog, "exported_model")):
+        return ("exported_model",)
     if "embed_pictures" in nodes and "encoders" in read and not _versions(catalog, "encoders"):
         return ("encoders",)
     return ()
+
+
+def _names_encoder(catalog: DataCatalog) -> bool:
+    """Whether the command names an exported model, so that none of the catalog is read."""
+    return EmbeddingParams.model_validate(catalog.load("params:embedding")).encoder is not None
 
 
 def _evaluation_of(read: Mapping[str, OwnVersionDataset[Any]], catalog: DataCatalog) -> bool:

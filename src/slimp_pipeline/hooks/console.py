@@ -15,6 +15,7 @@ from slimp_pipeline.hooks.tracking import path_of, written_by
 from slimp_pipeline.parameters import FeatureParams
 from slimp_pipeline.reporting.findings.summary import (
     comparison_lines,
+    embedding_lines,
     extrapolation_lines,
     summary_lines,
     suspects_lines,
@@ -27,6 +28,12 @@ _PLACES = (
     ("Results", "results"),
     ("Encoders", "encoders"),
     ("Export", "exported_model"),
+)
+_EMBEDDED = (
+    ("Pictures", "picture_embeddings"),
+    ("Lesions", "lesion_embeddings"),
+    ("Ledger", "picture_ledger"),
+    ("Challenge", "challenge_files"),
 )
 
 
@@ -61,6 +68,10 @@ class ConsoleHooks:
         if "suspects_page" in written:
             lines = ["", *suspects_lines(catalog.load("suspects"))]
             logger.info("\n".join([*lines, f"Page:     {path_of(catalog, 'suspects_page')}"]))
+        if "embedding_summary" in written:
+            lines = ["", *embedding_lines(catalog.load("embedding_summary"))]
+            shown = [(title, name) for title, name in _EMBEDDED if name != "challenge_files" or catalog.load(name)]
+            logger.info("\n".join([*lines, *(f"{title + ':':<10}{path_of(catalog, name)}" for title, name in shown)]))
         places = [f"{title + ':':<10}{path_of(catalog, name)}" for title, name in _PLACES if name in written]
         if not places:
             return

@@ -1,5 +1,8 @@
 """What a run found, in a few lines for the console."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from slimp_pipeline.evaluation.measures.records import leading_differences, summary_draw
@@ -97,3 +100,30 @@ def suspects_lines(suspects: pd.DataFrame) -> list[str]:
         suspects: Table with `quality.suspects.SUSPECT_COLUMNS`.
     """
     return [learnt_of_pictures(suspects)]
+
+
+def embedding_lines(told: Mapping[str, Any]) -> list[str]:
+    """What became of the pictures of a folder, in lines for the console.
+
+    Args:
+        told: What `embedding.outcome.summary` counts.
+    """
+    lines = [f"{told['num_embedded']:,} pictures embedded"]
+    if told["num_unusual"] is not None:
+        share = told["num_unusual"] / max(told["num_embedded"], 1)
+        lines[0] += (
+            f"; {told['num_unusual']:,} ({share:.1%}) are unlike the lesions that the model knows, of which themselves "
+            f"{told['unusual_share']:.1%} would be"
+        )
+    left_out = {
+        "num_refused": "pictures refused",
+        "num_no_picture": "other files",
+        "num_row_without_picture": "rows of the table without a picture",
+        "num_pictures_without_row": "pictures without a row",
+    }
+    if any(told[name] for name in left_out):
+        counts = ", ".join(f"{told[name]:,} {words}" for name, words in left_out.items() if told[name])
+        lines.append(f"  Left out or alone: {counts} (the ledger names each)")
+    if told["num_lesions"]:
+        lines.append(f"  {told['num_lesions']:,} lesions, their pictures pooled")
+    return lines
