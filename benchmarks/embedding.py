@@ -28,7 +28,7 @@ def measure(folder: Path, backbone: ImageEncoderParams, rounds: int) -> dict[str
     torch.set_num_threads(1)
     keep_freed_memory()
     store, settings = crops(folder), EvaluationParams(batch_size=BATCH, num_workers=0)
-    encoders = [PretrainedSLIMP(_checkpoint(backbone), batch_size=BATCH) for _ in range(TOGETHER)]
+    encoders = [PretrainedSLIMP(checkpoint(backbone), batch_size=BATCH) for _ in range(TOGETHER)]
     store_index = torch.randint(len(store), (NUM_BATCHES * BATCH,), generator=torch.Generator().manual_seed(0))
     rows = pd.DataFrame({"store_index": store_index.numpy()})
     image = torch.randn(BATCH, 3, backbone.image_size, backbone.image_size)
@@ -59,7 +59,7 @@ def _rate(embed: Callable[[int], None], num_encoders: int) -> float:
     return num_encoders * NUM_BATCHES * BATCH / (time.process_time() - started)
 
 
-def _checkpoint(backbone: ImageEncoderParams) -> Checkpoint:
+def checkpoint(backbone: ImageEncoderParams) -> Checkpoint:
     settings, encoding = ModelParams(image_encoder=backbone), _encoding()
     state = SLIMP(settings, LossParams(), encoding).state_dict()
     return Checkpoint(state, settings, LossParams(), encoding)

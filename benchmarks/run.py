@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import contrast_65k
 import demo
+import embed_folder
 import embedding
 import evaluation
 import extrapolation_401k
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[Path, int], dict | dict[str, dict]]] = {
     "store_1m": store_1m.measure,
     "extrapolation_401k": extrapolation_401k.measure,
     "inspect_401k": inspect_401k.measure,
+    "embed_folder": embed_folder.measure,
     "demo": demo.measure,
     "evaluation_milk10k": lambda folder, _: evaluation.measure(folder, "milk10k"),
     "evaluation_slice3d": lambda folder, _: evaluation.measure(folder, "slice3d"),

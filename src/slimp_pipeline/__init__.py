@@ -1,6 +1,6 @@
 """SLIMP for skin lesions: nested image-metadata contrastive pre-training and its evaluation.
 
-A pre-trained encoder loads in two lines (doctested in `docs/use_the_encoder.md`):
+A pre-trained encoder loads in two lines (doctested in `docs/hand_over/use_the_encoder.md`):
 
     encoder = slimp_pipeline.load("data/06_models/<source>/encoders/<version>/encoders/all")
     embedding = encoder.encode_images(["lesion.jpg"])

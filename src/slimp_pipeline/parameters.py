@@ -403,6 +403,27 @@ class ExportParams(Block):
         return alias
 
 
+class EmbeddingParams(Block):
+    """One's own pictures, and the exported encoder that embeds them; what is excluded are paths, and not tracked."""
+
+    images: Path | None = Field(None, exclude=True)  # folder, or HDF5 file keyed by image id
+    metadata: Path | None = Field(None, exclude=True)  # table with a row for each picture
+    encoder: Path | None = Field(None, exclude=True)  # exported folder; None: the newest export
+    challenge: Literal["isic2024", "milk10k"] | None = None  # whose submission file is written
+    sample: Path | None = Field(None, exclude=True)  # the challenge's sample file, which says rows and their order
+    image_column: str = "image_id"  # of the metadata table
+    lesion_column: str = "lesion_id"  # likewise; it may be absent
+    device: Device = "auto"
+    num_nearest: int = Field(5, ge=1)  # known lesions that are named for each picture
+    max_refused_share: Share = 0.0  # of the pictures; above it the run ends with an error, all the same with results
+
+    @model_validator(mode="after")
+    def _sample_is_of_a_challenge(self) -> "EmbeddingParams":
+        if self.sample and not self.challenge:
+            raise ValueError("`sample` is the sample file of a challenge: set challenge=isic2024 or challenge=milk10k")
+        return self
+
+
 class ReportParams(Block):
     """What the HTML page shows."""
 
@@ -410,6 +431,9 @@ class ReportParams(Block):
     num_patients: int = Field(3, ge=0)  # whose lesions are shown together: those with the most
     max_lesions: int = Field(24, ge=2)  # of such a patient
     show_ids: bool = False  # image ids of the cohort on the page
+    max_page_mb: float = Field(
+        10.0, ge=6, le=10
+    )  # in 10^6 bytes; beyond it pictures are left out, and the page says so
     picture_formats: list[PictureFormat] = ["svg", "png"]  # of every figure, drawn by Chrome or Chromium
 
 
@@ -426,5 +450,6 @@ BLOCKS: dict[str, type[Block]] = {
     "comparison": ComparisonParams,
     "study": StudyParams,
     "export": ExportParams,
+    "embedding": EmbeddingParams,
     "report": ReportParams,
 }

@@ -117,7 +117,7 @@ def test_the_documented_example_works(finished):
     project, _ = finished
     folder = project.latest("06_models/demo_tbp/encoders") / "all"
     paths = sorted((project.folder / "data/01_raw/test/demo_clinic/images").glob("*.png"))[:2]
-    page = Path(__file__).parents[2] / "docs/use_the_encoder.md"
+    page = Path(__file__).parents[2] / "docs/hand_over/use_the_encoder.md"
     outcome = doctest.testfile(str(page), module_relative=False, globs={"folder": folder, "paths": paths})
     assert outcome.attempted >= 8 and outcome.failed == 0
 

@@ -8,7 +8,9 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from slimp_pipeline.processes.whole import appearing_whole, held, is_alive, remove_left_over, temporary_name
 
@@ -29,6 +31,29 @@ def test_what_fails_leaves_the_target_and_no_trace(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_what_a_library_wrote_for_its_owner_alone_has_the_mode_of_any_file(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with appearing_whole(tmp_path / "folder") as folder:
+            folder.mkdir()
+            save_file({"weight": np.zeros(3)}, folder / "weights.safetensors")
+            (folder / "program").touch(mode=0o700)
+        with appearing_whole(tmp_path / "alone.safetensors") as alone:
+            save_file({"weight": np.zeros(3)}, alone)
+    finally:
+        os.umask(before)
+    written = [tmp_path / "folder/weights.safetensors", tmp_path / "alone.safetensors"]
+    assert [path.stat().st_mode & 0o777 for path in written] == [mode, mode]
+    assert (tmp_path / "folder/program").stat().st_mode & 0o777 == 0o700
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "alone.safetensors",
+        "folder",
+        "program",
+        "weights.safetensors",
+    ]
 
 
 def test_a_folder_that_holds_something_is_never_replaced(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from slimp_pipeline.evaluation.audits.known_truth import TRUTH_COLUMNS
 from slimp_pipeline.evaluation.audits.missingness import MISSINGNESS_COLUMNS
+from slimp_pipeline.evaluation.audits.row_counts import ROW_COUNT_COLUMNS
 from slimp_pipeline.evaluation.audits.subgroups import SUBGROUP_COLUMNS
 from slimp_pipeline.evaluation.features.transfer import FIELDS_READ_COLUMNS
 from slimp_pipeline.evaluation.measures.compare import COMPARISON_COLUMNS, PAIR_COLUMNS
@@ -17,6 +18,7 @@ from slimp_pipeline.evaluation.measures.records import DIFFERENCE_COLUMNS, RESUL
 from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.reporting.figures.embedding_map import embedding_map
 from slimp_pipeline.reporting.figures.results import results_figure
+from slimp_pipeline.reporting.figures.rows import row_counts_figure
 from slimp_pipeline.reporting.figures.scores import confusion_figure, roc_figure
 from slimp_pipeline.reporting.figures.training import health_figure, history_figure
 from slimp_pipeline.reporting.pages.report import Measured, Role
@@ -60,6 +62,9 @@ def predictions():
         scores = rng.random(40)
         table = pd.DataFrame({"method": method, "features": "image", "protocol": "linear_probe"}, index=range(40))
         table["draw"] = np.repeat(["0", "1"], 20)
+        table["image_id"], table["patient_id"] = (
+            [f"{name}-{n // each}" for n in range(40)] for name, each in (("i", 1), ("p", 2))
+        )
         table["label"] = np.tile(CLASSES, 20)
         table["predicted"] = np.where(scores > 0.5, *CLASSES)
         tables.append(table.assign(**{f"score.{CLASSES[0]}": scores, "score.NEV": 1 - scores}))
@@ -83,6 +88,30 @@ def splits():
     ids = {"image_id": [f"secret-{n}" for n in range(40)], "patient_id": [f"person-{n // 2}" for n in range(40)]}
     fold = np.repeat([0, 1, -1], [16, 16, 8])
     return pd.DataFrame(ids).assign(split=np.where(fold < 0, "test", "train"), fold=fold)
+
+
+@pytest.fixture
+def row_counts():
+    """A source that is read whole, and a target of which rows are set aside; one of the reasons is hostile."""
+    rows = [
+        ["source", "", "read", "", 50, 50], ["source", "", "image", "", 50, 50],
+        ["source", "all", "pretrain", "", 50, 50],
+        ["target", "", "read", "", 60, 60], ["target", "", "quarantine", f"age_years: {HOSTILE}", 60, 57],
+        ["target", "", "image", "no image", 57, 45], ["target", "", "label", "no label", 45, 40],
+        ["target", "fold_0", "train", "not of its training patients", 40, 24],
+        ["target", "fold_0", "test", "not of its test patients", 40, 16],
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["role", "partition", "step", "reason", "num_in", "num_out"])
+    return table.assign(cohort="small", num_set_aside=table["num_in"] - table["num_out"])[ROW_COUNT_COLUMNS]
+
+
+@pytest.fixture
+def lineage():
+    return {
+        "run": "2026-01-02T03.04.05.678Z", "pretrain": "2026-01-01T03.04.05.678Z", "adapt": "", "settings": "0a1b2c3d",
+        "git_commit": "abcdef-modified", "device": "cpu", "seeds": {"splits": 1, "evaluation": 2},
+        "packages": {"python": "3.11.7", "torch": "2.14.1"},
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -110,7 +139,7 @@ def roles(splits):
 
 
 @pytest.fixture
-def drawn(results, predictions, history, splits):
+def drawn(results, predictions, history, splits, row_counts):
     task = Task(splits, np.tile([0, 1], 20), CLASSES, np.array([True, False]))
     embeddings = {"slimp.fold_0.image": np.random.default_rng(0).normal(size=(40, 5))}
     return {
@@ -119,6 +148,7 @@ def drawn(results, predictions, history, splits):
         "results": results_figure(results),
         "roc": roc_figure(predictions, CLASSES, np.array([True, False])),
         "confusion": confusion_figure(predictions, CLASSES),
+        "row_counts": row_counts_figure(row_counts),
         "embedding_map": embedding_map(task, np.ones(40, dtype=bool), embeddings, 0),
     }
 

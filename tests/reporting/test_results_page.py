@@ -1,4 +1,4 @@
-"""docs/results.md is what the tables of the runs say."""
+"""docs/science/results.md is what the tables of the runs say."""
 
 import importlib.util
 import json
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "generate_results.py"
+SCRIPT = Path(__file__).parents[2] / "docs/science/generate_results.py"
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def script():
 
 
 def test_the_page_is_up_to_date(script):
-    assert script.PAGE.read_text() == script.render(), "run `python docs/generate_results.py render`"
+    assert script.PAGE.read_text() == script.render(), "run `python docs/science/generate_results.py render`"
 
 
 def test_no_image_or_patient_id_is_collected(script):

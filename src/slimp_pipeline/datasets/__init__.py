@@ -7,6 +7,7 @@ from slimp_pipeline.datasets.csv_table import CSVTableDataset
 from slimp_pipeline.datasets.export import ExportDataset
 from slimp_pipeline.datasets.files import FilesDataset
 from slimp_pipeline.datasets.image_store import ImageStoreDataset
+from slimp_pipeline.datasets.parts import PartsDataset
 from slimp_pipeline.datasets.versions import VersionsDataset
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "ExportDataset",
     "FilesDataset",
     "ImageStoreDataset",
+    "PartsDataset",
     "VersionsDataset",
 ]

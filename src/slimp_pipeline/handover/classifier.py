@@ -56,6 +56,8 @@ class Classifier:
 
     def probabilities(self, image_ND: np.ndarray) -> np.ndarray:
         """Calibrated probabilities of the classes, float64 (N, K); rows sum to 1."""
+        if not len(image_ND):
+            return np.empty((0, len(self.classes)))
         logit_NK = image_ND.astype(np.float64) @ self.weight_DK.astype(np.float64) + self.intercept_K
         return rescale(softmax(logit_NK, axis=1), self.temperature)
 

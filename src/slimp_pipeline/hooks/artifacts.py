@@ -14,10 +14,12 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
-from slimp_pipeline.parameters import TrainingParams
+from slimp_pipeline.parameters import EmbeddingParams, TrainingParams
 from slimp_pipeline.pipelines.export.pipeline import IF_THERE
 from slimp_pipeline.processes.depot import depot_of
+from slimp_pipeline.processes.home import at_home
 from slimp_pipeline.processes.whole import remove_left_over
+from slimp_pipeline.tracking.run import git_commit, settings_digest
 
 logger = logging.getLogger(__name__)
 STAGES = ("evaluate", "extrapolate", "pretrain")  # what rests on what: the later are read by the earlier
@@ -28,15 +30,18 @@ class ArtifactHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Note where artifacts are kept."""
+        """Note where artifacts are kept, and what a run is told of itself."""
+        project = Path(context.project_path)
+        with at_home(project):
+            self._origin = {"settings": settings_digest(context.params), "git_commit": git_commit(project)}
         self._data = data_address(context)
-        in_project = Path(context.project_path) / "data"  # raw data stay there
+        in_project = project / "data"  # raw data stay there
         self._kept_in = {in_project, depot_of(self._data).local}
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, save_version: str) -> None:
         """Note this run's version."""
-        self._lineage = {"run": save_version}
+        self._lineage = {"run": save_version} | self._origin
         catalog["lineage"] = MemoryDataset(self._lineage, copy_mode="assign")
 
     @hook_impl
@@ -68,9 +73,16 @@ def _absent(pipeline: Pipeline, read: Mapping[str, OwnVersionDataset[Any]], cata
     nodes = {node.name.rpartition(".")[2] for node in pipeline.nodes}
     if "export_model" in nodes and not _evaluation_of(read, catalog):
         return IF_THERE
+    if "embed_folder" in nodes and (_names_encoder(catalog) or not _versions(catalog, "exported_model")):
+        return ("exported_model",)
     if "embed_pictures" in nodes and "encoders" in read and not _versions(catalog, "encoders"):
         return ("encoders",)
     return ()
+
+
+def _names_encoder(catalog: DataCatalog) -> bool:
+    """Whether the command names an exported model, so that none of the catalog is read."""
+    return EmbeddingParams.model_validate(catalog.load("params:embedding")).encoder is not None
 
 
 def _evaluation_of(read: Mapping[str, OwnVersionDataset[Any]], catalog: DataCatalog) -> bool:

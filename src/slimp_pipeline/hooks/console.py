@@ -12,8 +12,10 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from slimp_pipeline.hooks.tracking import path_of, written_by
+from slimp_pipeline.parameters import FeatureParams
 from slimp_pipeline.reporting.findings.summary import (
     comparison_lines,
+    embedding_lines,
     extrapolation_lines,
     summary_lines,
     suspects_lines,
@@ -26,6 +28,12 @@ _PLACES = (
     ("Results", "results"),
     ("Encoders", "encoders"),
     ("Export", "exported_model"),
+)
+_EMBEDDED = (
+    ("Pictures", "picture_embeddings"),
+    ("Lesions", "lesion_embeddings"),
+    ("Ledger", "picture_ledger"),
+    ("Challenge", "challenge_files"),
 )
 
 
@@ -51,7 +59,8 @@ class ConsoleHooks:
         """Say what was found, and where to look."""
         written = written_by(pipeline)
         if "comparison_page" in written:
-            lines = ["", *comparison_lines(catalog.load("comparison"), catalog.load("comparison_pairs"))]
+            compared = catalog.load("comparison"), catalog.load("comparison_pairs")
+            lines = ["", *comparison_lines(*compared, leaks=_leaks(catalog))]
             logger.info("\n".join([*lines, f"Page:     {path_of(catalog, 'comparison_page')}"]))
         if "extrapolation_page" in written:
             lines = ["", *extrapolation_lines(catalog.load("borrowed_quality"), catalog.load("borrowed_worth"))]
@@ -59,9 +68,19 @@ class ConsoleHooks:
         if "suspects_page" in written:
             lines = ["", *suspects_lines(catalog.load("suspects"))]
             logger.info("\n".join([*lines, f"Page:     {path_of(catalog, 'suspects_page')}"]))
+        if "embedding_summary" in written:
+            lines = ["", *embedding_lines(catalog.load("embedding_summary"))]
+            shown = [(title, name) for title, name in _EMBEDDED if name != "challenge_files" or catalog.load(name)]
+            logger.info("\n".join([*lines, *(f"{title + ':':<10}{path_of(catalog, name)}" for title, name in shown)]))
         places = [f"{title + ':':<10}{path_of(catalog, name)}" for title, name in _PLACES if name in written]
         if not places:
             return
-        found = summary_lines(catalog.load("results"), catalog.load("differences")) if "results" in written else []
+        found = []
+        if "results" in written:
+            found = summary_lines(catalog.load("results"), catalog.load("differences"), leaks=_leaks(catalog))
         runs = Store.named(mlflow.get_tracking_uri(), Path.cwd()).how_to_look()
         logger.info("\n".join(["", *found, *places, f"Runs:     {runs}", "Pipeline: kedro viz run"]))
+
+
+def _leaks(catalog: DataCatalog) -> bool:
+    return bool(FeatureParams.model_validate(catalog.load("params:features")).leaks)

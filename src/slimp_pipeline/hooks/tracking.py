@@ -169,6 +169,8 @@ def path_of(catalog: DataCatalog, name: str) -> str:
 
 
 def _roles(pipeline: Pipeline) -> tuple[str, ...]:
+    if "params:embedding" in pipeline.inputs():
+        return ("source",)
     return ("downloaded",) if "params:downloaded.cohort" in pipeline.inputs() else ("source", "target")
 
 

@@ -106,13 +106,16 @@ def stamps(images: pd.DataFrame, settings: IngestParams) -> np.ndarray:
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
-def pack(images: pd.DataFrame, settings: IngestParams, packed: PackedImages | None = None) -> Iterator[pa.RecordBatch]:
+def pack(
+    images: pd.DataFrame, settings: IngestParams, packed: PackedImages | None = None, doing: str = "Packing images"
+) -> Iterator[pa.RecordBatch]:
     """Check images in parallel processes and yield them as record batches of `SCHEMA`, in order.
 
     Args:
         images: One row per image: image_id, path, key (inside an HDF5 file, else empty), size_bytes, mtime_ns.
         settings: Limits, quality, number of processes.
         packed: Images that were packed before; they aren't checked again.
+        doing: What the progress bar calls it.
 
     Raises:
         ValueError: If a process is killed, by the system for want of memory above all; names the images at work.
@@ -123,7 +126,7 @@ def pack(images: pd.DataFrame, settings: IngestParams, packed: PackedImages | No
     if num_found := int((position_N >= 0).sum()):
         logger.info("%s of %s images are taken over from earlier packings", f"{num_found:,}", f"{len(images):,}")
     entries = _table(images, ("image_id", "path", "key")).append_column("stamp", pa.array(stamp_N))
-    with tqdm(total=len(images), desc="Packing images", unit="img", leave=False, disable=None) as progress:
+    with tqdm(total=len(images), desc=doing, unit="img", leave=False, disable=None) as progress:
         for rows in _in_order(entries, position_N, settings, packed):
             for start in range(0, rows.num_rows, IMAGES_PER_BATCH):
                 batch = rows.slice(start, IMAGES_PER_BATCH)

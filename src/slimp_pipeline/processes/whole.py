@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ def appearing_whole(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
+        _open_to_group(temporary)
         os.replace(temporary, target)
     except BaseException as error:
         remove(temporary)
@@ -131,6 +133,20 @@ def is_disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _open_to_group(written: Path) -> None:
+    """Give files that a library wrote for their owner alone (safetensors does) the mode of any new file."""
+    modes = {path: path.lstat().st_mode for path in (written, *written.rglob("*"))}
+    private = [path for path, mode in modes.items() if stat.S_ISREG(mode) and stat.S_IMODE(mode) == 0o600]
+    if not private:
+        return
+    probe = written.with_name(f"{written.name}.mode")  # the process's umask can't be read without setting it
+    probe.touch()
+    mode = probe.stat().st_mode & 0o666
+    probe.unlink()
+    for path in private:
+        path.chmod(mode)
 
 
 def _is_left_over(name: str) -> bool:

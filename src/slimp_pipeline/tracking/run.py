@@ -24,9 +24,9 @@ METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "p
 TABLES = (
     "results", "differences", "robustness", "fields_read", "missingness", "subgroups", "known_truth", "comparison",
     "comparison_pairs", "comparison_truths", "borrowed_quality", "borrowed_other_fields", "borrowed_results",
-    "borrowed_worth",
+    "borrowed_worth", "row_counts",
 )  # fmt: skip
-_NOT_DECIDING = ("comparison", "study", "report", "running_root", "download", "downloaded")
+_NOT_DECIDING = ("comparison", "study", "report", "running_root", "download", "downloaded", "embedding")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 
 

@@ -1,13 +1,12 @@
 """ROC, confusion and reliability by hand."""
 
-import html
-
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from slimp_pipeline.reporting.figures.scores import confusion_figure, reliability_figure, roc_figure
+from slimp_pipeline.reporting.text import figure_text
 
 CLASSES = ["MEL", "NEV"]
 
@@ -23,12 +22,13 @@ def test_the_mean_roc_curve_encloses_the_mean_auroc(predictions):
 
 def test_the_confusion_matrix_counts_the_predictions(predictions):
     classes = list(pd.unique(predictions["label"]))
-    heatmap = confusion_figure(predictions, classes).data[0]
+    figure = confusion_figure(predictions, classes)
+    heatmap = figure.data[0]
     own = predictions[predictions["method"] == "slimp"]
     assert np.sum(heatmap.text) == len(own)
     assert heatmap.text[0][1] == ((own["label"] == classes[0]) & (own["predicted"] == classes[1])).sum()
     np.testing.assert_allclose(np.sum(heatmap.z, axis=1), 1)
-    assert list(heatmap.x) == [html.escape(name) for name in classes]
+    assert list(figure.layout.xaxis.ticktext) == [figure_text(name) for name in classes]
 
 
 def scored(confidences, right, **changes):

@@ -17,7 +17,7 @@ THREE = {"flat": 0.55, "slimp": 0.7, "initial_weights": 0.68}  # in order: slimp
 def rendered(values, pairs, cohort="Small cohort", confidence=0.95, truths=NO_TRUTHS):
     """The body of the page without figures, white space run together."""
     text = render_comparison(cohort, values, pairs, truths, confidence)
-    body = text.split("<body>")[1]
+    body = re.sub(r' (scope|aria-label)="[^"]*"', "", text.split("<body>")[1])
     return re.sub(r"\s+", " ", re.sub(r"<script.*?</script>", "", body, flags=re.DOTALL))
 
 

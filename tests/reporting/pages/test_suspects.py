@@ -99,10 +99,11 @@ def test_the_page_stands_alone_and_hostile_ids_are_texts(show, page):
         assert browser.find_element("css selector", "h1").text == "Suspects of Clinic & <b>more</b>"
         assert not browser.find_elements("css selector", "img[onerror], figcaption script, .suspect script")
         assert len(browser.find_elements("css selector", "img[src^='data:image/jpeg']")) == 7
-    brief = [line.text for line in browser.find_elements("css selector", ".brief li")]
-    assert brief[0] == "1 pairs of 5 pictures have the same bytes, 1 are two patients'."
-    assert "2 near duplicates, 1 blurred pictures, 1 doubtful labels" in brief[1]
-    assert brief[2].endswith("initial weights.")
+    assert browser.find_element("css selector", ".learnt").text == (
+        "In brief. 1 pairs of pictures have the same bytes, 1 of them two patients'; 2 near duplicates, 1 blurred "
+        "pictures, 1 doubtful labels are ranked, to be looked at."
+    )
+    assert "5 pictures were compared" in browser.find_element("css selector", "header").text
 
 
 def test_the_page_cannot_send_a_request_even_where_a_script_asks_for_one(opened):
@@ -233,4 +234,6 @@ def test_a_page_of_many_suspects_is_held_below_its_cap_and_says_so():
 
 def test_a_cohort_without_suspects_has_a_page_that_says_so():
     page = render_suspects(MANIFEST, lesions_of(IDS), Store(), suspects_of(), "slimp", 10)
-    assert "No suspect was found." in page and "No two of 5 pictures have the same bytes." in page
+    assert (
+        "No suspect was found." in page and "No two pictures have the same bytes; nothing else is suspicious." in page
+    )

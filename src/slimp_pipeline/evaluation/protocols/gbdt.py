@@ -50,7 +50,8 @@ def gbdt_scores(
         blocks_ND: Features, each float (N, D_block); NaN where a value is missing, which trees split on as it is.
         label_N: Class numbers, int (N,), 0..num_classes-1.
         patient_N: Patient of each row, (N,).
-        train_N, test_N: Which rows are fitted and which scored, bool (N,).
+        train_N: Which rows are fitted, bool (N,).
+        test_N: Which rows are scored, bool (N,).
         num_classes: K.
         seed: Of the held-out patients, and of the columns that each split may choose from.
 

@@ -35,4 +35,5 @@ def render(
     features: FeatureParams,
 ) -> str:
     """One page."""
-    return render_comparison(features.result_name(target.title), values, pairs, truths, settings.confidence)
+    title = features.result_name(target.title)
+    return render_comparison(title, values, pairs, truths, settings.confidence, leaks=features.leaks)

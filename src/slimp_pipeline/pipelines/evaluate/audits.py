@@ -9,6 +9,7 @@ import pandas as pd
 from slimp_pipeline.cohorts.fabricated import tbp_truth
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.audits import known_truth, robustness, subgroups
+from slimp_pipeline.evaluation.audits.lineage import note_what_it_rests_on
 from slimp_pipeline.evaluation.audits.missingness import missingness_audit
 from slimp_pipeline.evaluation.features.embed import evaluation_rows, named_encoders
 from slimp_pipeline.evaluation.target import TargetCohort
@@ -47,9 +48,11 @@ def state_task(target: CohortSpec, lesions: pd.DataFrame, settings: EvaluationPa
     return check_task(target.name, lesions, settings)
 
 
-def note_lineage(lineage: dict[str, str]) -> dict[str, str]:
-    """Versions that this evaluation rests on, for whoever reads its results later."""
-    return dict(lineage)
+def note_lineage(
+    lineage: dict[str, str], adaptation_rows: pd.DataFrame, features: FeatureParams, settings: EvaluationParams
+) -> dict[str, Any]:
+    """What this evaluation rests on, for whoever reads its results later."""
+    return note_what_it_rests_on(lineage, features, settings, adapted=len(adaptation_rows) > 0)
 
 
 def audit(target: CohortSpec, lesions: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:

@@ -18,7 +18,10 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             Node(
                 audits.state_task, inputs=[_TARGET, "target.lesions", _SETTINGS], outputs="task", name="state_task",
             ),
-            Node(audits.note_lineage, inputs="lineage", outputs="evaluation_lineage", name="note_lineage"),
+            Node(
+                audits.note_lineage, inputs=["lineage", "adaptation_rows", "params:features", _SETTINGS],
+                outputs="evaluation_lineage", name="note_lineage",
+            ),
             Node(
                 nodes.select_rows,
                 inputs=[

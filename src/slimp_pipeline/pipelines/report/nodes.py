@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from slimp_pipeline.evaluation.audits.row_counts import CountedCohort, count_cohorts
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ReportParams
 from slimp_pipeline.reporting.export.draw import draw_pictures
+from slimp_pipeline.reporting.figures.rows import row_counts_figure
 from slimp_pipeline.reporting.figures.training import health_figure, history_figure
 from slimp_pipeline.reporting.pages.explained import Explained
 from slimp_pipeline.reporting.pages.report import Measured, Role, render_page
@@ -27,6 +29,23 @@ def draw_training(history: pd.DataFrame) -> tuple[go.Figure, go.Figure]:
 def export_figures(settings: ReportParams, **drawn: go.Figure) -> dict[str, bytes]:
     """Every figure as PNG and SVG."""
     return draw_pictures(drawn, settings.picture_formats)
+
+
+def count_rows(
+    training_rows: pd.DataFrame,
+    adaptation_rows: pd.DataFrame,
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    evaluation: EvaluationParams,
+    **parts: Any,
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Where both cohorts' rows went, and the same as a figure."""
+    source, target = (
+        CountedCohort(role, parts[f"{role}_manifest"], parts[f"{role}_facts"]["table"], parts[f"{role}_quarantine"])
+        for role in ("source", "target")
+    )
+    counts = count_cohorts(source, target, training_rows, adaptation_rows, rows, splits, evaluation)
+    return counts, row_counts_figure(counts)
 
 
 def pick_gallery(
@@ -66,9 +85,11 @@ def render(
     gallery: list[list[dict[str, Any]]],
     training_rows: pd.DataFrame,
     history: pd.DataFrame,
-    evaluation_lineage: dict[str, str],
+    row_counts: pd.DataFrame,
+    evaluation_lineage: dict[str, Any],
     evaluation: EvaluationParams,
     features: FeatureParams,
+    settings: ReportParams,
     **parts: Any,
 ) -> str:
     """One page from both roles' tables, the training's history, results and figures."""
@@ -93,6 +114,8 @@ def render(
         gallery,
         evaluation.confidence,
         Explained(**{field.name: parts[field.name] for field in fields(Explained)}),
-        leaks=features.leaks,
+        row_counts=row_counts,
         lineage=evaluation_lineage,
+        max_page_mb=settings.max_page_mb,
+        leaks=features.leaks,
     )

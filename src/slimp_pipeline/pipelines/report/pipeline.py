@@ -5,6 +5,7 @@ from typing import Any
 from kedro.pipeline import Node, Pipeline
 
 from slimp_pipeline.pipelines.report.nodes import (
+    count_rows,
     draw_training,
     export_figures,
     pick_gallery,
@@ -18,6 +19,7 @@ _ROLE_TABLES = {
     "duplicates": "duplicates",
     "conflicts": "patient_conflicts",
 }
+_COUNTED = {"manifest": "manifest", "facts": "row_facts", "quarantine": "quarantine"}
 _FIGURES = {
     name: name
     for name in (
@@ -31,6 +33,7 @@ _FIGURES = {
         "robustness_figure",
         "precision_recall_figure",
         "importance_figure",
+        "row_counts_figure",
     )
 } | {"embedding_map_figure": "embedding_map", "phenotype_map_figure": "phenotype_map"}
 
@@ -39,10 +42,13 @@ _EXPLAINED = ("importance", "controls", "leaks", "saliency", "patient_view", "pa
 
 def create_pipeline(**kwargs: Any) -> Pipeline:
     """History, results and figures -> report page."""
-    tables = {f"{role}_{key}": f"{role}.{name}" for role in ("source", "target") for key, name in _ROLE_TABLES.items()}
+    tables, counted = (
+        {f"{role}_{key}": f"{role}.{name}" for role in ("source", "target") for key, name in named.items()}
+        for named in (_ROLE_TABLES, _COUNTED)
+    )
     names = (
         "gallery", "training_rows", "history", "results", "differences", "fields_read", "missingness", "subgroups",
-        "known_truth", "seen_pictures", "evaluation_lineage",
+        "known_truth", "seen_pictures", "row_counts", "evaluation_lineage",
         *_EXPLAINED,
     )  # fmt: skip
     return Pipeline(
@@ -53,6 +59,19 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 outputs=["history_figure", "health_figure"],
                 name="draw_training",
                 tags="costly",
+            ),
+            Node(
+                count_rows,
+                inputs=counted
+                | {
+                    "training_rows": "training_rows",
+                    "adaptation_rows": "adaptation_rows",
+                    "rows": "evaluation_rows",
+                    "splits": "target.splits",
+                    "evaluation": "params:evaluation",
+                },
+                outputs=["row_counts", "row_counts_figure"],
+                name="count_rows",
             ),
             Node(
                 export_figures,
@@ -94,7 +113,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 inputs=tables
                 | {name: name for name in names}
                 | _FIGURES
-                | {"evaluation": "params:evaluation", "features": "params:features"},
+                | {"evaluation": "params:evaluation", "features": "params:features", "settings": "params:report"},
                 outputs="report_page",
                 name="render_report",
             ),

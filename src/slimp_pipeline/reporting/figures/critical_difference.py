@@ -4,7 +4,6 @@ Source:
     Demsar 2006, JMLR 7:1-30, figure 1; here by paired intervals in place of rank tests.
 """
 
-import html
 import re
 import textwrap
 
@@ -13,6 +12,7 @@ import plotly.graph_objects as go
 
 from slimp_pipeline.reporting.figures.layout import laid_out
 from slimp_pipeline.reporting.labels import COLOURS, method_name
+from slimp_pipeline.reporting.text import figure_text, short
 
 _WRAP_CHARACTERS = 18  # longer names would leave a phone no room for the values
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)T(?=\d)")  # of a run's version, which is too long for a line
@@ -37,7 +37,7 @@ def critical_difference_figure(values: pd.DataFrame, pairs: pd.DataFrame, metric
         repeated = values.loc[values["method"].duplicated(), "method"].iloc[0]
         raise ValueError(f"method {repeated} has several rows: give one value per method")
     measured = values.dropna(subset="value").sort_values("value", ascending=False, kind="stable")
-    names = [method_name(method) for method in measured["method"]]
+    names = [short(method_name(method)) for method in measured["method"]]
     bars = cliques(list(measured["method"]), _within_noise(pairs))
     figure = go.Figure(_points(measured, names))
     if bars:
@@ -46,7 +46,7 @@ def critical_difference_figure(values: pd.DataFrame, pairs: pd.DataFrame, metric
     laid_out(figure, metric_name[:1].upper() + metric_name[1:], subtitle, metric_name, "")
     dates_apart = [_DATE.sub(r"\1 ", name) for name in names]
     wrapped = [textwrap.wrap(name, _WRAP_CHARACTERS, break_on_hyphens=False) for name in dates_apart]
-    ticks = ["<br>".join(html.escape(line) for line in lines) for lines in wrapped]
+    ticks = ["<br>".join(figure_text(line) for line in lines) for lines in wrapped]
     row_px = _GAP_PX + _LINE_PX * max([2, *(len(lines) for lines in wrapped)])
     figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=ticks, range=[len(names) - 0.5, -0.5], zeroline=False
@@ -115,7 +115,7 @@ def _points(measured: pd.DataFrame, names: list[str]) -> go.Scatter:
             "arrayminus": measured["value"] - measured["ci_low"],
         },
         customdata=measured[["ci_low", "ci_high"]].to_numpy(),
-        text=[html.escape(name) for name in names],
+        text=[figure_text(name) for name in names],
         hovertemplate="%{text}: %{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra></extra>",
     )
 
@@ -128,7 +128,7 @@ def _bars(bars: list[tuple[int, int]], names: list[str]) -> go.Scatter:
     for (first, last), lane in zip(bars, _lanes(bars), strict=True):
         x += [lane, lane, None]
         y += [first - 0.15, last + 0.15, None]
-        text += ["<br>".join(html.escape(name) for name in names[first : last + 1])] * 3
+        text += ["<br>".join(figure_text(name) for name in names[first : last + 1])] * 3
     return go.Scatter(
         x=x,
         y=y,
@@ -137,5 +137,6 @@ def _bars(bars: list[tuple[int, int]], names: list[str]) -> go.Scatter:
         name="within noise",
         line={"width": 5, "color": "#8a949e"},
         text=text,
+        meta="; ".join(dict.fromkeys(one.replace("<br>", ", ") for one in text)),
         hovertemplate="within noise:<br>%{text}<extra></extra>",
     )

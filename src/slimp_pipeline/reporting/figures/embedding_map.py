@@ -1,6 +1,5 @@
 """The embeddings on a plane."""
 
-import html
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,6 +13,7 @@ from slimp_pipeline.reporting.figures.layout import laid_out
 from slimp_pipeline.reporting.labels import (
     COLOURS,
 )
+from slimp_pipeline.reporting.text import figure_text
 from slimp_pipeline.tables.splits import partition_names
 
 _MAP_POINTS = 2000  # more can't be told apart, and make the page heavy
@@ -36,7 +36,7 @@ def embedding_map(task: Task, labelled: np.ndarray, embeddings: Mapping[str, np.
             x=chosen[:, 0],
             y=chosen[:, 1],
             mode="markers",
-            name=html.escape(name),
+            name=figure_text(name),
             showlegend=True,
             marker={
                 "size": 6,

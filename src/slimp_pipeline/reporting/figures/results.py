@@ -13,6 +13,7 @@ from slimp_pipeline.reporting.labels import (
     method_colour,
     method_name,
 )
+from slimp_pipeline.reporting.text import figure_text
 from slimp_pipeline.tables.splits import HOLDOUT
 
 _SYMBOLS = {"linear_probe": "circle", "baseline": "diamond"}
@@ -31,7 +32,7 @@ def results_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") -> 
             x=rows["value"],
             y=rows["features"].map(features_name).str.replace(" + ", "<br>+ "),
             mode="markers",
-            name=method_name(method),
+            name=figure_text(method_name(method)),
             orientation="h",
             offsetgroup=method,
             marker={"size": 9, "color": method_colour(method), "symbol": _SYMBOLS[rows["protocol"].iloc[0]]},
@@ -61,7 +62,7 @@ def low_shot_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") ->
                     x=rows["shots"],
                     y=rows["value"],
                     mode="lines+markers",
-                    name=f"{method_name(method)}, {features_name(features)}",
+                    name=f"{figure_text(method_name(method))}, {features_name(features)}",
                     legendgroup=f"{method}{features}",
                     showlegend=column == 1 or not len(by_rows),
                     error_y=_error(rows),
@@ -90,7 +91,7 @@ def robustness_figure(robustness: pd.DataFrame, metric: str = "balanced_accuracy
                 x=100 * rows["share"],
                 y=rows["value"],
                 mode="lines+markers",
-                name=method_name(method),
+                name=figure_text(method_name(method)),
                 legendgroup=method,
                 showlegend=column == 1,
                 error_y=_error(rows),
@@ -105,7 +106,7 @@ def robustness_figure(robustness: pd.DataFrame, metric: str = "balanced_accuracy
             mode="markers",
             legendgroup=method,
             showlegend=False,
-            name=method_name(method),
+            name=figure_text(method_name(method)),
             error_y=_error(levels),
             marker={"color": method_colour(method), "size": 8},
             row=1,

@@ -1,7 +1,5 @@
 """What predictions' scores look like: confusion, reliability."""
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,6 +10,7 @@ from slimp_pipeline.evaluation.measures.records import pretrained_method
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.reporting.figures.layout import BY_CHANCE, laid_out
 from slimp_pipeline.reporting.labels import PROTOCOL_NAMES, method_colour, method_name
+from slimp_pipeline.reporting.text import figure_text
 from slimp_pipeline.tables.splits import HOLDOUT
 
 _NUM_BINS = 10  # fewer than the calibration error has: bins of few rows scatter
@@ -29,25 +28,29 @@ def confusion_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure
     chosen = folds if len(folds) else chosen
     counts = pd.crosstab(chosen["label"], chosen["predicted"]).reindex(index=classes, columns=classes, fill_value=0)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    names = [html.escape(name) for name in classes]
+    names, places = [figure_text(name) for name in classes], list(range(len(classes)))
     figure = go.Figure(
         go.Heatmap(
             z=shares.to_numpy(),
-            x=names,
-            y=names,
+            x=places,
+            y=places,
             text=counts.to_numpy(),
             texttemplate="%{text}",
-            hovertemplate="true %{y}, predicted %{x}: %{text} (%{z:.0%})<extra></extra>",
+            customdata=[[(true, predicted) for predicted in names] for true in names],
+            hovertemplate="true %{customdata[0]}, predicted %{customdata[1]}: %{text} (%{z:.0%})<extra></extra>",
             colorscale="Blues",
             zmin=0,
             zmax=1,
             showscale=False,
         )
     )
-    figure.update_xaxes(type="category")
-    figure.update_yaxes(type="category", autorange="reversed")
+    ticks = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}  # cut names may coincide
+    figure.update_xaxes(**ticks)
+    figure.update_yaxes(**ticks, autorange="reversed")
     subtitle = "counts; colour: share of the true class"
-    return laid_out(figure, f"Confusion, {method_name(method)}, image probe", subtitle, "predicted", "true")
+    return laid_out(
+        figure, f"Confusion, {figure_text(method_name(method))}, image probe", subtitle, "predicted", "true"
+    )
 
 
 def reliability_figure(predictions: pd.DataFrame, classes: list[str], settings: EvaluationParams) -> go.Figure:
@@ -85,7 +88,8 @@ def reliability_figure(predictions: pd.DataFrame, classes: list[str], settings: 
             line={"color": method_colour(method), "dash": "solid" if protocol == "linear_probe_calibrated" else "dot"},
         )
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=BY_CHANCE, showlegend=False, hoverinfo="skip")
-    subtitle = f"{method_name(method)}, image features; size: number of images; bars: {100 * settings.confidence:g} %"
+    name, level = figure_text(method_name(method)), f"{100 * settings.confidence:g} %"
+    subtitle = f"{name}, image features; size: number of images; bars: {level} intervals"
     return laid_out(figure, "Reliability", subtitle, "confidence", "accuracy")
 
 

@@ -1,29 +1,41 @@
 """What a run found, in a few lines for the console."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from slimp_pipeline.evaluation.measures.records import leading_differences, summary_draw
-from slimp_pipeline.quality.suspects import KIND_TITLES, SAME_BYTES
+from slimp_pipeline.reporting.findings.learnt import (
+    learnt_of_borrowing,
+    learnt_of_comparison,
+    learnt_of_pictures,
+    learnt_of_run,
+)
 from slimp_pipeline.reporting.labels import verdict
 
 
-def summary_lines(results: pd.DataFrame, differences: pd.DataFrame, metric: str = "balanced_accuracy") -> list[str]:
-    """Say what the linear probe measured, and what SLIMP adds to the weights it started from.
+def summary_lines(
+    results: pd.DataFrame, differences: pd.DataFrame, *, leaks: bool = False, metric: str = "balanced_accuracy"
+) -> list[str]:
+    """Say what was learnt, what the linear probe measured, and what SLIMP adds to the weights it started from.
 
     Args:
         results: The results table.
         differences: Paired differences of SLIMP to the other methods.
+        leaks: Whether the split lets patients stand on both sides.
         metric: Which metric.
 
     Returns:
-        At most eight lines of text.
+        What was learnt, and at most eight further lines of text.
     """
     draw = summary_draw(results)
     chosen = results[(results["metric"] == metric) & (results["draw"] == draw)]
     image = chosen[(chosen["features"] == "image") & (chosen["protocol"] == "linear_probe")]
     baseline = chosen[chosen["method"] == "metadata_linear"]
     name = metric.replace("_", " ")
-    lines = [f"{results['cohort'].iloc[0]}: {name} of a linear probe, mean over folds [interval]"]
+    lines = [learnt_of_run(results, differences, leaks=leaks, metric=metric)]
+    lines.append(f"{results['cohort'].iloc[0]}: {name} of a linear probe, mean over folds [interval]")
     for row in pd.concat([image, baseline]).itertuples():
         lines.append(f"  {row.method:<16} {row.features:<9} {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]")
     for row in leading_differences(differences, metric).itertuples():
@@ -32,18 +44,22 @@ def summary_lines(results: pd.DataFrame, differences: pd.DataFrame, metric: str 
     return lines
 
 
-def comparison_lines(values: pd.DataFrame, pairs: pd.DataFrame, metric: str = "balanced_accuracy") -> list[str]:
+def comparison_lines(
+    values: pd.DataFrame, pairs: pd.DataFrame, *, leaks: bool = False, metric: str = "balanced_accuracy"
+) -> list[str]:
     """What a comparison found on image features, in lines for the console.
 
     Args:
         values: Table with `COMPARISON_COLUMNS`.
         pairs: Table with `PAIR_COLUMNS`.
+        leaks: Whether the split lets patients stand on both sides.
         metric: The one metric.
     """
     image = values[
         (values["metric"] == metric) & (values["features"] == "image") & (values["protocol"] == "linear_probe")
     ]
-    lines = [f"{values['cohort'].iloc[0]}: {metric.replace('_', ' ')} of a linear probe on images, mean over runs"]
+    lines = [learnt_of_comparison(values, pairs, leaks=leaks, metric=metric)]
+    lines.append(f"{values['cohort'].iloc[0]}: {metric.replace('_', ' ')} of a linear probe on images, mean over runs")
     width = max(map(len, image["method"]), default=0)
     for row in image.sort_values("value", ascending=False).itertuples():
         runs = f"{row.num_runs} runs" if row.num_runs > 1 else "1 run"
@@ -62,7 +78,7 @@ def extrapolation_lines(quality: pd.DataFrame, worth: pd.DataFrame, metric: str 
         worth: Table with `extrapolation.run.WORTH_COLUMNS`.
         metric: The one metric of the latter.
     """
-    lines = ["Borrowed metadata against the truth:"]
+    lines = [learnt_of_borrowing(quality, worth, metric), "Borrowed metadata against the truth:"]
     judged = quality[quality["measure"].isin(["accuracy", "mean_absolute_error"])]
     for row in judged[judged["coverage"] == judged["coverage"].max()].itertuples():
         found = "better than chance" if row.beats_chance else "no better than chance"
@@ -83,9 +99,31 @@ def suspects_lines(suspects: pd.DataFrame) -> list[str]:
     Args:
         suspects: Table with `quality.suspects.SUSPECT_COLUMNS`.
     """
-    certain, kinds = suspects["why"].str.startswith(SAME_BYTES), suspects["kind"].value_counts()
-    listed = [f"{kinds[kind]:,} {title.lower()}" for kind, title in KIND_TITLES.items() if kind in kinds]
-    return [
-        f"{certain.sum():,} pairs of the same bytes. Ranked, to be looked at from the top:",
-        f"  {', '.join(listed) or 'nothing'}",
-    ]
+    return [learnt_of_pictures(suspects)]
+
+
+def embedding_lines(told: Mapping[str, Any]) -> list[str]:
+    """What became of the pictures of a folder, in lines for the console.
+
+    Args:
+        told: What `embedding.outcome.summary` counts.
+    """
+    lines = [f"{told['num_embedded']:,} pictures embedded"]
+    if told["num_unusual"] is not None:
+        share = told["num_unusual"] / max(told["num_embedded"], 1)
+        lines[0] += (
+            f"; {told['num_unusual']:,} ({share:.1%}) are unlike the lesions that the model knows, of which themselves "
+            f"{told['unusual_share']:.1%} would be"
+        )
+    left_out = {
+        "num_refused": "pictures refused",
+        "num_no_picture": "other files",
+        "num_row_without_picture": "rows of the table without a picture",
+        "num_pictures_without_row": "pictures without a row",
+    }
+    if any(told[name] for name in left_out):
+        counts = ", ".join(f"{told[name]:,} {words}" for name, words in left_out.items() if told[name])
+        lines.append(f"  Left out or alone: {counts} (the ledger names each)")
+    if told["num_lesions"]:
+        lines.append(f"  {told['num_lesions']:,} lesions, their pictures pooled")
+    return lines

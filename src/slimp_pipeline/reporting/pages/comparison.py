@@ -6,6 +6,7 @@ import pandas as pd
 
 from slimp_pipeline.reporting.figures.critical_difference import critical_difference_figure
 from slimp_pipeline.reporting.findings.audits import known_truth_table
+from slimp_pipeline.reporting.findings.learnt import learnt_of_comparison
 from slimp_pipeline.reporting.labels import COMPARED, METRIC_NAMES, PROTOCOL_NAMES, features_name, method_name, verdict
 from slimp_pipeline.reporting.pages.shell import embedded, render_template
 
@@ -13,7 +14,13 @@ _NUM_SAID = 6  # differences named in brief; all stand in the tables
 
 
 def render_comparison(
-    cohort: str, values: pd.DataFrame, pairs: pd.DataFrame, truths: pd.DataFrame, confidence: float
+    cohort: str,
+    values: pd.DataFrame,
+    pairs: pd.DataFrame,
+    truths: pd.DataFrame,
+    confidence: float,
+    *,
+    leaks: bool = False,
 ) -> str:
     """Render the page.
 
@@ -23,6 +30,7 @@ def render_comparison(
         pairs: Table with `evaluation.compare.PAIR_COLUMNS`.
         truths: Table with `evaluation.compare.TRUTH_COMPARISON_COLUMNS`, empty for a real cohort.
         confidence: Of the intervals.
+        leaks: Whether the split lets patients stand on both sides, to show what that adds.
     """
     metrics = [metric for metric in COMPARED if metric in set(values["metric"])]
     probes = values[values["protocol"] != "baseline"]
@@ -40,6 +48,8 @@ def render_comparison(
         several=runs[-1] > 1,
         level=f"{100 * confidence:g}",
         num_comparisons=len(pairs),
+        sentence=learnt_of_comparison(values, pairs, leaks=leaks),
+        leaks=leaks,
         brief=_brief(values, pairs, metrics[0]),
         sections=sections,
         truths=known_truth_table(truths, spread),

@@ -26,6 +26,10 @@ class Explained:
     pair_gallery: list[dict[str, Any]]
     saliency_pictures: list[dict[str, Any]]
 
+    def pictures(self) -> dict[str, list[Any]]:
+        """Pictures by section, those that give way first at the head, where a page has no room."""
+        return {"pairs": self.pair_gallery, "patients": self.patient_view, "saliency": self.saliency_pictures}
+
 
 def explained_sections(explained: Explained, subgroups: pd.DataFrame, results: pd.DataFrame) -> dict[str, Any]:
     """What the templates of these sections are given."""
@@ -34,8 +38,5 @@ def explained_sections(explained: Explained, subgroups: pd.DataFrame, results: p
         "controls": control_tables(explained.controls),
         "leak_audit": leak_lines(explained.leaks),
         "worst_group": worst_group(subgroups, results),
-        "patients": explained.patient_view,
-        "pairs": explained.pair_gallery,
-        "saliency": explained.saliency_pictures,
         "saliency_summary": saliency_summary(explained.saliency),
     }

@@ -1,6 +1,5 @@
 """The extrapolation page: is borrowed metadata true, and what is it worth?"""
 
-import html
 from typing import Any
 
 import pandas as pd
@@ -8,9 +7,11 @@ import plotly.graph_objects as go
 
 from slimp_pipeline.evaluation.measures.records import EXTRAPOLATED, summary_draw
 from slimp_pipeline.reporting.figures.layout import laid_out
+from slimp_pipeline.reporting.findings.learnt import learnt_of_borrowing
 from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES, verdict
 from slimp_pipeline.reporting.pages.shell import embedded, render_template
 from slimp_pipeline.reporting.pictures.cases import compared_columns, text_of
+from slimp_pipeline.reporting.text import figure_text
 
 _MEASURES = {
     "accuracy": "accuracy",
@@ -60,6 +61,7 @@ def render_extrapolation(
         target=target,
         num_rows=len(target_rows),
         level=f"{100 * confidence:g}",
+        sentence=learnt_of_borrowing(quality, worth),
         brief=_brief(quality, worth),
         quality=_quality_lines(quality),
         others=[
@@ -156,9 +158,7 @@ def _coverage_figure(quality: pd.DataFrame) -> go.Figure:
         perfect = 1.0 if rows["measure"].iloc[0] == "accuracy" else 0.0
         gain = (rows["value"] - rows["chance"]) / (perfect - rows["chance"])
         line = {"color": COLOURS[number % len(COLOURS)]}
-        figure.add_scatter(
-            x=100 * rows["coverage"], y=gain, mode="lines+markers", name=html.escape(str(field)), line=line
-        )
+        figure.add_scatter(x=100 * rows["coverage"], y=gain, mode="lines+markers", name=figure_text(field), line=line)
     figure.add_hline(y=0, line={"dash": "dot", "color": "#999999"})
     subtitle = "0: a random reference row; 1: always right"
     return laid_out(

@@ -14,10 +14,13 @@ from slimp_pipeline.reporting.findings.audits import (
     retrieval_table,
     subgroup_tables,
 )
+from slimp_pipeline.reporting.findings.learnt import learnt_of_run
+from slimp_pipeline.reporting.findings.rows import lineage_lines, row_tables
 from slimp_pipeline.reporting.findings.tables import differences_tables, headline, results_tables
 from slimp_pipeline.reporting.labels import UNLABELLED
 from slimp_pipeline.reporting.pages.explained import Explained, explained_sections
 from slimp_pipeline.reporting.pages.shell import embedded, render_template
+from slimp_pipeline.reporting.pages.size import held_below
 from slimp_pipeline.tables.patients import RULE
 
 
@@ -55,8 +58,10 @@ def render_page(
     confidence: float,
     explained: Explained,
     *,
+    row_counts: pd.DataFrame,
+    lineage: Mapping[str, Any],
+    max_page_mb: float,
     leaks: bool = False,
-    lineage: Mapping[str, str] | None = None,
 ) -> str:
     """Render the page.
 
@@ -69,39 +74,58 @@ def render_page(
         gallery: Queries with their neighbours; empty where pictures may not be shown.
         confidence: Of the intervals.
         explained: What predictions rest on.
+        row_counts: Table with `evaluation.audits.row_counts.ROW_COUNT_COLUMNS`.
+        lineage: What the results rest on, as `evaluation.audits.lineage` notes it.
+        max_page_mb: Size that the page doesn't exceed, in 10^6 bytes: pictures are left out, see `pages.size`.
         leaks: Whether the split lets patients stand on both sides, to show what that adds.
-        lineage: Versions of the evaluation (`run`) and of the pre-training that it rests on (`pretrain`).
 
     Returns:
         HTML; scripts, styles and pictures inline, so that opening it sends no request.
     """
     checks = {role.role: _checks(role) for role in roles}
-    last = history.pivot_table(index="partition", columns="name", values="value", aggfunc="last", sort=False)
-    return render_template(
-        "report.html",
-        roles=[vars(role) | {"checks": checks[role.role], "diagnoses": _diagnoses(role)} for role in roles],
-        source=roles[0].manifest,
-        target=roles[-1].manifest,
-        headline=headline(measured.results, measured.differences),
-        conflict_rule=RULE,
-        pretraining=_pretraining(training_rows, history),
-        health=last.filter(regex="^validation_|_(effective_rank|uniformity|alignment)$"),
-        results=results_tables(measured.results),
-        differences=differences_tables(measured.differences),
-        num_comparisons=len(measured.differences),
-        retrieval=retrieval_table(measured.results),
-        fields_read=fields_read_table(measured.fields_read),
-        missingness=missingness_table(measured.missingness),
-        subgroups=subgroup_tables(measured.subgroups),
-        known_truth=known_truth_table(measured.known_truth),
-        seen=measured.seen_pictures.groupby("kind")["image_id"].nunique().to_dict(),
-        leaks=leaks or checks[roles[-1].role]["patients_in_several_folds"] > 0,
-        level=f"{100 * confidence:g}",
-        figures={name: embedded(figure) for name, figure in figures.items() if figure.data},
-        gallery=gallery,
-        lineage=lineage,
+    leaks = leaks or checks[roles[-1].role]["patients_in_several_folds"] > 0
+    manifests = {role.role: role.manifest for role in roles}
+    values = _measured_values(measured, leaks=leaks) | {
+        "roles": [vars(role) | {"checks": checks[role.role], "diagnoses": _diagnoses(role)} for role in roles],
+        "source": roles[0].manifest,
+        "target": roles[-1].manifest,
+        "conflict_rule": RULE,
+        "pretraining": _pretraining(training_rows, history),
+        "health": _health(history),
+        "level": f"{100 * confidence:g}",
+        "figures": {name: embedded(figure) for name, figure in figures.items() if figure.data},
+        "row_counts": row_tables(row_counts, {role: manifest["title"] for role, manifest in manifests.items()}),
+        "lineage": lineage_lines(lineage, manifests),
+        "max_page_mb": f"{max_page_mb:g}",
         **explained_sections(explained, measured.subgroups, measured.results),
-    )
+    }
+
+    def render(pictures: dict[str, list[Any]], left_out: dict[str, int]) -> str:
+        return render_template("report.html", **values, **pictures, left_out=left_out)
+
+    return held_below(max_page_mb, {"gallery": gallery} | explained.pictures(), render, "report.html")
+
+
+def _measured_values(measured: Measured, *, leaks: bool) -> dict[str, Any]:
+    return {
+        "leaks": leaks,
+        "sentence": learnt_of_run(measured.results, measured.differences, leaks=leaks),
+        "headline": headline(measured.results, measured.differences),
+        "results": results_tables(measured.results),
+        "differences": differences_tables(measured.differences),
+        "num_comparisons": len(measured.differences),
+        "retrieval": retrieval_table(measured.results),
+        "fields_read": fields_read_table(measured.fields_read),
+        "missingness": missingness_table(measured.missingness),
+        "subgroups": subgroup_tables(measured.subgroups),
+        "known_truth": known_truth_table(measured.known_truth),
+        "seen": measured.seen_pictures.groupby("kind")["image_id"].nunique().to_dict(),
+    }
+
+
+def _health(history: pd.DataFrame) -> pd.DataFrame:
+    last = history.pivot_table(index="partition", columns="name", values="value", aggfunc="last", sort=False)
+    return last.filter(regex="^validation_|_(effective_rank|uniformity|alignment)$")
 
 
 def _diagnoses(role: Role) -> dict[str, int]:

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from slimp_pipeline.images.store import ImageStore
-from slimp_pipeline.quality.suspects import KIND_TITLES, NEAR_DUPLICATE, OFF_TOPIC, SAME_BYTES, WRONG_LABEL
+from slimp_pipeline.quality.suspects import KIND_TITLES, NEAR_DUPLICATE, OFF_TOPIC, WRONG_LABEL
+from slimp_pipeline.reporting.findings.learnt import learnt_of_pictures
 from slimp_pipeline.reporting.labels import UNLABELLED, method_name
 from slimp_pipeline.reporting.pages.shell import render_template
 from slimp_pipeline.reporting.pictures.gallery import inline_picture
@@ -78,24 +79,12 @@ def _render(
         title=manifest["title"],
         cohort=manifest["cohort"],
         file=f"decisions_{manifest['cohort']}.csv",
-        brief=_brief(by_id, suspects, method),
+        sentence=learnt_of_pictures(suspects),
+        num_pictures=int(by_id["store_index"].notna().sum()),
+        method=method_name(method),
         sections=sections,
         max_page_mb=f"{max_page_mb:g}",
     )
-
-
-def _brief(by_id: pd.DataFrame, suspects: pd.DataFrame, method: str) -> list[str]:
-    num_pictures = int(by_id["store_index"].notna().sum())
-    equal = suspects[suspects["why"].str.startswith(SAME_BYTES)]
-    across = int(equal["relation"].eq("different patients").sum())
-    kinds = suspects["kind"].value_counts()
-    listed = [f"{kinds[kind]:,} {title.lower()}" for kind, title in KIND_TITLES.items() if kind in kinds]
-    certain = f"{len(equal):,} pairs of {num_pictures:,} pictures have the same bytes, {across:,} are two patients'."
-    return [
-        certain if len(equal) else f"No two of {num_pictures:,} pictures have the same bytes.",
-        f"All else is a ranking, to be looked at: {', '.join(listed) or 'nothing'}.",
-        f"Pictures were compared by perceptual hash, and by an encoder: {method_name(method)}.",
-    ]
 
 
 def _that_fit(suspects: pd.DataFrame, by_id: pd.DataFrame, store: ImageStore, max_bytes: float) -> list[dict[str, Any]]:

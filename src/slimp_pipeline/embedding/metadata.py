@@ -1,0 +1,140 @@
+"""A table of metadata, brought to the pictures; whatever in it isn't read is named."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.cohorts.files.table_file import read_table
+from slimp_pipeline.cohorts.ids import match_ids
+from slimp_pipeline.cohorts.spec import MISSING_TOKENS
+from slimp_pipeline.tables.encoding import UNSEEN, CategoricalEncoding, Encoding, LevelEncoding, encode
+
+_NUM_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class PictureRows:
+    """Rows of a metadata table in the order of N pictures.
+
+    Attributes:
+        fields: The encoder's fields that the table has, N rows; None where nothing is known.
+        has_row_N: Whether a picture has a row, bool.
+        lesion_id_N: Its lesion; None where the table says none. None instead of all where there is no such column.
+        unmatched: Rows without a picture: line of the table -> the picture that it names.
+        notes: What is worth saying, in sentences.
+    """
+
+    fields: pd.DataFrame
+    has_row_N: np.ndarray
+    lesion_id_N: np.ndarray | None
+    unmatched: dict[int, str]
+    notes: list[str]
+
+
+def read_rows(
+    path: Path, pictures: pd.DataFrame, encoding: Encoding, image_column: str, lesion_column: str
+) -> PictureRows:
+    """Read a table, CSV, Excel or Parquet, and find each picture's row.
+
+    A row names its picture by the name of its file, with or without suffix, or where the table holds paths by its path
+    below the folder.
+
+    Args:
+        path: The table.
+        pictures: picture, image_id.
+        encoding: The encoder's; columns are read by the names of its fields, in the units of these names.
+        image_column: Column that names the picture.
+        lesion_column: Column that names the lesion; needn't be there.
+
+    Raises:
+        ValueError: If the table can't be read, has no such column, or two rows for a picture; or none is of a picture.
+    """
+    table = read_table(path)
+    if image_column not in table:
+        raise ValueError(
+            f"{path}: no column `{image_column}`, which would say whose row it is. It has: {', '.join(table)}. Name "
+            "the right one: --params=embedding.image_column=..."
+        )
+    line_N, notes = _lines_of_pictures(path, table[image_column], pictures)
+    has_row_N = line_N >= 0
+    rows = table.reindex(np.where(has_row_N, line_N, -1)).reset_index(drop=True)
+    wanted = [column for level in _levels(encoding) for name in level.fields for column in level.columns(name)]
+    fields = pd.DataFrame({name: _or_none(rows[name]) for name in wanted if name in rows}, index=rows.index)
+    notes += _notes_on_columns(table, wanted, {image_column, lesion_column})
+    notes += [note for level in _levels(encoding) for note in _notes_on_values(level, fields)]
+    lesion_id_N = _or_none(rows[lesion_column]).to_numpy(dtype=object) if lesion_column in table else None
+    if lesion_id_N is not None and (without := int((has_row_N & pd.isna(lesion_id_N)).sum())):
+        notes.append(f"{without:,} pictures have a row without `{lesion_column}`, and stand in no lesion")
+    unmatched = table.loc[~table.index.isin(line_N[has_row_N]), image_column]
+    return PictureRows(fields, has_row_N, lesion_id_N, {int(line): name for line, name in unmatched.items()}, notes)
+
+
+def _levels(encoding: Encoding) -> tuple[LevelEncoding, LevelEncoding]:
+    return encoding.lesion, encoding.patient
+
+
+def _lines_of_pictures(path: Path, named: pd.Series, pictures: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+    """Line of each picture's row, int64 (N,), -1 for none; and how names were matched."""
+    named = named.str.replace("\\", "/", regex=False).str.removeprefix("./")
+    given = named[named.ne("")]
+    if (twice := given[given.duplicated(keep=False)]).size:
+        lines = ", ".join(map(str, twice.index[twice.eq(twice.iloc[0])][:_NUM_SHOWN]))
+        raise ValueError(f"{path}: several rows are of the picture {twice.iloc[0]} (lines {lines}). Keep one of them")
+    has_paths = given.str.contains("/", regex=False).any()
+    names = pictures["picture" if has_paths else "image_id"]
+    is_shared = names.duplicated(keep=False)
+    matching = match_ids(given, names[~is_shared])
+    line_of = pd.Series(given.index, index=given.to_numpy())
+    row_id = names.where(~is_shared).map(matching.row_of)
+    line_N = row_id.map(line_of).fillna(-1).to_numpy(dtype=np.int64)
+    if not (line_N >= 0).any():
+        raise ValueError(
+            f"{path}: no row is of a picture (its first: {given.iloc[0] if len(given) else 'none'!a}; the first "
+            f"picture: {names.iloc[0]!a}). Rows name pictures by file name, or by path below the folder"
+        )
+    notes = list(matching.notes)
+    if (shared := names[is_shared & names.isin(given)]).size:
+        notes.append(
+            f"{len(shared):,} pictures share their name with another ({_some(pictures.loc[shared.index, 'picture'])}): "
+            "which of them a row means isn't told, unless the table holds paths"
+        )
+    return line_N, notes
+
+
+def _or_none(column: pd.Series) -> pd.Series:
+    """Cells as text, None where nothing is known."""
+    known = column.notna() & ~column.str.strip().str.lower().isin(MISSING_TOKENS)
+    return column.astype(object).where(known, None)
+
+
+def _notes_on_columns(table: pd.DataFrame, wanted: list[str], ids: set[str]) -> Iterator[str]:
+    absent = [name for name in wanted if name not in table]
+    if wanted and len(absent) == len(wanted):
+        yield f"no column of the table is a field of the encoder; its fields are {', '.join(wanted)}"
+    elif absent:
+        yield f"the table lacks fields of the encoder, which count as not known: {', '.join(absent)}"
+    if unread := [name for name in table if name not in {*wanted, *ids}]:
+        yield f"columns that aren't fields of the encoder, and aren't read: {', '.join(unread)}"
+
+
+def _notes_on_values(level: LevelEncoding, fields: pd.DataFrame) -> Iterator[str]:
+    encoded = encode(level, fields)
+    for column, name in enumerate(level.names("numeric")):
+        if name in fields:
+            odd = fields[name][np.isnan(encoded["numeric"][:, column]) & fields[name].notna().to_numpy()]
+            if len(odd):
+                yield f"{name}: {len(odd):,} values are no possible numbers and count as not known ({_some(odd)})"
+    for column, name in enumerate(level.names("categorical")):
+        if name in fields and len(odd := fields[name][encoded["categorical"][:, column] == UNSEEN]):
+            told = level.fields[name]
+            shown = isinstance(told, CategoricalEncoding) and not told.digested and told.categories
+            known = f"; known are {', '.join(told.categories)}" if shown else ""  # type: ignore[union-attr]
+            yield f"{name}: {len(odd):,} values were never met in training ({_some(odd)}{known})"
+
+
+def _some(values: pd.Series) -> str:
+    different = list(dict.fromkeys(map(str, values)))
+    return ", ".join(different[:_NUM_SHOWN]) + (", …" if len(different) > _NUM_SHOWN else "")

@@ -1,0 +1,88 @@
+"""A table of metadata, brought to the pictures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from slimp_pipeline.embedding.metadata import read_rows
+
+PICTURES = pd.DataFrame({"picture": ["a.png", "b.jpg", "more/c.png", "d.png"], "image_id": ["a", "b", "c", "d"]})
+
+
+@pytest.fixture
+def read(encoding, tmp_path):
+    def rows(text, pictures=PICTURES, **columns):
+        (tmp_path / "table.csv").write_text(text)
+        names = {"image_column": "image_id", "lesion_column": "lesion_id"} | columns
+        return read_rows(tmp_path / "table.csv", pictures, encoding, **names)
+
+    return rows
+
+
+def notes(rows, word):
+    return [note for note in rows.notes if word in note]
+
+
+def test_rows_find_their_pictures_by_name_with_or_without_suffix_in_the_pictures_order(read):
+    rows = read("image_id,lesion_id,diameter_mm\nc.PNG,l2,3\na,l1,2.5\nb,l1,\n")
+    assert rows.has_row_N.tolist() == [True, True, True, False]
+    assert rows.fields["diameter_mm"].tolist() == ["2.5", None, "3", None]
+    assert rows.lesion_id_N.tolist() == ["l1", "l1", "l2", None]
+    assert rows.unmatched == {}
+
+
+def test_rows_with_paths_find_pictures_that_share_a_name(read):
+    pictures = pd.DataFrame({"picture": ["x/a.png", "y/a.png"], "image_id": ["a", "a"]})
+    rows = read("image_id,diameter_mm\ny/a.png,2\nx\\a.png,1\n", pictures)
+    assert rows.fields["diameter_mm"].tolist() == ["1", "2"]
+
+
+def test_a_name_that_several_pictures_share_means_none_of_them_and_that_is_said(read):
+    pictures = pd.DataFrame({"picture": ["x/a.png", "y/a.png", "b.png"], "image_id": ["a", "a", "b"]})
+    rows = read("image_id,diameter_mm\na,2\nb,1\n", pictures)
+    assert rows.has_row_N.tolist() == [False, False, True]
+    assert notes(rows, "share their name") and "x/a.png, y/a.png" in notes(rows, "share their name")[0]
+    assert rows.unmatched == {2: "a"}
+
+
+def test_rows_without_a_picture_are_told_by_their_line(read):
+    assert read("image_id,diameter_mm\na,1\nz,2\n").unmatched == {3: "z"}
+
+
+def test_columns_that_are_not_read_and_fields_that_are_not_there_are_named(read):
+    rows = read("image_id,diameter_mm,mood\na,1,good\n")
+    assert notes(rows, "aren't read") == ["columns that aren't fields of the encoder, and aren't read: mood"]
+    (absent,) = notes(rows, "lacks")
+    assert absent.startswith("the table lacks fields of the encoder, which count as not known: depth_mm, site, texture")
+    assert notes(read("image_id,mood\na,good\n"), "no column of the table is a field of the encoder; its fields are ")
+
+
+def test_values_that_count_as_not_known_or_were_never_met_are_named(read):
+    rows = read("image_id,diameter_mm,site\na,4 mm,arm\nb,101,elbow\nc,NA,unknown\n")
+    assert notes(rows, "diameter_mm") == [
+        "diameter_mm: 2 values are no possible numbers and count as not known (4 mm, 101)"
+    ]
+    assert notes(rows, "site") == [
+        "site: 2 values were never met in training (elbow, unknown; known are arm, back, leg)"
+    ]
+
+
+def test_a_picture_with_a_row_and_no_lesion_is_counted(read):
+    rows = read("image_id,lesion_id\na,\nb,l1\n")
+    assert rows.lesion_id_N.tolist() == [None, "l1", None, None]
+    assert notes(rows, "in no lesion") == ["1 pictures have a row without `lesion_id`, and stand in no lesion"]
+    assert read("image_id\na\n").lesion_id_N is None
+
+
+def test_a_table_that_cannot_be_used_is_refused_in_a_sentence(read):
+    with pytest.raises(ValueError, match=r"no column `image_id`.* It has: isic_id, sex\. Name the right one"):
+        read("isic_id,sex\na,male\n")
+    with pytest.raises(ValueError, match=r"several rows are of the picture a \(lines 2, 4\)"):
+        read("image_id,sex\na,male\nb,male\na,female\n")
+    with pytest.raises(ValueError, match=r"no row is of a picture \(its first: 'z'; the first picture: 'a'\)"):
+        read("image_id,sex\nz,male\n")
+
+
+def test_columns_may_have_other_names(read):
+    rows = read("isic_id,lesion\na,l9\n", image_column="isic_id", lesion_column="lesion")
+    assert rows.lesion_id_N[0] == "l9" and np.flatnonzero(rows.has_row_N).tolist() == [0]
