@@ -33,8 +33,9 @@ def map_phenotypes(target: TargetCohort, fields: dict[str, FieldSpec], settings:
         settings: Seed and device.
 
     Returns:
-        `PHENOTYPE_COLUMNS` (any_malignant: nullable boolean; missing_share: of the cells of its lesion-level fields) and a column per patient-level field that the rows have,
-        a row per patient. No rows where the encoder's objective trains no phenotype, or there are too few patients.
+        `PHENOTYPE_COLUMNS` (any_malignant: nullable boolean; missing_share: of its lesion-level cells) and
+        a column per patient-level field that the rows have, a row per patient. No rows where the encoder's objective
+        trains no phenotype, or there are too few patients.
     """
     traits = [
         name for name, field in fields.items() if field.level == "patient" and field.is_public and name in target.rows

@@ -34,9 +34,9 @@ def find_pairs(target: TargetCohort, fields: dict[str, FieldSpec], settings: Eva
 
     Returns:
         `FOUND_COLUMNS`, `settings.retrieval.num_shown` rows per query and direction: the nearest keys, whether one has
-        the query's own metadata, and the rank of the first that has; `fields`: those that the encoder reads and that may
-        be shown. No rows where the objective doesn't contrast images with metadata, the rows' metadata are all alike, or nothing is to be
-        shown.
+        the query's own metadata, and the rank of the first that has; `fields`: those that the encoder reads and that
+        may be shown. No rows where the objective doesn't contrast images with metadata, the rows' metadata are all
+        alike, or nothing is to be shown.
     """
     nothing = pd.DataFrame(columns=FOUND_COLUMNS)
     trained = [name for name in methods(target.embeddings) if is_pretrained(name) and name in target.encoders]

@@ -26,7 +26,8 @@ def pair_gallery(
 
     Returns:
         Queries: method, direction, rank (of the first result with the query's own metadata), num_keys, query and
-        results, the own partner last where it isn't among the first. These hold a `picture`, or a `record`: field and value of what is known; results also is_own.
+        results, the own partner last where it isn't among the first. These hold a `picture`, or a `record`: field and
+        value of what is known; results also is_own.
     """
     by_image = rows.set_index("image_id", drop=False)
     size = -(-settings.gallery_size // 2)
