@@ -5,7 +5,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 export MPLBACKEND := Agg
 
-.PHONY: setup demo study test kill-test fuzz soak lint bench browser docs clean
+.PHONY: setup demo study test new-user kill-test fuzz soak lint bench browser docs clean
 
 setup: $(READY)
 
@@ -32,6 +32,11 @@ test: $(READY) browser lint
 # make kill-test SEED=7
 kill-test: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/end_to_end/kills.py $(if $(SEED),--seed $(SEED))
+
+# README and tutorial, command by command, in an empty folder with a home of its own: installs everything, needs a network.
+# make new-user KEEP=/tmp/new_user
+new-user:
+	@$(PYTHON) tests/new_user/walk.py $(if $(KEEP),--keep $(KEEP))
 
 # A million inputs to what reads others' files: none may raise anything but a declared error. About half an hour on two cores.
 # make fuzz INPUTS=20000 SEED=7
