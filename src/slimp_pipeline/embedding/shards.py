@@ -88,9 +88,7 @@ def embed_pictures(
     Raises:
         ValueError: If the encoder can't be loaded, or a process that checks pictures was killed.
     """
-    key = running_key(
-        "embed", packing_key(pictures, settings), folder_digest(encoder), device, num_nearest, PICTURES_PER_SHARD
-    )
+    key = running_key(_code(), packing_key(pictures, settings), folder_digest(encoder), device, num_nearest)
     embedded = EmbeddedPictures(running_root / "embedded" / key, len(pictures))
     with held(embedded.folder / ".lock", "embedding these pictures"):
         missing = embedded.missing()
@@ -100,6 +98,17 @@ def embed_pictures(
         if missing:
             _embed(embedded, missing, pictures, LesionReader(encoder, device, num_nearest), settings)
     return embedded
+
+
+def _code() -> str:
+    """Digest of the code that `running_key` doesn't look at."""
+    package = Path(__file__).parents[1]
+    files = [
+        file
+        for room in ("embedding", "evaluation", "extrapolation", "handover")
+        for file in package.glob(f"{room}/**/*.py")
+    ]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 
 def folder_digest(folder: Path) -> str:
