@@ -12,8 +12,8 @@ _JPEG = b"\xff\xd8"
 def pixels(encoded: bytes | memoryview, *, grey: bool = False) -> Tensor:
     """Decode a JPEG or PNG: uint8 (3, H, W), or (1, H, W) of its luminance.
 
-    JPEGs are read by simplejpeg, the fastest of those measured (docs/operate/performance.md); what it doesn't take, and PNGs,
-    by torchvision. Both are libjpeg-turbo, and give the same pixels.
+    JPEGs are read by simplejpeg, the fastest of those measured (docs/operate/performance.md); what it doesn't take, and
+    PNGs, by torchvision. Both are libjpeg-turbo, and give the same pixels.
 
     Raises:
         RuntimeError: If no whole picture can be decoded.
