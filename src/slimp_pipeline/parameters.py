@@ -252,6 +252,7 @@ class RetrievalParams(Block):
 
     ks: list[int] = [1, 5, 10]
     max_queries: int | None = Field(2000, ge=1)  # of a fold: where test rows are more, so many are drawn
+    num_shown: int = Field(3, ge=0)  # results of a query that are kept to be looked at
 
 
 class FineTuningParams(Block):
@@ -271,6 +272,25 @@ class RobustnessParams(Block):
 
     shares: list[Share] = [0.0, 0.1, 0.3, 0.5, 0.7]
     num_draws: int = Field(3, ge=1)
+
+
+class ImportanceParams(Block):
+    """Importance of fields: each one permuted on test rows, several times."""
+
+    num_draws: int = Field(3, ge=0)  # of each field; 0: off
+
+
+class ControlParams(Block):
+    """Metadata shuffled between patients, training and test alike."""
+
+    num_draws: int = Field(2, ge=0)  # 0: off
+
+
+class SaliencyParams(Block):
+    """Which pixels a prediction rests on, by integrated gradients of the image encoder."""
+
+    num_pictures: int = Field(4, ge=0)  # 0: off
+    num_steps: int = Field(32, ge=2)  # from the baseline to the picture
 
 
 class SubgroupParams(Block):
@@ -302,6 +322,9 @@ class EvaluationParams(Block):
     robustness: RobustnessParams = RobustnessParams()
     fine_tuning: FineTuningParams = FineTuningParams()
     subgroups: SubgroupParams = SubgroupParams()
+    importance: ImportanceParams = ImportanceParams()
+    controls: ControlParams = ControlParams()
+    saliency: SaliencyParams = SaliencyParams()
     num_resamples: int = Field(1000, ge=10)  # bootstrap over patients
     confidence: float = Field(0.95, gt=0.5, lt=1)
 
@@ -404,12 +427,21 @@ class EmbeddingParams(Block):
 class ReportParams(Block):
     """What the HTML page shows."""
 
-    gallery_size: int = Field(6, ge=0)
+    gallery_size: int = Field(6, ge=0)  # queries; 0: none
+    num_patients: int = Field(3, ge=0)  # whose lesions are shown together: those with the most
+    max_lesions: int = Field(24, ge=2)  # of such a patient
     show_ids: bool = False  # image ids of the cohort on the page
     max_page_mb: float = Field(
         10.0, ge=6, le=10
     )  # in 10^6 bytes; beyond it pictures are left out, and the page says so
     picture_formats: list[PictureFormat] = ["svg", "png"]  # of every figure, drawn by Chrome or Chromium
+
+
+class PruneParams(Block):
+    """Which artifacts of earlier runs stay."""
+
+    keep: int = Field(5, ge=1)  # last versions of every artifact; what they rest on stays, too
+    remove: bool = False  # False: say what would be removed
 
 
 BLOCKS: dict[str, type[Block]] = {
@@ -427,4 +459,5 @@ BLOCKS: dict[str, type[Block]] = {
     "export": ExportParams,
     "embedding": EmbeddingParams,
     "report": ReportParams,
+    "prune": PruneParams,
 }

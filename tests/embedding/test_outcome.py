@@ -1,6 +1,7 @@
 """What became of every file and row."""
 
 import pytest
+from slimp_pipeline.reporting.summary import embedding_lines
 
 from slimp_pipeline.datasets.parts import PartsDataset
 from slimp_pipeline.embedding.outcome import ledger, summary
@@ -9,7 +10,6 @@ from slimp_pipeline.embedding.shards import embed_pictures
 from slimp_pipeline.embedding.tables import lesion_parts, picture_parts
 from slimp_pipeline.models.pretrained import load
 from slimp_pipeline.parameters import EmbeddingParams, IngestParams
-from slimp_pipeline.reporting.summary import embedding_lines
 
 
 @pytest.fixture

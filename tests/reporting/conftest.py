@@ -8,19 +8,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slimp_pipeline.evaluation.audits.controls import CONTROL_COLUMNS
+from slimp_pipeline.evaluation.audits.importance import IMPORTANCE_COLUMNS
 from slimp_pipeline.evaluation.audits.known_truth import TRUTH_COLUMNS
+from slimp_pipeline.evaluation.audits.leak_table import LEAK_COLUMNS
 from slimp_pipeline.evaluation.audits.missingness import MISSINGNESS_COLUMNS
 from slimp_pipeline.evaluation.audits.row_counts import ROW_COUNT_COLUMNS
+from slimp_pipeline.evaluation.audits.saliency import SALIENCY_COLUMNS
 from slimp_pipeline.evaluation.audits.subgroups import SUBGROUP_COLUMNS
 from slimp_pipeline.evaluation.features.transfer import FIELDS_READ_COLUMNS
 from slimp_pipeline.evaluation.measures.compare import COMPARISON_COLUMNS, PAIR_COLUMNS
 from slimp_pipeline.evaluation.measures.records import DIFFERENCE_COLUMNS, RESULT_COLUMNS
 from slimp_pipeline.evaluation.task import Task
+from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.reporting.figures.curves import roc_figure
 from slimp_pipeline.reporting.figures.embedding_map import embedding_map
 from slimp_pipeline.reporting.figures.results import results_figure
 from slimp_pipeline.reporting.figures.rows import row_counts_figure
-from slimp_pipeline.reporting.figures.scores import confusion_figure, roc_figure
+from slimp_pipeline.reporting.figures.scores import confusion_figure
 from slimp_pipeline.reporting.figures.training import health_figure, history_figure
+from slimp_pipeline.reporting.pages.explained import Explained
 from slimp_pipeline.reporting.pages.report import Measured, Role
 from slimp_pipeline.tables.duplicates import SEEN_COLUMNS
 
@@ -62,6 +69,8 @@ def predictions():
         scores = rng.random(40)
         table = pd.DataFrame({"method": method, "features": "image", "protocol": "linear_probe"}, index=range(40))
         table["draw"] = np.repeat(["0", "1"], 20)
+        table["image_id"] = [f"secret-{n}" for n in range(40)]
+        table["patient_id"] = [f"person-{n // 2}" for n in range(40)]
         table["label"] = np.tile(CLASSES, 20)
         table["predicted"] = np.where(scores > 0.5, *CLASSES)
         tables.append(table.assign(**{f"score.{CLASSES[0]}": scores, "score.NEV": 1 - scores}))
@@ -143,7 +152,7 @@ def drawn(results, predictions, history, splits, row_counts):
         "history": history_figure(history),
         "health": health_figure(history),
         "results": results_figure(results),
-        "roc": roc_figure(predictions, CLASSES, np.array([True, False])),
+        "roc": roc_figure(predictions, CLASSES, np.array([True, False]), EvaluationParams(num_resamples=20)),
         "confusion": confusion_figure(predictions, CLASSES),
         "row_counts": row_counts_figure(row_counts),
         "embedding_map": embedding_map(task, np.ones(40, dtype=bool), embeddings, 0),
@@ -216,7 +225,7 @@ def subgroups():
 
 
 @pytest.fixture
-def measured(results, retrieval, differences, read, missingness, subgroups):
+def measured(results, retrieval, differences, read, missingness, subgroups, row_counts):
     truth = pd.DataFrame(
         [
             ["patient's sun damage", method, "R2", value, value - 0.1, value + 0.1, 0.0, 30]
@@ -225,7 +234,18 @@ def measured(results, retrieval, differences, read, missingness, subgroups):
         columns=TRUTH_COLUMNS,
     )
     seen = pd.DataFrame(columns=SEEN_COLUMNS)
-    return Measured(pd.concat([results, retrieval]), differences, read, missingness, subgroups, truth, seen)
+    return Measured(pd.concat([results, retrieval]), differences, read, missingness, subgroups, truth, seen, row_counts)
+
+
+@pytest.fixture
+def explained():
+    """Nothing was looked at."""
+    return Explained(
+        *(
+            pd.DataFrame(columns=columns)
+            for columns in (IMPORTANCE_COLUMNS, CONTROL_COLUMNS, LEAK_COLUMNS, SALIENCY_COLUMNS)
+        )
+    )
 
 
 def comparison(value_by_method, half_width=0.04, *, features="image", protocol="linear_probe", num_runs=3):

@@ -138,3 +138,14 @@ def task_splits(task: Task, cohort: str) -> Iterator[Split]:
                 "or evaluate on another label (evaluation.label)."
             )
         yield split
+
+
+def in_turn(group_N: np.ndarray | pd.Series, num: int) -> np.ndarray:
+    """Positions of so many rows, one of each group after the other, in the order of the groups' names.
+
+    >>> in_turn(np.array(["b", "a", "a", "a"]), 3).tolist()
+    [1, 0, 2]
+    """
+    group_N = pd.Series(np.asarray(group_N))
+    turn_N = group_N.groupby(group_N).cumcount()
+    return np.lexsort((pd.factorize(group_N, sort=True)[0], turn_N))[:num]

@@ -26,7 +26,10 @@ TABLES = (
     "comparison_pairs", "comparison_truths", "borrowed_quality", "borrowed_other_fields", "borrowed_results",
     "borrowed_worth", "row_counts",
 )  # fmt: skip
-_NOT_DECIDING = ("comparison", "study", "report", "running_root", "download", "downloaded", "embedding")
+_NOT_DECIDING = (
+    "comparison", "study", "report", "running_root", "data_root", "download", "downloaded", "embedding", "prune",
+)  # fmt: skip
+RUN_VERSION = "run_version"  # tag of every run: version of what it wrote
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 
 
@@ -47,7 +50,7 @@ def tag(run_id: str, tags: dict[str, Any]) -> None:
 def name_run(run_id: str, *cohorts: str) -> None:
     """Name a run by what it does with whom: it stands among many in the MLflow UI."""
     pipeline = str(mlflow.get_run(run_id).info.run_name).replace("__default__", "everything")
-    tag(run_id, {"mlflow.runName": f"{pipeline}: {' → '.join(cohorts)}"})
+    tag(run_id, {"mlflow.runName": ": ".join([pipeline, *([" → ".join(cohorts)] if cohorts else [])])})
 
 
 def settings_digest(parameters: dict[str, Any]) -> str:
@@ -74,6 +77,20 @@ def find_version(run: str) -> str:
             f"MLflow run {run} ({tags.get('mlflow.runName', 'no name')}) was no evaluation, or didn't finish"
         )
     return str(tags["version"])
+
+
+def registered_runs() -> dict[str, str]:
+    """Versions of the artifacts of runs that made a model which bears an alias in the model registry, and which."""
+    client, runs, page = mlflow.MlflowClient(), dict[str, str](), None
+    while page is None or page.token:
+        page = client.search_registered_models(page_token=page.token if page else None)
+        for model in page:
+            for alias, number in model.aliases.items():
+                run_id = client.get_model_version(model.name, str(number)).run_id
+                tags = client.get_run(run_id).data.tags if run_id else {}
+                if version := tags.get(RUN_VERSION):
+                    runs[version] = f"models:/{model.name}@{alias} is of it"
+    return runs
 
 
 def finished_version(**tags: str) -> str | None:

@@ -7,17 +7,19 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from slimp_pipeline.reporting.pages.report import render_page
+from slimp_pipeline.reporting.pages.report import Pictures, Trained, render_page
 
 
 @pytest.fixture
-def page(roles, history, measured, drawn, gallery, splits, row_counts, lineage):
+def page(roles, history, measured, explained, drawn, gallery, splits, lineage):
     def render(shown=gallery, confidence=0.95, figures=drawn, leaks=False, max_page_mb=10, **changes):
         training_rows = splits[["image_id", "patient_id"]]
         parts = [training_rows.assign(partition=name) for name in ("fold_0", "fold_1")]
+        trained = Trained(pd.concat(parts), history, lineage)
         tables = dataclasses.replace(measured, **changes)
-        given = {"row_counts": row_counts, "lineage": lineage, "max_page_mb": max_page_mb, "leaks": leaks}
-        return render_page(roles, pd.concat(parts), history, tables, figures, shown, confidence, **given)
+        pictures = Pictures(shown, [], [], [])
+        given = {"confidence": confidence, "max_page_mb": max_page_mb, "leaks": leaks}
+        return render_page(roles, trained, tables, explained, figures, pictures, **given)
 
     return render
 

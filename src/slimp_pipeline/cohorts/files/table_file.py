@@ -1,8 +1,11 @@
 """Table files whatever their form: CSV text, Parquet or Excel, also packed by gzip or zip."""
 
 import gzip
+import lzma
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from tempfile import SpooledTemporaryFile
@@ -22,6 +25,10 @@ _MOST_BYTES = 20 * 2**30  # a packed file that unpacks to more is refused
 _MOST_RATIO, _RATIO_FROM_BYTES = 1000, 100 * 2**20  # and one beyond this ratio, from this size on
 _MOST_LAYERS = 2  # a workbook, which is a zip file itself, in a zip file in a gzip file
 _ENCRYPTED = 0x1  # flag of a zip entry
+# What unpacking raises of files that were cut, changed, or never were what they seem.
+_DAMAGED = (
+    zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError, struct.error,
+)  # fmt: skip
 
 
 def read_table(path: Path, *, separator: str | None = None, sheet: str | None = None) -> pd.DataFrame:
@@ -79,7 +86,7 @@ def _refuse_sheet(path: Path, sheet: str | None) -> None:
 def _open_zip(file: IO[bytes], path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{path} is damaged ({error}). Fetch it again.") from error
 
 
@@ -110,6 +117,8 @@ def _unpack_zip(file: IO[bytes], path: Path) -> IO[bytes]:
             raise ValueError(
                 f"{path} is packed in a way that can't be read ({error}). Unpack it, name what it holds."
             ) from error
+        except _DAMAGED as error:
+            raise ValueError(f"{path} is damaged ({error}). Fetch it again.") from error
         with member:
             return _unpack(member, path, entry.compress_size)
 
@@ -129,15 +138,20 @@ def _unpack_gzip(file: IO[bytes], path: Path) -> IO[bytes]:
 def _unpack(member: IO[bytes] | gzip.GzipFile, path: Path, packed_bytes: int) -> IO[bytes]:
     with ExitStack() as stack:
         unpacked = stack.enter_context(SpooledTemporaryFile(_MEMORY_BYTES))
-        try:
-            while chunk := member.read(_CHUNK_BYTES):
-                unpacked.write(chunk)
-                _check_size(path, unpacked.tell(), packed_bytes)
-        except (gzip.BadGzipFile, zipfile.BadZipFile, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} is damaged ({error}). Fetch it again.") from error
+        for chunk in _chunks(member, path):
+            unpacked.write(chunk)
+            _check_size(path, unpacked.tell(), packed_bytes)
         unpacked.seek(0)
         stack.pop_all()
     return unpacked
+
+
+def _chunks(member: IO[bytes] | gzip.GzipFile, path: Path) -> Iterator[bytes]:
+    try:
+        while chunk := member.read(_CHUNK_BYTES):
+            yield chunk
+    except _DAMAGED as error:
+        raise ValueError(f"{path} is damaged ({error}). Fetch it again.") from error
 
 
 def _check_size(path: Path, num_bytes: int, packed_bytes: int) -> None:

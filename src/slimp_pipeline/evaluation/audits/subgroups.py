@@ -50,7 +50,7 @@ def subgroup_table(predictions: pd.DataFrame, rows: pd.DataFrame, settings: Eval
     classes, malignant_K = classes_of(predictions)
     table = []
     for field in (name for name in settings.subgroups.fields if name in rows):
-        group_N, names = _groups(rows[field], settings.subgroups.age_edges)
+        group_N, names = patient_groups(rows[field], settings.subgroups.age_edges)
         group_of_image = pd.Series(group_N.to_numpy(), index=pd.Index(rows["image_id"]))
         members = probe["image_id"].map(group_of_image)
         for name in names:
@@ -59,7 +59,7 @@ def subgroup_table(predictions: pd.DataFrame, rows: pd.DataFrame, settings: Eval
     return pd.DataFrame(table, columns=SUBGROUP_COLUMNS)
 
 
-def _groups(values: pd.Series, age_edges: Sequence[float]) -> tuple[pd.Series, list[str]]:
+def patient_groups(values: pd.Series, age_edges: Sequence[float]) -> tuple[pd.Series, list[str]]:
     """Name the group of each row; and the groups in the order in which they are shown."""
     if values.name == AGE:
         names = _age_bands(age_edges)

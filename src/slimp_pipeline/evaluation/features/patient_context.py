@@ -12,9 +12,12 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 from sklearn.neighbors import LocalOutlierFactor
+from sklearn.preprocessing import normalize
 
 _MAX_NEIGHBOURS = 20
 _MIN_ROWS_FOR_OUTLIERS = 3  # of two rows neither is the outlier
+_MIN_LESIONS_FOR_A_FENCE = 4
+_TINY = 1e-12
 
 
 def ugly_duckling(embedding_ND: np.ndarray, patient_N: np.ndarray, lesion_N: np.ndarray | None = None) -> np.ndarray:
@@ -58,6 +61,45 @@ def _nearest_other(row_ND: np.ndarray, lesion_N: np.ndarray) -> np.ndarray:
     offset_NN = squared_N - 2 * row_ND @ row_ND.T  # squared distance less the row's own squared length
     offset_NN[lesion_N[:, None] == lesion_N] = np.inf
     return offset_NN.argmin(axis=1)
+
+
+def distances_from_own_mean(
+    embedding_ND: np.ndarray, patient_N: np.ndarray, lesion_N: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine distance of each row to the mean of its patient's lesions, and which of them stand out.
+
+    A row stands out where its distance is above the upper fence of its patient's distances, Q3 + 1.5 (Q3 - Q1): a
+    rule without a number of our own. Patients with fewer than 4 lesions have no fence.
+
+    Args:
+        embedding_ND: Embeddings, float (N, D), centred on what pictures have in common; finite.
+        patient_N: Patient of each row, (N,).
+        lesion_N: Lesion of each row, (N,); the mean takes each lesion once.
+
+    Returns:
+        Distance, float64 (N,), 0 to 2, NaN for a patient's only lesion; and bool (N,).
+
+    Raises:
+        ValueError: If an embedding isn't finite, a patient is missing, or shapes don't fit.
+
+    Source:
+        Tukey 1977, Exploratory Data Analysis (the fence).
+    """
+    if not np.isfinite(embedding_ND).all():
+        raise ValueError("embeddings hold NaN or infinite values: distances to them mean nothing")
+    distance_N, stands_out_N = np.full(len(embedding_ND), np.nan), np.zeros(len(embedding_ND), dtype=bool)
+    unit_ND = normalize(embedding_ND.astype(np.float64))
+    all_lesions_N = pd.factorize(np.asarray(lesion_N))[0]
+    for rows in _rows_of_patients(patient_N, len(embedding_ND)):
+        lesions = np.unique(all_lesions_N[rows], return_inverse=True)[1]
+        if not lesions.any():
+            continue
+        mean_D = (1 / np.bincount(lesions)[lesions]) @ unit_ND[rows]
+        distance_N[rows] = 1 - unit_ND[rows] @ (mean_D / max(np.linalg.norm(mean_D), _TINY))
+        if lesions.max() + 1 >= _MIN_LESIONS_FOR_A_FENCE:
+            low, high = np.quantile(distance_N[rows], [0.25, 0.75])
+            stands_out_N[rows] = distance_N[rows] > high + 1.5 * (high - low)
+    return distance_N, stands_out_N
 
 
 def patient_relative(

@@ -136,19 +136,8 @@ def sensitivity_at_specificity(
     return _measured(score_N, positive_N, weightings, measure)[0]
 
 
-def roc_points(score_N: np.ndarray, positive_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ROC curve from (0, 0): false and true positive rates wherever its direction may change."""
-    ranking = _Ranking.of(score_N, positive_N, Weightings.of_rows(np.ones((1, len(score_N)))))
-    counts = list(ranking.blocks(slice(None)))
-    rates = (
-        np.concatenate([block.false_above_GR[:, 0] for block in counts]) / counts[0].num_false_R,
-        np.concatenate([block.true_above_GR[:, 0] for block in counts]) / counts[0].num_true_R,
-    )
-    return np.append(0, rates[0]), np.append(0, rates[1])
-
-
 @dataclass(frozen=True)
-class _Counts:
+class Counts:
     """Weight of positives and negatives in G groups of rows, from the highest score down.
 
     Attributes:
@@ -166,7 +155,7 @@ class _Counts:
 
 
 @dataclass(frozen=True)
-class _Ranking:
+class Ranking:
     """Rows in groups from the highest score down, between which a threshold makes a difference.
 
     Rows of one score are in one group. Neighbouring groups without positives are one: between them the curves run
@@ -182,7 +171,8 @@ class _Ranking:
     weightings: Weightings
 
     @classmethod
-    def of(cls, score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings) -> "_Ranking":
+    def of(cls, score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings) -> "Ranking":
+        """Rank rows, some of which are positive, bool (N,)."""
         order_N = np.argsort(-score_N, kind="stable")
         distinct_N = np.cumsum(np.diff(score_N[order_N], prepend=np.inf) != 0) - 1
         has_true_D = np.bincount(distinct_N, positive_N[order_N]) > 0
@@ -194,7 +184,7 @@ class _Ranking:
         )
         return cls(true_GP, false_GP, weightings)
 
-    def blocks(self, part: slice) -> Iterator[_Counts]:
+    def blocks(self, part: slice) -> Iterator[Counts]:
         """Counts on some of the weightings, of a bounded number of groups at a time."""
         count_PR = np.ascontiguousarray(self.weightings.count_PR[:, part])
         kinds_GP = self.true_GP, self.false_GP
@@ -206,7 +196,7 @@ class _Ranking:
                 _cumulated(of_kind_GP[start : start + size], count_PR, start_R)
                 for of_kind_GP, start_R in zip(kinds_GP, above_R, strict=True)
             ]
-            yield _Counts(*cumulated[0], *cumulated[1], *totals_R)
+            yield Counts(*cumulated[0], *cumulated[1], *totals_R)
             above_R = [above_GR[-1] for _, above_GR in cumulated]
 
 
@@ -224,13 +214,13 @@ def _cumulated(
 
 
 def _measured(
-    score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings, *measures: Callable[[_Counts], np.ndarray]
+    score_N: np.ndarray, positive_N: np.ndarray, weightings: Weightings, *measures: Callable[[Counts], np.ndarray]
 ) -> list[np.ndarray]:
     """Each measure's values, (R,): sums over blocks of groups; of many groups, in as many threads as torch has.
 
     NaN where no positive counts, or no negative but for average precision.
     """
-    ranking = _Ranking.of(score_N, positive_N, weightings)
+    ranking = Ranking.of(score_N, positive_N, weightings)
     values = [np.zeros(weightings.num) for _ in measures]
 
     def measure(part: slice) -> None:
@@ -250,14 +240,14 @@ def _measured(
 
 
 # What a block of groups adds to a measure.
-def _auroc(counts: _Counts) -> np.ndarray:
+def _auroc(counts: Counts) -> np.ndarray:
     """Of each negative, the share of positives above it, and half of those beside it."""
     above_GR = counts.true_above_GR - counts.true_GR / 2
     above_GR *= counts.false_GR
     return above_GR.sum(axis=0, dtype=np.float64) / (counts.num_true_R * counts.num_false_R)
 
 
-def _average_precision(counts: _Counts) -> np.ndarray:
+def _average_precision(counts: Counts) -> np.ndarray:
     precision_GR = counts.true_above_GR + counts.false_above_GR
     precision_GR += _TINY  # no row, no share
     np.divide(counts.true_above_GR, precision_GR, out=precision_GR)
@@ -265,7 +255,7 @@ def _average_precision(counts: _Counts) -> np.ndarray:
     return precision_GR.sum(axis=0, dtype=np.float64) / counts.num_true_R
 
 
-def _pauc_above_tpr(counts: _Counts, min_tpr: float = MIN_TPR) -> np.ndarray:
+def _pauc_above_tpr(counts: Counts, min_tpr: float = MIN_TPR) -> np.ndarray:
     dtype = counts.true_GR.dtype
     of_true_R, of_false_R = (1 / counts.num_true_R).astype(dtype), (1 / counts.num_false_R).astype(dtype)
     tpr_GR, rise_GR = counts.true_above_GR * of_true_R, counts.true_GR * of_true_R
@@ -277,13 +267,13 @@ def _pauc_above_tpr(counts: _Counts, min_tpr: float = MIN_TPR) -> np.ndarray:
     return _known(area_GR.sum(axis=0, dtype=np.float64), counts)
 
 
-def _sensitivity_at_specificity(counts: _Counts, specificity: float = FIXED_SPECIFICITY) -> np.ndarray:
+def _sensitivity_at_specificity(counts: Counts, specificity: float = FIXED_SPECIFICITY) -> np.ndarray:
     most_false_R = (1 - specificity) * counts.num_false_R + 1e-9 * np.maximum(counts.num_false_R, 1)
     allowed_GR = counts.false_above_GR <= most_false_R.astype(counts.false_GR.dtype)  # the first groups
     return _known((allowed_GR * counts.true_GR).sum(axis=0, dtype=np.float64) / counts.num_true_R, counts)
 
 
-def _known(value_R: np.ndarray, counts: _Counts) -> np.ndarray:
+def _known(value_R: np.ndarray, counts: Counts) -> np.ndarray:
     """A value where positives and negatives are there, elsewhere NaN."""
     return np.where((counts.num_true_R > 0) & (counts.num_false_R > 0), value_R, np.nan)
 

@@ -107,21 +107,45 @@ def recall_at_k(
         ValueError: If a k is below 1, shapes differ, B < 2, or embeddings are not finite.
     """
     _require_positive(ks)
+    rank_Q = rank_of_own(query_BD, key_BD, group_B, asked_Q)
+    return {f"recall_at_{k}": (rank_Q <= k).astype(float) for k in ks}
+
+
+def rank_of_own(
+    query_BD: np.ndarray, key_BD: np.ndarray, group_B: np.ndarray, asked_Q: np.ndarray | None = None
+) -> np.ndarray:
+    """Place of the nearest key of a query's own group among all keys by cosine, from 1; int (Q,).
+
+    Args:
+        query_BD, key_BD, group_B, asked_Q: As of `recall_at_k`.
+
+    Raises:
+        ValueError: If shapes differ, B < 2, or embeddings are not finite.
+    """
     _require_pairs(group_B)
     if not len(query_BD) == len(key_BD) == len(group_B):
         raise ValueError(f"{len(query_BD)} queries, {len(key_BD)} keys, {len(group_B)} groups: give one of each a row")
     asked_Q = np.arange(len(group_B)) if asked_Q is None else asked_Q
-    values = {f"recall_at_{k}": np.empty(len(asked_Q)) for k in ks}
+    rank_Q = np.empty(len(asked_Q), dtype=np.int64)
 
     def find(rows: slice, level_CB: np.ndarray) -> None:
         own_CB = group_B[asked_Q[rows], None] == group_B
         nearest_own_C = level_CB.max(axis=1, where=own_CB, initial=np.iinfo(level_CB.dtype).min)
-        num_before_C = (~own_CB & (level_CB >= nearest_own_C[:, None])).sum(axis=1)
-        for k in ks:
-            values[f"recall_at_{k}"][rows] = num_before_C < k
+        rank_Q[rows] = 1 + (~own_CB & (level_CB >= nearest_own_C[:, None])).sum(axis=1)
 
     _compare(query_BD[asked_Q], key_BD, find)
-    return values
+    return rank_Q
+
+
+def nearest_keys(query_QD: np.ndarray, key_KD: np.ndarray, num: int) -> np.ndarray:
+    """Positions of the nearest keys of each query by cosine, the nearest first; int (Q, min(num, K))."""
+    nearest_QN = np.empty((len(query_QD), min(num, len(key_KD))), dtype=np.int64)
+
+    def find(rows: slice, level_CK: np.ndarray) -> None:
+        nearest_QN[rows] = np.argsort(-level_CK, axis=1, kind="stable")[:, :num]
+
+    _compare(query_QD, key_KD, find)
+    return nearest_QN
 
 
 def chance_recall_at_k(group_B: np.ndarray, ks: Sequence[int]) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from slimp_pipeline.pipelines.evaluate import audits, drawing, nodes
+from slimp_pipeline.pipelines.evaluate import audits, drawing, explanations, nodes
 
 _TARGET, _SETTINGS = "params:target.cohort", "params:evaluation"
 _ROWS = ["evaluation_rows", "target.splits"]
@@ -89,11 +89,40 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 outputs="known_truth", name="find_known_truth", tags="costly",
             ),
             Node(
+                explanations.weigh_fields,
+                inputs=[
+                    _TARGET, "target.lesions", *_ROWS, "embeddings", *_ENCODERS, "target.encodings",
+                    "params:features", _SETTINGS,
+                ],
+                outputs="importance", name="weigh_fields", tags="costly",
+            ),
+            Node(
+                explanations.control, inputs=[_TARGET, *_ROWS, "embeddings", "params:features", _SETTINGS],
+                outputs="controls", name="control_metadata", tags="costly",
+            ),
+            Node(
+                explanations.look_closer,
+                inputs=[_TARGET, *_ROWS, "target.image_store", "embeddings", *_ENCODERS, _SETTINGS],
+                outputs=["phenotypes", "ugly_ducklings", "found_pairs", "saliency", "saliency_maps"],
+                name="look_closer", tags="costly",
+            ),
+            Node(
+                explanations.count_leaks,
+                inputs=[
+                    "params:source.cohort", _TARGET, "training_rows", "adaptation_rows", "target.splits",
+                    "target.duplicates", "seen_pictures",
+                ],
+                outputs="leaks", name="count_leaks",
+            ),
+            Node(
                 drawing.draw_results,
-                inputs=[*_ROWS, "embeddings", "results", "predictions", "robustness", _SETTINGS],
+                inputs=[
+                    *_ROWS, "embeddings", "results", "predictions", "robustness", "importance", "phenotypes", _SETTINGS,
+                ],
                 outputs=[
-                    "results_figure", "roc_figure", "confusion_figure", "reliability_figure", "low_shot_figure",
-                    "robustness_figure", "embedding_map",
+                    "results_figure", "roc_figure", "precision_recall_figure", "confusion_figure",
+                    "reliability_figure", "low_shot_figure", "robustness_figure", "embedding_map", "importance_figure",
+                    "phenotype_map",
                 ],
                 name="draw_results", tags="costly",
             ),

@@ -9,6 +9,7 @@ from slimp_pipeline.pipelines.report.nodes import (
     draw_training,
     export_figures,
     pick_gallery,
+    picture_findings,
     render,
 )
 
@@ -31,8 +32,12 @@ _FIGURES = {
         "low_shot_figure",
         "robustness_figure",
         "row_counts_figure",
+        "precision_recall_figure",
+        "importance_figure",
     )
-} | {"embedding_map_figure": "embedding_map"}
+} | {"embedding_map_figure": "embedding_map", "phenotype_map_figure": "phenotype_map"}
+
+_EXPLAINED = ("importance", "controls", "leaks", "saliency", "patient_view", "pair_gallery", "saliency_pictures")
 
 
 def create_pipeline(**kwargs: Any) -> Pipeline:
@@ -44,6 +49,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
     names = (
         "gallery", "training_rows", "history", "results", "differences", "fields_read", "missingness", "subgroups",
         "known_truth", "seen_pictures", "row_counts", "evaluation_lineage",
+        *_EXPLAINED,
     )  # fmt: skip
     return Pipeline(
         [
@@ -86,6 +92,21 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 ],
                 outputs="gallery",
                 name="pick_gallery",
+            ),
+            Node(
+                picture_findings,
+                inputs=[
+                    "target.manifest",
+                    "evaluation_rows",
+                    "target.image_store",
+                    "ugly_ducklings",
+                    "found_pairs",
+                    "saliency",
+                    "saliency_maps",
+                    "params:report",
+                ],
+                outputs=["patient_view", "pair_gallery", "saliency_pictures"],
+                name="picture_findings",
             ),
             Node(
                 render,

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import plotly.graph_objects as go
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 
 from slimp_pipeline.evaluation.features.embed import block, methods
+from slimp_pipeline.evaluation.features.phenotypes import on_a_plane
 from slimp_pipeline.evaluation.measures.records import pretrained_method
 from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.reporting.figures.layout import laid_out
@@ -28,9 +27,7 @@ def embedding_map(task: Task, labelled: np.ndarray, embeddings: Mapping[str, np.
     values, label_N = values[labelled], task.label_N
     sample = np.sort(np.random.default_rng(seed).permutation(len(values))[:_MAP_POINTS])
     values, label_N = values[sample], label_N[sample]
-    reduced = PCA(min(50, *values.shape), random_state=seed).fit_transform(values)
-    perplexity = max(2.0, min(30.0, (len(values) - 1) / 4))
-    points = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(reduced)
+    points = on_a_plane(values, seed)
     figure = go.Figure()
     symbols = ("circle", "diamond", "square", "cross")
     for k, name in enumerate(task.classes):

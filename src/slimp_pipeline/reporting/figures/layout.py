@@ -2,6 +2,8 @@
 
 import plotly.graph_objects as go
 
+BY_CHANCE = {"dash": "dot", "color": "#999999"}  # the line of what chance attains
+
 
 def laid_out(figure: go.Figure, title: str, subtitle: str, x: str, y: str) -> go.Figure:
     """Give a figure the look of all: title and subtitle, axis titles, legend below, font."""

@@ -1,67 +1,19 @@
-"""What predictions' scores look like: ROC, confusion, reliability."""
+"""What predictions' scores look like: confusion, reliability."""
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimp_pipeline.evaluation.measures.calibration import reliability
-from slimp_pipeline.evaluation.measures.metrics import roc_points
+from slimp_pipeline.evaluation.measures.bootstrap import Weightings, resampled
+from slimp_pipeline.evaluation.measures.curves import reliability_with_intervals
 from slimp_pipeline.evaluation.measures.records import pretrained_method
-from slimp_pipeline.reporting.figures.layout import laid_out
-from slimp_pipeline.reporting.labels import (
-    PROTOCOL_NAMES,
-    in_order,
-    method_colour,
-    method_name,
-)
+from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.reporting.figures.layout import BY_CHANCE, laid_out
+from slimp_pipeline.reporting.labels import PROTOCOL_NAMES, method_colour, method_name
 from slimp_pipeline.reporting.text import figure_text
 from slimp_pipeline.tables.splits import HOLDOUT
 
-_GRID = np.linspace(0, 1, 101)
 _NUM_BINS = 10  # fewer than the calibration error has: bins of few rows scatter
-
-
-def roc_figure(predictions: pd.DataFrame, classes: list[str], malignant_K: np.ndarray) -> go.Figure:
-    """ROC by method, image features: averaged over folds, since scores of different probes aren't comparable.
-
-    Malignant against not, where the cohort tells; else the mean over one class against the others.
-    """
-    chosen = predictions[(predictions["protocol"] == "linear_probe") & (predictions["features"] == "image")]
-    folds = chosen[chosen["draw"] != HOLDOUT]
-    chosen = folds if len(folds) else chosen
-    grouped = bool((malignant_K == 1).any() and (malignant_K == 0).any())
-    figure = go.Figure()
-    for method in in_order(chosen["method"].unique()):
-        rows = chosen[chosen["method"] == method]
-        curves = [
-            curve
-            for _, fold in rows.groupby("draw", observed=True)
-            for curve in _curves(fold, classes, malignant_K, grouped=grouped)
-        ]
-        if curves:
-            line = {"color": method_colour(method)}
-            mean = np.mean(curves, axis=0)
-            figure.add_scatter(x=_GRID, y=mean, mode="lines", name=figure_text(method_name(method)), line=line)
-    line = {"dash": "dot", "color": "#999999"}
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, showlegend=False, hoverinfo="skip")
-    subject = "malignant or not" if grouped else "mean over classes"
-    return laid_out(figure, f"ROC, {subject}", "linear probe on image features", "1 - specificity", "sensitivity")
-
-
-def _curves(fold: pd.DataFrame, classes: list[str], malignant_K: np.ndarray, *, grouped: bool) -> list[np.ndarray]:
-    score_NK = fold[[f"score.{name}" for name in classes]].to_numpy()
-    label_N = pd.Categorical(fold["label"], classes).codes
-    if grouped:
-        decided_N = malignant_K[label_N] != -1
-        tasks = [(score_NK[decided_N][:, malignant_K == 1].sum(axis=1), malignant_K[label_N][decided_N] == 1)]
-    else:
-        tasks = [(score_NK[:, k], label_N == k) for k in range(len(classes))]
-    return [_curve(score, positive) for score, positive in tasks if 0 < positive.sum() < len(positive)]
-
-
-def _curve(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    fpr, tpr = roc_points(score, np.asarray(positive))
-    return np.interp(_GRID, fpr, tpr)
 
 
 def confusion_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure:
@@ -101,8 +53,8 @@ def confusion_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure
     )
 
 
-def reliability_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure:
-    """Accuracy by confidence of the pre-trained image probe, before and after temperature scaling."""
+def reliability_figure(predictions: pd.DataFrame, classes: list[str], settings: EvaluationParams) -> go.Figure:
+    """Accuracy by confidence of the pre-trained image probe, before and after temperature scaling, with intervals."""
     method = pretrained_method(predictions["method"].unique())
     figure = go.Figure()
     for protocol in ("linear_probe", "linear_probe_calibrated"):
@@ -116,18 +68,38 @@ def reliability_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figu
         folds = chosen[chosen["draw"] != HOLDOUT]
         chosen = folds if len(folds) else chosen
         scores = chosen[[f"score.{name}" for name in classes]].to_numpy()
-        bins = reliability(scores, pd.Index(classes).get_indexer(chosen["label"]), _NUM_BINS)
+        label_N = pd.Index(classes).get_indexer(chosen["label"])
+        weightings = _within_folds(chosen, settings)
+        bins = reliability_with_intervals(scores, label_N, _NUM_BINS, weightings, settings.confidence)
         figure.add_scatter(
             x=bins["confidence"],
             y=bins["accuracy"],
             mode="lines+markers",
             name=PROTOCOL_NAMES[protocol],
             marker={"size": 5 + 15 * np.sqrt(bins["num_rows"] / bins["num_rows"].sum())},
+            error_y={
+                "array": bins["ci_high"] - bins["accuracy"],
+                "arrayminus": bins["accuracy"] - bins["ci_low"],
+                "thickness": 1,
+                "width": 3,
+            },
             customdata=bins["num_rows"],
             hovertemplate="confidence %{x:.2f}, accuracy %{y:.2f}, %{customdata} images<extra></extra>",
             line={"color": method_colour(method), "dash": "solid" if protocol == "linear_probe_calibrated" else "dot"},
         )
-    line = {"dash": "dot", "color": "#999999"}
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, showlegend=False, hoverinfo="skip")
-    subtitle = f"{figure_text(method_name(method))}, image features; size: number of images"
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=BY_CHANCE, showlegend=False, hoverinfo="skip")
+    bars = f"bars: {100 * settings.confidence:g} %"
+    subtitle = f"{figure_text(method_name(method))}, image features; size: number of images; {bars}"
     return laid_out(figure, "Reliability", subtitle, "confidence", "accuracy")
+
+
+def _within_folds(chosen: pd.DataFrame, settings: EvaluationParams) -> Weightings:
+    """Weightings of rows of all folds, in which patients are drawn within their fold."""
+    patient_N = pd.factorize(chosen["draw"].astype(str) + "|" + chosen["patient_id"].astype(str))[0]
+    count_PR = np.empty((patient_N.max() + 1, 1 + settings.num_resamples), dtype=np.float32)
+    fold_N = chosen["draw"].astype(str).to_numpy()
+    for position, draw in enumerate(np.unique(fold_N)):
+        rows = fold_N == draw
+        drawn = resampled(patient_N[rows], settings.num_resamples, (settings.seed, position))
+        count_PR[np.unique(patient_N[rows])] = drawn.count_PR
+    return Weightings(count_PR, patient_N)

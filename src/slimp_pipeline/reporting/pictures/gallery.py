@@ -11,6 +11,7 @@ from PIL import Image
 
 from slimp_pipeline.evaluation.features.embed import block, methods
 from slimp_pipeline.evaluation.measures.records import pretrained_method
+from slimp_pipeline.evaluation.task import in_turn
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.reporting.labels import UNLABELLED
 from slimp_pipeline.tables.splits import partition, partition_names
@@ -40,13 +41,13 @@ def nearest_neighbours(
     train_N, test_N = partition(merged, name)
     unit = values - values[train_N].mean(axis=0)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    by_class = merged[test_N].groupby(merged["diagnosis"].fillna(UNLABELLED), sort=True)
-    queries = [group.index[turn] for turn in range(size) for _, group in by_class if turn < len(group)][:size]
+    tested = np.flatnonzero(test_N)
+    queries = tested[in_turn(merged["diagnosis"].fillna(UNLABELLED).to_numpy()[tested], size)]
     train_rows = np.flatnonzero(train_N)
     gallery = []
     for query in queries:
         nearest = train_rows[np.argsort(-(unit[train_rows] @ unit[query]))[:_NUM_NEIGHBOURS]]
-        gallery.append([picture(merged.loc[row], store, show_ids=show_ids) for row in [query, *nearest]])
+        gallery.append([picture(merged.iloc[row], store, show_ids=show_ids) for row in [query, *nearest]])
     return gallery
 
 
@@ -61,6 +62,11 @@ def inline_picture(encoded: bytes | memoryview, side_px: int) -> str:
     """A picture that fits into a square of that side, as a data URI."""
     thumbnail = Image.open(io.BytesIO(encoded)).convert("RGB")
     thumbnail.thumbnail((side_px, side_px))
+    return as_data_uri(thumbnail)
+
+
+def as_data_uri(image: Image.Image) -> str:
+    """A picture as JPEG, in a data URI."""
     buffer = io.BytesIO()
-    thumbnail.save(buffer, "JPEG", quality=80)
+    image.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,40 @@
+"""How much probes rest on each field."""
+
+import html
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from slimp_pipeline.reporting.figures.layout import laid_out
+from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_colour, method_name
+
+_MAX_FIELDS = 25
+
+
+def importance_figure(importance: pd.DataFrame, metric: str = "balanced_accuracy") -> go.Figure:
+    """Drop of a metric as a field is permuted, with its interval; the fields that matter most, of any method."""
+    chosen = importance[importance["metric"] == metric]
+    largest = chosen.groupby("field")["drop"].max().sort_values(ascending=False, kind="stable")
+    shown = list(largest.index[:_MAX_FIELDS])
+    chosen = chosen[chosen["field"].isin(shown)].sort_values("field", key=lambda names: names.map(shown.index))
+    figure = go.Figure()
+    for method in in_order(chosen["method"]):
+        own = chosen[chosen["method"] == method]
+        figure.add_scatter(
+            x=own["drop"],
+            y=own["field"].map(html.escape),
+            mode="markers",
+            name=method_name(method),
+            orientation="h",
+            offsetgroup=method,
+            marker={"size": 8, "color": method_colour(method)},
+            error_x={"array": own["ci_high"] - own["drop"], "arrayminus": own["drop"] - own["ci_low"], "thickness": 1},
+        )
+    figure.update_layout(scattermode="group", scattergap=0.4)
+    figure.update_yaxes(
+        autorange="reversed", categoryorder="array", categoryarray=[html.escape(name) for name in shown]
+    )
+    more = f", the {len(shown)} of {len(largest)} that matter most" if len(largest) > len(shown) else ""
+    subtitle = f"one field of the test rows permuted at a time{more}"
+    laid_out(figure, "What the probes rest on", subtitle, f"drop of {METRIC_NAMES[metric]}", "")
+    return figure.update_layout(height=190 + 14 * len(chosen))
