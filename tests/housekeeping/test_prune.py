@@ -20,7 +20,13 @@ RUNS = [f"2026-01-{day:02}T00.00.00.000Z" for day in range(1, 10)]
 STORE, LINEAGE, EVALUATED = (
     "02_intermediate/a/as_source/image_store.json", "08_reporting/lineage.json", "08_reporting/b/evaluation_lineage.json",
 )  # fmt: skip
-ARTIFACTS = ["06_models/a/encoders", "06_models/b/encoders", "08_reporting/b/results.csv", "07_model_output/b/rows.parquet", STORE]
+ARTIFACTS = [
+    "06_models/a/encoders",
+    "06_models/b/encoders",
+    "08_reporting/b/results.csv",
+    "07_model_output/b/rows.parquet",
+    STORE,
+]
 PACKED = ["one.arrow", "two.arrow", "three.arrow"]
 
 
@@ -87,7 +93,7 @@ def test_whatever_stays_is_whole_with_all_that_it_rests_on_and_nothing_else_stay
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         write(data, runs)
-        ledger = pruned(data, keep, {run: "somebody named it" for run in named})
+        ledger = pruned(data, keep, dict.fromkeys(named, "somebody named it"))
         stay = {name for name in runs if any(is_whole(data, artifact, name) for artifact in runs[name].wrote)}
         for artifact in ARTIFACTS:
             versions = [name for name in runs if artifact in runs[name].wrote]
@@ -104,7 +110,7 @@ def test_whatever_stays_is_whole_with_all_that_it_rests_on_and_nothing_else_stay
         gone = {str(row.run) for row in ledger.itertuples() if row.outcome == prune.REMOVED and row.run}
         assert gone == runs.keys() - stay
         assert all((data / row.path).exists() == (row.outcome == prune.KEPT) for row in ledger.itertuples())
-        again = pruned(data, keep, {run: "somebody named it" for run in named})
+        again = pruned(data, keep, dict.fromkeys(named, "somebody named it"))
         assert again["outcome"].eq(prune.KEPT).all() and not list(data.rglob(".unfinished-*"))
 
 

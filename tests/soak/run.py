@@ -24,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "end_to_end"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from conftest import Project, make_project
 from scipy.stats import theilslopes
+
+from conftest import Project, make_project
 
 _FRESH_EVERY = 20
 _ENDS = 20  # runs that are compared, at the beginning and at the end
@@ -81,7 +82,9 @@ def soak(project: Project, pipeline: str, runs: int, lines: Path) -> list[Measur
             file.write(json.dumps(asdict(measured[-1])) + "\n")
         left = (time.monotonic() - started) / (number + 1) * (runs - number - 1)
         if number % _FRESH_EVERY == 0:
-            print(f"run {number + 1} of {runs}: {cpu_s:.1f} s, {memory_mb:.0f} MB; {left / 60:.0f} min left", flush=True)
+            print(
+                f"run {number + 1} of {runs}: {cpu_s:.1f} s, {memory_mb:.0f} MB; {left / 60:.0f} min left", flush=True
+            )
     return measured
 
 
@@ -111,7 +114,16 @@ def print_table(measured: list[Measured]) -> None:
     print("\n| measure | first runs | last runs | a run, Theil-Sen [95 %] |\n| --- | ---: | ---: | ---: |")
     here = [one for one in measured if not one.fresh][_WARM_UP:]
     fresh = [one for one in measured if one.fresh]
-    for name in ("cpu_s", "memory_mb", "open_files", "threads", "database_mb", "tracking_files", "data_mb", "data_files"):
+    for name in (
+        "cpu_s",
+        "memory_mb",
+        "open_files",
+        "threads",
+        "database_mb",
+        "tracking_files",
+        "data_mb",
+        "data_files",
+    ):
         _print_row(f"{name}, one process", here, name)
     for name in ("cpu_s", "memory_mb"):
         _print_row(f"{name}, fresh processes", fresh, name)

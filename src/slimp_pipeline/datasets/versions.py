@@ -9,6 +9,7 @@ from kedro.io import AbstractDataset, DatasetError, Version
 
 from slimp_pipeline.datasets.atomic import AtomicDataset
 from slimp_pipeline.processes.depot import depot_of
+from slimp_pipeline.processes.home import told
 
 
 class VersionsDataset(AbstractDataset[None, dict[str, Callable[[], Any]]]):
@@ -53,4 +54,4 @@ class VersionsDataset(AbstractDataset[None, dict[str, Callable[[], Any]]]):
         return bool(self.load())
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath, "dataset": self._dataset}
+        return {"filepath": told(self._filepath), "dataset": self._dataset}

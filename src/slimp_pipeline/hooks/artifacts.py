@@ -69,7 +69,7 @@ class ArtifactHooks:
 def _absent(pipeline: Pipeline, read: Mapping[str, OwnVersionDataset[Any]], catalog: DataCatalog) -> tuple[str, ...]:
     """What a pipeline does without where it isn't there, and isn't."""
     nodes = {node.name.rpartition(".")[2] for node in pipeline.nodes}
-    if "export_model" in nodes and not _evaluation_of(read, catalog):
+    if "export_model" in nodes and "evaluation_rows" in read and not _evaluation_of(read, catalog):
         return IF_THERE
     if "embed_folder" in nodes and (_names_encoder(catalog) or not _versions(catalog, "exported_model")):
         return ("exported_model",)
@@ -84,7 +84,9 @@ def _names_encoder(catalog: DataCatalog) -> bool:
 
 
 def _evaluation_of(read: Mapping[str, OwnVersionDataset[Any]], catalog: DataCatalog) -> bool:
-    """Whether there is a whole evaluation, and it rests on the encoders where one version of these is asked for."""
+    """Whether there is a whole evaluation, and it rests on the encoders that are read: no run's that are yet to be."""
+    if "encoders" not in read:
+        return False
     versions = [_versions(catalog, name) for name in ("evaluation_rows", "embeddings", "results", "evaluation_lineage")]
     whole = set.intersection(*versions)
     asked = read["encoders"].asked_for

@@ -62,4 +62,3 @@ class LineageHooks:
             if isinstance(dataset, OwnVersionDataset | VersionsDataset) and dataset.artifact.is_relative_to(data):
                 path = dataset.artifact.relative_to(data).as_posix()
                 yield path, [version for version in dataset.versions_read if version != self._version]
-

@@ -64,7 +64,7 @@ class TrackingHooks(MlflowHook):
         tags[tracking.RUN_VERSION] = self._version
         with writing_unbroken(), bearing_their_process():
             end_killed_runs()
-            super().before_pipeline_run(run_params, pipeline, catalog)
+            super().before_pipeline_run(tracking.told_of_run(run_params), pipeline, catalog)
             if self.run_id:
                 self._curves = Curves(self.run_id, self._notes)
                 tracking.name_run(self.run_id, *(_cohort_name(catalog, role) for role in _roles(pipeline)))

@@ -57,15 +57,15 @@ def plan(data: Path, settings: PruneParams, named: Mapping[str, str]) -> pd.Data
     """
     found = sorted(artifacts(data), key=lambda artifact: (artifact.name, artifact.version))
     why = needed_runs(found, rests_on(found, data), settings.keep, named)
-    rows = [_row(data, artifact.folder(data), artifact.version, "artifact", why.get(artifact.version)) for artifact in found]
+    rows = [
+        _row(data, artifact.folder(data), artifact.version, "artifact", why.get(artifact.version)) for artifact in found
+    ]
     rows += [_row(data, path, "", "packed images", reason) for path, reason in _packed(data, found, why)]
     rows += [_row(data, path, run, "note", reason) for path, run, reason in _notes(data, found, why)]
     return pd.DataFrame(rows, columns=PLAN_COLUMNS)
 
 
-def remove_planned(
-    data: Path, planned: pd.DataFrame, settings: PruneParams, named: Mapping[str, str]
-) -> pd.DataFrame:
+def remove_planned(data: Path, planned: pd.DataFrame, settings: PruneParams, named: Mapping[str, str]) -> pd.DataFrame:
     """Remove what doesn't stay, if that is asked for; what has come to be needed since it was planned stays, too.
 
     Each path is renamed first, to a name by which the next run knows what is left of it: killed at any moment, this

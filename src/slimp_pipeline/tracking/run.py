@@ -18,6 +18,7 @@ from slimp_pipeline.evaluation.measures.records import summary_draw
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.reporting.pages.interactive import render_figures
 from slimp_pipeline.tables.csv_cells import csv_text
+from slimp_pipeline.tracking.anonymous import without_places
 
 METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "pauc_above_80_tpr", "ece")
 
@@ -45,6 +46,12 @@ def git_commit(project: Path) -> str:
 def tag(run_id: str, tags: dict[str, Any]) -> None:
     """Tag a run; unlike MLflow's own function, whichever thread this is."""
     mlflow.MlflowClient().log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
+
+
+def told_of_run(run_params: dict[str, Any]) -> dict[str, Any]:
+    """What Kedro knows of a run, without paths; its parameters are logged where nodes read them."""
+    untold = ("project_path", "runtime_params", "extra_params")
+    return {name: None if name in untold else without_places(value) for name, value in run_params.items()}
 
 
 def name_run(run_id: str, *cohorts: str) -> None:
@@ -154,10 +161,10 @@ def log_artifacts(run_id: str, catalog: DataCatalog, names: set[str]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A typed parameter as plain values; a cohort by its name, since its YAML is in the repository."""
+    """A parameter as plain values without paths; a cohort by its name, since its YAML is in the repository."""
     if isinstance(value, CohortSpec):
         return value.name
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+    return without_places(value.model_dump(mode="json") if hasattr(value, "model_dump") else value)
 
 
 def _git(project: Path, *arguments: str) -> str:

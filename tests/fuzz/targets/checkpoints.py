@@ -42,9 +42,15 @@ def make() -> Target:
         if name in trees:
             if rng.random() < 0.7:
                 return name, json.dumps(mutated_tree(rng, [trees[name]], _NAMES)).encode(), built
-            text = mutated_text(rng, [contents[name].decode()], ["{", "}", "[", ",", ":", '"', "NaN", "1e999", "[" * 9999])
+            text = mutated_text(
+                rng, [contents[name].decode()], ["{", "}", "[", ",", ":", '"', "NaN", "1e999", "[" * 9999]
+            )
             return name, text.encode("utf-8", "surrogatepass"), built
-        return name, with_head(rng, contents[name]) if rng.random() < 0.7 else mutated_bytes(rng, [contents[name]]), built
+        return (
+            name,
+            with_head(rng, contents[name]) if rng.random() < 0.7 else mutated_bytes(rng, [contents[name]]),
+            built,
+        )
 
     def call(drawn: tuple[str, bytes | None, bool]) -> None:
         name, content, built = drawn

@@ -21,8 +21,42 @@ p/b1.jpg,2,L2,,M,,NEV,
 p/b2.jpg,2,L3,1.200,unknown,no,BKL,True
 p/c1.jpg,,L4,71,M,yes,NEV,False
 """
-_TOKENS = ["1", "0", "999", "1,5", "1.500", "1,234.5", "1.234.567,8", "-0", "1e308", "1e999", "NaN", "inf", "0x10", "None", "yes"]
-_TOKENS += ["MEL", "mel ", "unknown", "?", "../", "\\", "a.jpg", "L1", "#REF!", "1.0", "٣", "İ", "&amp;", ",", '"', "\u200b", "1_2"]
+_TOKENS = [
+    "1",
+    "0",
+    "999",
+    "1,5",
+    "1.500",
+    "1,234.5",
+    "1.234.567,8",
+    "-0",
+    "1e308",
+    "1e999",
+    "NaN",
+    "inf",
+    "0x10",
+    "None",
+    "yes",
+]
+_TOKENS += [
+    "MEL",
+    "mel ",
+    "unknown",
+    "?",
+    "../",
+    "\\",
+    "a.jpg",
+    "L1",
+    "#REF!",
+    "1.0",
+    "٣",
+    "İ",
+    "&amp;",
+    ",",
+    '"',
+    "\u200b",
+    "1_2",
+]
 _SPEC: dict[str, Any] = {
     "name": "mine", "title": "", "licence": "", "source": "", "folder": "mine", "partial": True,
     "tables": [{"file": ["a.csv"]}], "image_id": "img", "image_id_is_path": True,

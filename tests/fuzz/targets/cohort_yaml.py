@@ -42,9 +42,56 @@ mine:
     files: [{url: "https://example.org/a.zip", to: a, unpack: true, size_bytes: 3}]
     expected: {num_images: 7, files: [{file: a.csv, rows: 2}]}
 """
-_TOKENS = [": ", "- ", "{", "}", "[", "]", ", ", "#", "'", '"', "|", ">", "&a ", "*a", "!", "!!python/object:os.system ", "%"]
-_TOKENS += ["${mine.name}", "${mine}", "${", "${oc.env:HOME}", "~", "null", "no", "0x1f", "1e3", "1:30", "<<: ", "\t", "    "]
-_TOKENS += ["\u00a0", "“x”", "---\n", "...\n", "? ", "\\", "(", "[[[[", "{{{{", "a: b: c", ".inf", ".nan", "9" * 400, "\n"]
+_TOKENS = [
+    ": ",
+    "- ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ", ",
+    "#",
+    "'",
+    '"',
+    "|",
+    ">",
+    "&a ",
+    "*a",
+    "!",
+    "!!python/object:os.system ",
+    "%",
+]
+_TOKENS += [
+    "${mine.name}",
+    "${mine}",
+    "${",
+    "${oc.env:HOME}",
+    "~",
+    "null",
+    "no",
+    "0x1f",
+    "1e3",
+    "1:30",
+    "<<: ",
+    "\t",
+    "    ",
+]
+_TOKENS += [
+    "\u00a0",
+    "“x”",
+    "---\n",
+    "...\n",
+    "? ",
+    "\\",
+    "(",
+    "[[[[",
+    "{{{{",
+    "a: b: c",
+    ".inf",
+    ".nan",
+    "9" * 400,
+    "\n",
+]
 
 
 def make() -> Target:
@@ -55,7 +102,7 @@ def make() -> Target:
     blocks = dict.fromkeys(BLOCKS, {}) | {"study": {"variants": [{"label": "slimp"}]}}
     roles = {role: {"cohort": "${mine}"} for role in ("source", "target", "downloaded")}
     (conf / "base/parameters.yml").write_text(yaml.safe_dump({**blocks, **roles}))
-    names = {name: "mine" for name in ("source_cohort", "target_cohort", "cohort")}
+    names = dict.fromkeys(("source_cohort", "target_cohort", "cohort"), "mine")
     (conf / "base/globals.yml").write_text(yaml.safe_dump(names))
     tree = yaml.safe_load(_MINE)
 
@@ -74,7 +121,9 @@ def make() -> Target:
             CheckedConfiguration(conf, "local", {})
             cohort = yaml.load(text, Loader).get("mine")
         else:
-            cohort = CheckedConfigLoader(conf, "local", base_env="base", default_run_env="local")["parameters"]["source"]["cohort"]
+            cohort = CheckedConfigLoader(conf, "local", base_env="base", default_run_env="local")["parameters"][
+                "source"
+            ]["cohort"]
         try:
             spec = CohortSpec.model_validate(cohort)
         except ValidationError as error:

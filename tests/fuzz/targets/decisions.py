@@ -13,7 +13,23 @@ from slimp_pipeline.cohorts.rows.reader import Reading
 from slimp_pipeline.tables.decisions import apply_decisions
 
 _FILE = "image_id,decision,note\na,drop,blurred\nb,duplicate_of,c\nc,keep,\nd,wrong_label,a nevus\ne,,\n"
-_TOKENS = ["drop", "keep", "duplicate_of", "wrong_label", "a", "b", "c", ",", ";", '"', "\n", "'=x", "B ", ".jpg", "\u00a0"]
+_TOKENS = [
+    "drop",
+    "keep",
+    "duplicate_of",
+    "wrong_label",
+    "a",
+    "b",
+    "c",
+    ",",
+    ";",
+    '"',
+    "\n",
+    "'=x",
+    "B ",
+    ".jpg",
+    "\u00a0",
+]
 
 
 def make() -> Target:

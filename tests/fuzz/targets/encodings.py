@@ -71,4 +71,3 @@ def make() -> Target:
         assert len(row_groups(encoded)) == len(frame)
 
     return Target(draw, call, (), share=20)
-

@@ -9,12 +9,12 @@ import numpy as np
 from mutation import mutated_bytes, mutated_text, mutated_tree
 from small_model import write_export
 from target import Target
+from targets.checkpoints import with_head
 
 from slimp_pipeline.handover.classifier import Classifier
 from slimp_pipeline.handover.known import KnownLesions
 from slimp_pipeline.models.fingerprint import check_fingerprint
 from slimp_pipeline.models.pretrained import load
-from targets.checkpoints import with_head
 
 _TEXTS = ("fingerprint.json", "known_lesions.json", "classifier.json")
 _ARRAYS = ("known_lesions.safetensors", "classifier.safetensors")

@@ -9,7 +9,16 @@ from slimp_pipeline.cohorts.ids import match_ids
 from slimp_pipeline.cohorts.rows.values import folded
 from slimp_pipeline.cohorts.text import as_meant
 
-_IDS = ["ISIC_0000001\n", "PAT_01_2.png\n", "pat_1_2.PNG\n", "img 7.jpg\n", "Müller\n", "Mu\u0308ller\n", "007\n", "7\n"]
+_IDS = [
+    "ISIC_0000001\n",
+    "PAT_01_2.png\n",
+    "pat_1_2.PNG\n",
+    "img 7.jpg\n",
+    "Müller\n",
+    "Mu\u0308ller\n",
+    "007\n",
+    "7\n",
+]
 _TOKENS = [".png", ".JPG", "00", "0", "\u0301", "\u200b", "İ", "ß", "../", "/", "&amp;", "=", "\u0661", ".0", " "]
 
 

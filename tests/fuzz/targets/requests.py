@@ -13,9 +13,9 @@ from mlflow.exceptions import MlflowException
 from mutation import mutated_bytes, odd_value
 from small_model import write_export
 from target import Target
+from targets.images import encoded, seeds
 
 from slimp_pipeline.tracking.pyfunc_model import EncoderModel
-from targets.images import encoded, seeds
 
 _COLUMNS = ["diameter_mm", "site", "symptom.itch", "age_years", "sex", "image", "path", "known_lesion"]
 
