@@ -1,4 +1,8 @@
-"""What MLflow would note of people and machines without being asked, left out; see docs/operate/privacy.md."""
+<<<<<<< HEAD
+"""What MLflow would note of people and machines without being asked, left out; see docs/hand_over/privacy.md."""
+=======
+"""What MLflow would note of people and machines without being asked, left out; see docs/hand_over/privacy.md."""
+>>>>>>> main
 
 import json
 import os
