@@ -1,4 +1,4 @@
-"""Whom a cohort is of, who worked on it and where it lies stays at home: what docs/hand_over/privacy.md says, searched for."""
+"""Whose a cohort is, who worked on it, where it lies: what docs/hand_over/privacy.md says of that, searched for."""
 
 import base64
 import gzip

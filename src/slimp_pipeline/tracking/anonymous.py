@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """What MLflow would note of people and machines without being asked, left out; see docs/hand_over/privacy.md."""
-=======
-"""What MLflow would note of people and machines without being asked, left out; see docs/hand_over/privacy.md."""
->>>>>>> main
 
 import json
 import os
