@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from mkdocs.exceptions import Abort
@@ -125,6 +126,21 @@ def test_links_of_files_outside_the_site_lead_somewhere(name, site):
         if anchor and page.startswith("docs/"):
             html = (site / page.removeprefix("docs/")).with_suffix(".html").read_text(encoding="utf-8")
             assert f'id="{anchor}"' in html, target
+
+
+def test_issue_forms_are_whole_and_their_links_lead_somewhere():
+    forms = [path for path in (REPOSITORY / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml"]
+    assert len(forms) == 3
+    for path in forms:
+        text = path.read_text(encoding="utf-8")
+        form = yaml.safe_load(text)
+        assert form.keys() == {"name", "description", "labels", "body"}, path
+        parts = [part for part in form["body"] if part["type"] != "markdown"]
+        assert len({part["id"] for part in parts}) == len(parts)
+        assert all(part["type"] in ("input", "textarea", "checkboxes") for part in parts)
+        assert all(part["attributes"]["label"] for part in parts)
+        assert all((REPOSITORY / page).exists() for page in re.findall(r"\.\./blob/HEAD/([\w/.]+)", text)), path
+        assert "No patient data" in text
 
 
 def test_every_page_of_docs_that_code_or_settings_name_is_there():
