@@ -8,9 +8,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from slimp_pipeline.evaluation.audits.controls import CONTROL_COLUMNS, PAIRS
+from slimp_pipeline.evaluation.audits.importance import IMPORTANCE_COLUMNS
 from slimp_pipeline.evaluation.audits.known_truth import TRUTH_COLUMNS
+from slimp_pipeline.evaluation.audits.leak_table import LEAK_COLUMNS
 from slimp_pipeline.evaluation.audits.missingness import MISSINGNESS_COLUMNS
 from slimp_pipeline.evaluation.audits.row_counts import ROW_COUNT_COLUMNS
+from slimp_pipeline.evaluation.audits.saliency import SALIENCY_COLUMNS
 from slimp_pipeline.evaluation.audits.subgroups import SUBGROUP_COLUMNS
 from slimp_pipeline.evaluation.features.transfer import FIELDS_READ_COLUMNS
 from slimp_pipeline.evaluation.measures.compare import TRUTH_COMPARISON_COLUMNS
@@ -18,14 +22,18 @@ from slimp_pipeline.evaluation.measures.records import RESULT_COLUMNS
 from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.extrapolation.quality import QUALITY_COLUMNS
 from slimp_pipeline.extrapolation.run import WORTH_COLUMNS
+from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.quality.suspects import SUSPECT_COLUMNS
+from slimp_pipeline.reporting.figures.curves import precision_recall_figure, roc_figure
 from slimp_pipeline.reporting.figures.embedding_map import embedding_map
+from slimp_pipeline.reporting.figures.importance import importance_figure
 from slimp_pipeline.reporting.figures.rows import row_counts_figure
-from slimp_pipeline.reporting.figures.scores import confusion_figure, reliability_figure, roc_figure
+from slimp_pipeline.reporting.figures.scores import confusion_figure, reliability_figure
 from slimp_pipeline.reporting.pages.comparison import render_comparison
+from slimp_pipeline.reporting.pages.explained import Explained
 from slimp_pipeline.reporting.pages.extrapolation import render_extrapolation
 from slimp_pipeline.reporting.pages.interactive import render_figures
-from slimp_pipeline.reporting.pages.report import render_page
+from slimp_pipeline.reporting.pages.report import Pictures, Trained, render_page
 from slimp_pipeline.reporting.pages.suspects import render_suspects
 from slimp_pipeline.reporting.pictures.cases import picture_cases
 
@@ -42,7 +50,7 @@ HOSTILE_TEXTS = [
     TURNED,
     "W" * 300,
 ]
-NUM_FIGURES = {"report": 8, "comparison": 2, "extrapolation": 2, "suspects": 0, "interactive": 8}
+NUM_FIGURES = {"report": 10, "comparison": 2, "extrapolation": 2, "suspects": 0, "interactive": 10}
 
 
 class Store:
@@ -66,19 +74,23 @@ def hostile_predictions():
     label = np.tile(HOSTILE_TEXTS, 4)
     named = {"features": "image", "protocol": "linear_probe", "draw": np.repeat(["0", "1"], 2 * num_classes)}
     table = table.assign(**named, label=label, predicted=np.roll(label, 1))
+    table = table.assign(image_id=[f"i{n}" for n in range(len(table))], patient_id=[f"p{n}" for n in range(len(table))])
     return pd.concat([table.assign(method=method) for method in ("slimp", "random_init")], ignore_index=True)
 
 
 @pytest.fixture
-def hostile_figures(drawn, hostile_predictions, row_counts):
+def hostile_figures(drawn, hostile_predictions, row_counts, hostile_explained):
     num, malignant_K = len(HOSTILE_TEXTS), np.arange(len(HOSTILE_TEXTS)) % 2 == 0
     rows = pd.DataFrame({"image_id": [f"i{n}" for n in range(4 * num)]})
     task = Task(rows.assign(split="train", fold=0), np.tile(np.arange(num), 4), HOSTILE_TEXTS, malignant_K)
     embeddings = {"slimp.fold_0.image": np.random.default_rng(0).normal(size=(4 * num, 5))}
+    settings = EvaluationParams(num_resamples=20)
     return drawn | {
-        "roc": roc_figure(hostile_predictions, HOSTILE_TEXTS, malignant_K),
+        "roc": roc_figure(hostile_predictions, HOSTILE_TEXTS, malignant_K, settings),
+        "precision_recall": precision_recall_figure(hostile_predictions, HOSTILE_TEXTS, malignant_K, settings),
+        "importance": importance_figure(hostile_explained.importance),
         "confusion": confusion_figure(hostile_predictions, HOSTILE_TEXTS),
-        "reliability": reliability_figure(hostile_predictions, HOSTILE_TEXTS),
+        "reliability": reliability_figure(hostile_predictions, HOSTILE_TEXTS, settings),
         "embedding_map": embedding_map(task, np.ones(4 * num, dtype=bool), embeddings, 0),
         "row_counts": row_counts_figure(row_counts),
     }
@@ -111,17 +123,49 @@ def _hostile_roles(roles):
 
 
 @pytest.fixture
-def report_page(roles, history, hostile_measured, hostile_figures, splits, row_counts, lineage, gallery):
-    training = pd.concat([splits.assign(partition=name) for name in ("fold_0", "fold_1")])
+def hostile_explained():
+    place, numbers = ["small", "slimp", "image+lesion"], [0.1, 0.05, 0.15, 5, 40]
+    importance = [[*place, text, "lesion", "balanced_accuracy", 0.5, *numbers] for text in HOSTILE_TEXTS]
+    controls = [[*place, compared, reference, "balanced_accuracy", *numbers] for compared, reference in PAIRS]
+    leaks = [[text, number, number % 2, text] for number, text in enumerate(HOSTILE_TEXTS)]
+    saliency = [["slimp", text, text, text, 0.9, 1.0, 0.2] for text in HOSTILE_TEXTS]
+    columns = (IMPORTANCE_COLUMNS, CONTROL_COLUMNS, LEAK_COLUMNS, SALIENCY_COLUMNS)
+    rows = (importance, controls, leaks, saliency)
+    return Explained(*(pd.DataFrame(lines, columns=names) for lines, names in zip(rows, columns, strict=True)))
+
+
+@pytest.fixture
+def hostile_pictures(gallery):
     picture = gallery[0][0]
-    shown = [[picture | {"label": text, "image_id": text}] * 5 for text in HOSTILE_TEXTS]
+    named = [picture | {"label": text, "image_id": text} for text in HOSTILE_TEXTS]
+    lesions = [one | {"distance": "0.10", "stands_out": number % 2 == 0} for number, one in enumerate(named)]
+    counts = {"num_lesions": 10, "num_pictures": 12, "num_standing_out": 5}
+    patients = [{"name": text, **counts, "pictures": lesions} for text in HOSTILE_TEXTS[:3]]
+    record = {"record": [{"field": text, "value": text} for text in HOSTILE_TEXTS], "num_unknown": 1}
+    answers = [{"picture": one, "is_own": False} for one in named[:3]] + [{"picture": named[3], "is_own": True}]
+    found = {"method": "SLIMP", "rank": 4, "num_keys": 40, "query": record, "results": answers}
+    pairs = [found | {"direction": text} for text in HOSTILE_TEXTS[:3]]
+    scores = {"probability": "0.90", "correlation": "0.20"}
+    maps = [
+        one | scores | {"sources": [picture["src"]] * 3, "predicted": text}
+        for one, text in zip(named, HOSTILE_TEXTS, strict=True)
+    ]
+    return Pictures([[one] * 5 for one in named], patients, pairs, maps)
+
+
+@pytest.fixture
+def report_page(
+    roles, history, hostile_measured, hostile_explained, hostile_figures, hostile_pictures, splits, row_counts, lineage
+):
+    training = pd.concat([splits.assign(partition=name) for name in ("fold_0", "fold_1")])
     reasons = [["target", "", "quarantine", text, 60, 57] for text in HOSTILE_TEXTS]
     table = pd.DataFrame(reasons, columns=["role", "partition", "step", "reason", "num_in", "num_out"])
     counts = pd.concat([row_counts, table.assign(cohort=HOSTILE_TEXTS[0], num_set_aside=3)])[ROW_COUNT_COLUMNS]
     noted = lineage | {"device": HOSTILE_TEXTS[0], "git_commit": HOSTILE_TEXTS[1], "packages": {"x": HOSTILE_TEXTS[2]}}
     return render_page(
-        _hostile_roles(roles), training, history, hostile_measured, hostile_figures, shown, 0.95,
-        row_counts=counts, lineage=noted, max_page_mb=10,
+        _hostile_roles(roles), Trained(training, history, noted),
+        dataclasses.replace(hostile_measured, row_counts=counts), hostile_explained, hostile_figures,
+        hostile_pictures, confidence=0.95, max_page_mb=10,
     )  # fmt: skip
 
 

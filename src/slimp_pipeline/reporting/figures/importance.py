@@ -1,12 +1,11 @@
 """How much probes rest on each field."""
 
-import html
-
 import pandas as pd
 import plotly.graph_objects as go
 
 from slimp_pipeline.reporting.figures.layout import laid_out
 from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_colour, method_name
+from slimp_pipeline.reporting.text import figure_text
 
 _MAX_FIELDS = 25
 
@@ -22,9 +21,9 @@ def importance_figure(importance: pd.DataFrame, metric: str = "balanced_accuracy
         own = chosen[chosen["method"] == method]
         figure.add_scatter(
             x=own["drop"],
-            y=own["field"].map(html.escape),
+            y=own["field"].map(figure_text),
             mode="markers",
-            name=method_name(method),
+            name=figure_text(method_name(method)),
             orientation="h",
             offsetgroup=method,
             marker={"size": 8, "color": method_colour(method)},
@@ -32,7 +31,7 @@ def importance_figure(importance: pd.DataFrame, metric: str = "balanced_accuracy
         )
     figure.update_layout(scattermode="group", scattergap=0.4)
     figure.update_yaxes(
-        autorange="reversed", categoryorder="array", categoryarray=[html.escape(name) for name in shown]
+        autorange="reversed", categoryorder="array", categoryarray=[figure_text(name) for name in shown]
     )
     more = f", the {len(shown)} of {len(largest)} that matter most" if len(largest) > len(shown) else ""
     subtitle = f"one field of the test rows permuted at a time{more}"
