@@ -1,4 +1,4 @@
-"""Whom a cohort is of, who worked on it and where it lies stays at home: what docs/hand_over/privacy.md says, searched for."""
+"""Whom a cohort is of, who worked on it and where it lies stays at home: docs/hand_over/privacy.md, searched for."""
 
 import base64
 import gzip
