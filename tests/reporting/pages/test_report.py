@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from functools import partial
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,13 +12,13 @@ from slimp_pipeline.reporting.pages.report import render_page
 
 
 @pytest.fixture
-def page(roles, history, measured, drawn, gallery, splits, row_counts, lineage):
-    def render(shown=gallery, confidence=0.95, figures=drawn, leaks=False, max_page_mb=10, **changes):
+def page(roles, history, measured, drawn, gallery, splits, row_counts, lineage, explained):
+    def render(shown=gallery, confidence=0.95, figures=drawn, leaks=False, max_page_mb=10, closer=explained, **changes):
         training_rows = splits[["image_id", "patient_id"]]
         parts = [training_rows.assign(partition=name) for name in ("fold_0", "fold_1")]
         tables = dataclasses.replace(measured, **changes)
         given = {"row_counts": row_counts, "lineage": lineage, "max_page_mb": max_page_mb, "leaks": leaks}
-        return render_page(roles, pd.concat(parts), history, tables, figures, shown, confidence, **given)
+        return render_page(roles, pd.concat(parts), history, tables, figures, shown, confidence, closer, **given)
 
     return render
 
@@ -76,7 +77,8 @@ def test_a_split_that_leaks_is_called_so_even_if_the_setting_is_forgotten(page, 
     assert "and are no results" in page().split("<h2 ", 1)[0]
 
 
-def test_a_page_without_gallery_has_no_pictures(page):
+def test_a_page_without_gallery_has_no_pictures(page, explained):
+    page = partial(page, closer=dataclasses.replace(explained, patient_view=[], pair_gallery=[], saliency_pictures=[]))
     assert "Nearest neighbours" not in page([]) and "<img" not in page([]).split("</script>", 1)[1]
 
 
@@ -138,7 +140,80 @@ def test_a_figure_without_data_is_left_out(page, drawn):
 
 @pytest.mark.parametrize("width_px", [390, 1280])
 def test_the_page_stands_alone_and_fits_a_phone_and_a_desk(page, show, width_px):
-    browser = show(page(), width_px, num_figures=7)
+    browser = show(page(), width_px, num_figures=10)
     assert len(browser.find_elements("css selector", "table")) >= 12
     assert len(browser.find_elements("css selector", ".gallery img")) == 15
     assert browser.find_elements("css selector", "table th")[0].is_displayed()
+
+
+def test_what_probes_rest_on_is_said_before_its_table(page, importance):
+    own = section(page(), "What the probes rest on")
+    assert (
+        "SLIMP, image + lesion + patient: balanced accuracy drops outside noise as one of these is permuted: <b>diameter_mm</b>."
+        in own
+    )
+    assert "<th>diameter_mm</th><td>lesion</td>" in own and "&lt;script&gt;" in own
+
+
+def test_the_control_says_whether_the_gain_is_one(page):
+    own = section(page(), "Control: strangers' metadata")
+    assert 'class="good">SLIMP: Metadata add +0.200 [+0.100, +0.300]' in own and "fused, shuffled minus image" in own
+
+
+def test_the_worst_group_stands_above_the_groups(page, subgroups):
+    own = section(page(), "Groups of patients")
+    assert "Worst group</b>, SLIMP on image features:" in own and "20 patients" in own
+    assert "Not measured, too few patients: sex female (3)" in own
+    small = section(page(subgroups=subgroups[subgroups["too_small"]]), "Groups of patients")
+    assert "No group of patients is large enough" in small
+
+
+def test_patients_pairs_and_maps_are_shown_with_what_they_mean(page):
+    patients = section(page(), "Patients, lesion by lesion")
+    assert "<h3>Patient A</h3>" in patients and "4 lesions, 6 pictures, 4 shown; 1 stands out." in patients
+    assert patients.count("<img") == 4 and patients.count('class="stands-out"') == 1
+    pairs = section(page(), "Pictures and metadata that find one another")
+    assert "image to metadata: own partner at place 3 of 17" in pairs and pairs.count("own partner</p>") == 1
+    saliency = section(page(), "What speaks for the predicted class")
+    assert "correlate by 0.25" in saliency and saliency.count("<img") == 3 and "What a map doesn't show" in saliency
+
+
+def test_a_section_without_pictures_says_why(page, explained, roles):
+    nothing = dataclasses.replace(explained, patient_view=[], pair_gallery=[], saliency_pictures=[])
+    titles = (
+        "Patients, lesion by lesion", "Pictures and metadata that find one another", "What speaks for the predicted class",
+    )  # fmt: skip
+    for title in titles:
+        assert "None to show" in section(page(closer=nothing), title)
+    roles[-1].manifest["open_licence"] = False
+    for title in titles:
+        own = section(page(closer=nothing), title)
+        assert "licence doesn't let pictures be shown" in own and "<img" not in own
+
+
+def test_what_was_not_measured_is_said_not_to_be(page, explained, drawn):
+    nothing = dataclasses.replace(
+        explained, importance=explained.importance[:0], controls=explained.controls[:0], saliency=explained.saliency[:0]
+    )
+    figures = {name: figure for name, figure in drawn.items() if name not in ("importance", "phenotype_map")}
+    text = page(closer=nothing, figures=figures)
+    assert "Not measured: the probes read no metadata field" in section(text, "What the probes rest on")
+    assert "Not measured: the encoder reads no metadata" in section(text, "Control: strangers' metadata")
+    assert "No map: the encoder's objective trains no phenotype" in section(text, "Phenotypes of the patients")
+
+
+def test_leaks_that_were_found_are_said_to_be(page, explained):
+    assert 'class="good">No test patient' in section(page(), "Leak audit")
+    found = dataclasses.replace(explained, leaks=explained.leaks.assign(found=[0, 2]))
+    own = section(page(closer=found), "Leak audit")
+    assert "may have been seen" in own and '<td class="bad">2</td>' in own
+
+
+def test_the_trait_that_colours_the_map_is_picked_by_keyboard(page, show):
+    browser = show(page(), 1280, num_figures=10)
+    (choice,) = browser.find_elements("css selector", "label select")
+    assert [option.text for option in choice.find_elements("css selector", "option")][-1] == "sex"
+    drawn = "return document.querySelector('label select').closest('div').querySelectorAll('.trace').length"
+    before = browser.execute_script(drawn)
+    choice.send_keys("sex")
+    assert before == 3 and browser.execute_script(drawn) == 2
