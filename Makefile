@@ -5,7 +5,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 export MPLBACKEND := Agg
 
-.PHONY: setup demo study test kill-test lint bench browser docs clean
+.PHONY: setup demo study test new-user kill-test lint bench browser docs clean
 
 setup: $(READY)
 
@@ -32,6 +32,11 @@ test: $(READY) browser lint
 # make kill-test SEED=7
 kill-test: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/end_to_end/kills.py $(if $(SEED),--seed $(SEED))
+
+# README and tutorial, command by command, in an empty folder with a home of its own: installs everything, needs a network.
+# make new-user KEEP=/tmp/new_user
+new-user:
+	@$(PYTHON) tests/new_user/walk.py $(if $(KEEP),--keep $(KEEP))
 
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet . || (echo "run: ruff format ." && false)

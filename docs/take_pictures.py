@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
+import mlflow
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -28,7 +29,10 @@ OPTIONS = (
 )
 NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
 REPORT, SUSPECTS, COMPARISON = (f"data/08_reporting/demo_clinic/{n}.html" for n in ("report", "suspects", "comparison"))
-VIZ_PORT, MLFLOW_PORT, NUM_COLOURS, WIDTH_PX = 4199, 5099, 96, 1200
+SHOW = "document.querySelector('{}').scrollIntoView({{block: 'start'}})"
+DISMISS = """for (const button of document.querySelectorAll('button'))
+  if (/^(Got it|Dismiss|Skip|Close)/.test(button.textContent.trim() || button.ariaLabel || '')) button.click()"""
+MLFLOW_PORT, NUM_COLOURS, WIDTH_PX = 5099, 96, 1200
 
 
 @contextlib.contextmanager
@@ -64,7 +68,16 @@ def serving(project: Path, url: str, *command: str) -> Iterator[None]:
             server.wait()
 
 
-def take(driver: webdriver.Chrome, name: str, url: str, height_px: int, *, wait_s: float = 4, script: str = "") -> None:
+def take(
+    driver: webdriver.Chrome,
+    name: str,
+    url: str,
+    height_px: int,
+    *,
+    wait_s: float = 4,
+    script: str = "",
+    typed: str = "",
+) -> None:
     """Open a page, and keep what is in view as a small PNG."""
     size = {"width": WIDTH_PX, "height": height_px, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -73,6 +86,9 @@ def take(driver: webdriver.Chrome, name: str, url: str, height_px: int, *, wait_
     if script:
         driver.execute_script(script)
         time.sleep(2)
+    if typed:
+        driver.find_element(By.CSS_SELECTOR, "input[placeholder^=Search]").send_keys(typed)
+        time.sleep(6)
     picture = Image.open(BytesIO(driver.get_screenshot_as_png())).convert("RGB")
     keep(name, picture)
 
@@ -97,22 +113,29 @@ def main() -> None:
     sheet.thumbnail((WIDTH_PX, WIDTH_PX))
     keep("contact_sheet", sheet)
     with browser() as driver:
-        report = latest(project, REPORT).as_uri()
+        report = sorted((project / REPORT).glob("*/report.html"))[
+            0
+        ].as_uri()  # of the demo, not of what was tried after it
         take(driver, "report", report, 900)
-        bring = "document.querySelector('.plotly-graph-div').scrollIntoView({block: 'start'})"
-        take(driver, "report_figures", report, 760, script=bring)
-        take(driver, "suspects", latest(project, SUSPECTS).as_uri(), 700)
+        take(
+            driver,
+            "report_figures",
+            report,
+            720,
+            script=SHOW.format(".plotly-graph-div"),
+        )
+        take(driver, "suspects", latest(project, SUSPECTS).as_uri(), 560, script=SHOW.format("h2"))
         take(driver, "comparison", latest(project, COMPARISON).as_uri(), 800)
-        viz = f"http://127.0.0.1:{VIZ_PORT}"
-        with serving(project, viz, "kedro", "viz", "run", "--no-browser", f"--port={VIZ_PORT}"):
-            take(driver, "viz", viz, 800, wait_s=15)
-        runs = f"http://127.0.0.1:{MLFLOW_PORT}"
+        mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
+        runs = mlflow.search_runs(experiment_names=["slimp"], output_format="list")
+        whole = next(run.info for run in reversed(runs) if run.info.run_name.startswith("everything"))
+        address = f"http://127.0.0.1:{MLFLOW_PORT}"
         store = "--backend-store-uri=sqlite:///mlflow.db"
-        with serving(project, runs, "mlflow", "ui", store, f"--port={MLFLOW_PORT}"):
-            take(driver, "mlflow", f"{runs}/#/experiments/1", 620, wait_s=12)
-            first = driver.find_elements(By.CSS_SELECTOR, "a[href*='/runs/']")
-            if first:
-                take(driver, "mlflow_curves", f"{first[0].get_attribute('href')}/model-metrics", 760, wait_s=12)
+        with serving(project, address, "mlflow", "ui", store, f"--port={MLFLOW_PORT}"):
+            experiment = f"{address}/#/experiments/{whole.experiment_id}/runs"
+            take(driver, "mlflow", f"{experiment}?workflowType=machine_learning", 560, wait_s=20, script=DISMISS)
+            curves = f"{experiment}/{whole.run_id}/model-metrics?workflowType=machine_learning"
+            take(driver, "mlflow_curves", curves, 700, wait_s=20, script=DISMISS, typed="loss")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,12 @@ from slimp_pipeline.console.errors import show_errors_plainly
 from slimp_pipeline.parameters import StudyParams
 from slimp_pipeline.processes.stopping import stoppable
 from slimp_pipeline.session.params_option import CommandWithParams, run, split_params
+from slimp_pipeline.session.telemetry import switch_telemetry_off
 from slimp_pipeline.tracking.run import finished_version, settings_digest
 
 logger = logging.getLogger(__name__)
 _PATIENCE_S = 5
+switch_telemetry_off()  # for commands that read no settings
 show_errors_plainly()  # Kedro imports this module before it reads a command's options
 
 

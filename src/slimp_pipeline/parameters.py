@@ -437,6 +437,13 @@ class ReportParams(Block):
     picture_formats: list[PictureFormat] = ["svg", "png"]  # of every figure, drawn by Chrome or Chromium
 
 
+class PruneParams(Block):
+    """Which artifacts of earlier runs stay."""
+
+    keep: int = Field(5, ge=1)  # last versions of every artifact; what they rest on stays, too
+    remove: bool = False  # False: say what would be removed
+
+
 BLOCKS: dict[str, type[Block]] = {
     "download": DownloadParams,
     "ingest": IngestParams,
@@ -452,4 +459,5 @@ BLOCKS: dict[str, type[Block]] = {
     "export": ExportParams,
     "embedding": EmbeddingParams,
     "report": ReportParams,
+    "prune": PruneParams,
 }

@@ -17,6 +17,7 @@ from slimp_pipeline.pipelines import (
     ingest,
     inspect,
     pretrain,
+    prune,
     report,
 )
 
@@ -57,6 +58,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "report": reported,
         "inspect": inspected,
         "compare": compare.create_pipeline(),
+        "prune": prune.create_pipeline(),
         "__default__": pretrained + evaluated + reported,
     }
 

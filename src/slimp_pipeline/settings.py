@@ -17,6 +17,7 @@ with warnings.catch_warnings(record=True):  # MLflow insists on one of them, at 
     from slimp_pipeline.hooks.artifacts import ArtifactHooks
     from slimp_pipeline.hooks.console import ConsoleHooks
     from slimp_pipeline.hooks.finished import FinishedHooks
+    from slimp_pipeline.hooks.lineage import LineageHooks
     from slimp_pipeline.hooks.tracking import TrackingHooks
     from slimp_pipeline.session.config_loader import CheckedConfigLoader
     from slimp_pipeline.session.run import run_in_project
@@ -30,7 +31,7 @@ run_in_project()
 # kedro-mlflow's hook is registered through its subclass, which flattens typed parameters.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-mlflow", "kedro_mlflow")
 # Called in reverse: first what a run reads is settled, and the summary comes last.
-HOOKS = (ConsoleHooks(), TrackingHooks(), ArtifactHooks(), FinishedHooks())
+HOOKS = (ConsoleHooks(), TrackingHooks(), ArtifactHooks(), LineageHooks(), FinishedHooks())
 CONFIG_LOADER_CLASS = CheckedConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -1,12 +1,14 @@
 """Folders of checkpoints."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from kedro.io import DatasetError, Version
 
 from slimp_pipeline.datasets import CheckpointsDataset
 from slimp_pipeline.models.checkpoint import Checkpoint
-from slimp_pipeline.parameters import LossParams, ModelParams
+from slimp_pipeline.parameters import ImageEncoderParams, LossParams, ModelParams
 from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
 
 LATEST = Version(None, None)
@@ -46,6 +48,18 @@ def test_what_was_saved_is_loaded_by_partition(make, version):
         "model.safetensors",
         "slimp.safetensors",
     ]
+
+
+def test_where_first_weights_lie_is_kept_beside_the_checkpoints_and_not_in_them(make):
+    given = {"all": checkpoint(1.0), "fold_0": checkpoint(2.0)}
+    image_encoder = ImageEncoderParams(weights="/home/anna/weights/vit.safetensors")
+    given["all"] = replace(given["all"], model=ModelParams(image_encoder=image_encoder))
+    dataset = make(LATEST)
+    dataset.save(given)
+    loaded = dataset.load()
+    assert {name: one.model for name, one in loaded.items()} == {name: one.model for name, one in given.items()}
+    files = [path for path in (dataset.folder() / "all").iterdir() if b"anna" in path.read_bytes()]
+    assert not files and '"weights": "vit.safetensors"' in (dataset.folder() / "all/config.json").read_text()
 
 
 def test_an_unversioned_folder_is_never_replaced(make):

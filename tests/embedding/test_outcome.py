@@ -1,6 +1,7 @@
 """What became of every file and row."""
 
 import pytest
+from slimp_pipeline.reporting.summary import embedding_lines
 
 from slimp_pipeline.datasets.parts import PartsDataset
 from slimp_pipeline.embedding.outcome import ledger, summary
@@ -9,7 +10,7 @@ from slimp_pipeline.embedding.shards import embed_pictures
 from slimp_pipeline.embedding.tables import lesion_parts, picture_parts
 from slimp_pipeline.models.pretrained import load
 from slimp_pipeline.parameters import EmbeddingParams, IngestParams
-from slimp_pipeline.reporting.summary import embedding_lines
+from slimp_pipeline.reporting.findings.summary import embedding_lines
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def run(exported, make_pictures, tmp_path):
         settings = EmbeddingParams(images=folder, metadata=tmp_path / "t.csv")
         request = look_through(settings, exported)
         embedded = embed_pictures(request.pictures, exported, "cpu", 5, IngestParams(num_processes=1), tmp_path / "r")
-        pictures, lesions = (PartsDataset(filepath=str(tmp_path / name)) for name in ("pictures", "lesions"))
+        pictures, lesions = (PartsDataset(filepath=str(tmp_path / f"{of}.parquet")) for of in ("pictures", "lesions"))
         pictures.save(picture_parts(embedded, request.rows, load(exported)))
         lesions.save(lesion_parts(pictures.load()))
         files = ledger(request, embedded)

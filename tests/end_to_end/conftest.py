@@ -18,6 +18,7 @@ import mlflow
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from tests.end_to_end.planted import plant, write_first_weights
 
 from slimp_pipeline.cli import run_study
 from slimp_pipeline.tracking.database import create_database
@@ -29,8 +30,9 @@ REPOSITORY = Path(__file__).parents[2]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of one finished run in one process: it takes minutes."""
     for item in items:
-        if "finished" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("finished"))
+        for name in ("finished", "planted_run"):
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
 
 
 class CommandServer:
@@ -151,8 +153,8 @@ def with_own_store(folder: Path) -> Project:
 
 
 def noting_connections(file: Path) -> list[str]:
-    """The program under which every connection that another asks for is noted; none where it can't be."""
-    strace = ["strace", "-f", "--seccomp-bpf", "-e", "trace=connect", "-o", str(file)]
+    """The program under which every address is noted that another connects or listens to; none where it can't be."""
+    strace = ["strace", "-f", "--seccomp-bpf", "-e", "trace=connect,bind", "-o", str(file)]
     works = shutil.which("strace") and subprocess.run([*strace, "true"], capture_output=True).returncode == 0
     return strace if works else []
 
@@ -166,6 +168,41 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, subproc
     done = project.kedro("run", "--env=test", under=noting_connections(project.folder.parent / "connections"))
     assert done.returncode == 0, done.stdout + done.stderr
     return project, done
+
+
+@dataclass(frozen=True)
+class PlantedRun:
+    """A project in which all was run on files that bear marks, what it said, and who connected to whom."""
+
+    project: Project
+    home: Path
+    said: str
+    connections: list[Path]
+
+
+@pytest.fixture(scope="session")
+def planted_run(tmp_path_factory: pytest.TempPathFactory, fabricated: Path) -> PlantedRun:
+    """From ingest to export, Kedro-Viz's pages and all, as a user does it whose names and paths are marks."""
+    folder = tmp_path_factory.mktemp("planted")
+    project, home = make_project(folder / "zqproject/project"), folder / "zqhome"
+    (project.folder / "conf/test/mlflow.yml").unlink()
+    plant(fabricated / "test", project.folder, folder / "zqrawroot")
+    home.mkdir()
+    (home / ".gitconfig").write_text("[user]\nname = zquser\nemail = zqmail@example.org\n")
+    write_first_weights(home / "first.safetensors")
+    environment = dict.fromkeys(("USER", "LOGNAME", "GIT_AUTHOR_NAME"), "zquser")
+    environment |= {"HOME": str(home), "SLIMP_RAW": str(folder / "zqrawroot"), "KEDRO_ENV": "test"}
+    parameters = f"running_root={home}/running,model.image_encoder.weights={home}/first.safetensors"
+    commands = {
+        "run": ("run", "--env=test", "--pipelines=__default__,inspect,export", f"--params={parameters}"),
+        "viz": ("viz", "build", "--include-hooks", "--include-previews"),
+    }
+    said = ""
+    for name, command in commands.items():
+        done = project.kedro(*command, under=noting_connections(folder / f"connections_{name}"), **environment)
+        said += done.stdout + done.stderr
+        assert done.returncode == 0, said
+    return PlantedRun(project, home, said, [folder / f"connections_{name}" for name in commands])
 
 
 @pytest.fixture(scope="session")

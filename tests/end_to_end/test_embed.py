@@ -92,8 +92,9 @@ def test_what_is_no_picture_ends_the_command_with_an_error_and_all_else_is_there
 
 def test_lesions_are_pooled_and_a_challenge_gets_its_file(copy_of_finished, pictures, tmp_path):
     project = copy_of_finished()
-    project.run("evaluate", evaluation={"label": "malignant"})
-    project.run("export", export={"onnx": False})
+    quick = {"label": "malignant", "protocols": ["linear_probe"]}
+    project.run("evaluate", evaluation=quick)
+    project.run("export", export={"onnx": False}, evaluation={"label": "malignant"})
     ids = sorted(path.stem for path in pictures.iterdir())
     table = pd.DataFrame({"image_id": [*ids[:599], "ISIC_9999999"], "sex": "female", "mood": "good"})
     table["lesion_id"] = [f"lesion {number // 2}" for number in range(600)]

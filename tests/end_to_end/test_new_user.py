@@ -44,7 +44,7 @@ def test_quick_steps_of_the_tutorial_print_what_it_says(copy_of_finished):
     own = {"KEDRO_ENV": "test", "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}", "PYTHONPATH": f"{REPOSITORY}/src"}
     user = User(project.folder, project._environment() | own, any_number=True)
     steps = [step for step in steps_of(TUTORIAL) if step.quick]
-    assert len(steps) >= 2
+    assert steps
     for step in steps:
         assert user.run(step) == [], step.place
 

@@ -1,9 +1,12 @@
 """Nothing calls home: a run, the browser it starts, and its pages ask nothing of the network."""
 
 import re
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
+ADDRESS = re.compile(r"(?:connect|bind)\(\d+, (\{sa_family=AF_INET6?, .*?\})")
 LOOPBACK = re.compile(r'inet_addr\("127\.[\d.]+"\)|inet_pton\(AF_INET6, "(::1|::ffff:127\.[\d.]+)"')
 # What a page would load by itself; links, which a reader may follow, are fine.
 LOADED = re.compile(
@@ -13,15 +16,38 @@ LOADED = re.compile(
 )
 
 
-def test_a_whole_run_connects_to_this_machine_alone(finished):
-    project, done = finished
-    noted = project.folder.parent / "connections"
+def require_this_machine_alone(noted: Path) -> None:
     if not noted.exists():
         pytest.skip("no strace, or it may not trace here: connections weren't noted (make browser installs it)")
     text = noted.read_text(encoding="utf-8", errors="replace")
-    assert "+++ exited with 0 +++" in text and done.returncode == 0  # it was watched to its end
-    asked = re.findall(r"connect\(\d+, (\{sa_family=AF_INET6?, .*?\})", text)
-    assert not [address for address in asked if not LOOPBACK.search(address)]
+    assert "+++ exited with 0 +++" in text  # it was watched to its end
+    assert not [address for address in ADDRESS.findall(text) if not LOOPBACK.search(address)]
+
+
+def test_a_whole_run_connects_and_listens_to_this_machine_alone(finished):
+    project, _ = finished
+    require_this_machine_alone(project.folder.parent / "connections")
+
+
+def test_looking_for_faults_exporting_and_kedro_vizs_pages_do_so_too(planted_run):
+    for noted in planted_run.connections:
+        require_this_machine_alone(noted)
+
+
+@pytest.mark.parametrize(
+    ("line", "is_home"),
+    [
+        ('7 connect(3, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("10.255.255.53")}, 16) = 0', False),
+        ('7 bind(3, {sa_family=AF_INET, sin_port=htons(0), sin_addr=inet_addr("0.0.0.0")}, 16) = 0', False),
+        ('bind(3, {sa_family=AF_INET6, sin6_port=htons(1), inet_pton(AF_INET6, "::", &sin6_addr)}, 28) = 0', False),
+        ('7 bind(3, {sa_family=AF_INET, sin_port=htons(0), sin_addr=inet_addr("127.0.0.1")}, 16) = 0', True),
+        ('7 connect(3, {sa_family=AF_UNIX, sun_path="/run/a"}, 9) = 0', True),
+    ],
+)
+def test_an_address_elsewhere_or_everywhere_is_found(tmp_path, line, is_home):
+    (tmp_path / "noted").write_text(f"{line}\n7 +++ exited with 0 +++\n")
+    with nullcontext() if is_home else pytest.raises(AssertionError):
+        require_this_machine_alone(tmp_path / "noted")
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_ids_that_bear_their_files_suffix_are_matched_and_every_file_is_accounte
     table.write_text("\n".join([lines[0], *named]))
     with caplog.at_level("INFO"):
         project.run("ingest", env=None, target_cohort="my_clinic", source_cohort="my_clinic")
-    assert "120 images matched though their ids differ by suffix (the row's 'good_0.jpg', the file's" in caplog.text
+    assert "120 images matched though their ids differ by suffix (a row's of the form 'aaaa_0.aaa', its" in caplog.text
     manifest = json.loads(project.latest("03_primary/my_clinic/manifest.json").read_text())
     unused = pd.read_csv(project.latest("03_primary/my_clinic/unused_files.csv"))
     assert (manifest["num_rows_with_image"], manifest["num_files"], len(unused)) == (120, 130, 10)

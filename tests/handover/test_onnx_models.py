@@ -1,6 +1,7 @@
 """ONNX models, run by ONNX's own runtime."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+import slimp_pipeline
 from slimp_pipeline.handover import onnx_models
 from slimp_pipeline.handover.onnx_models import IMAGE, LESION, PATIENT, export_onnx
 from slimp_pipeline.models.checkpoint import Checkpoint
@@ -49,6 +51,7 @@ def test_all_encoders_embed_any_number_of_rows_as_the_original_does(checkpoint):
     found = run(models[PATIENT], encode(checkpoint.encoding.patient, ages))
     np.testing.assert_allclose(found, encoder.encode_patients(ages), rtol=1e-4, atol=1e-5)
     for model in models.values():
+        assert b"stack_trace" not in model and str(Path(slimp_pipeline.__file__).parent).encode() not in model
         onnx.checker.check_model(onnx.load_from_string(model))
         assert {entry.version for entry in onnx.load_from_string(model).opset_import if entry.domain == ""} == {18}
 

@@ -51,7 +51,7 @@ def test_a_truncated_picture_is_an_error(make_picture: MakePicture, to_bytes: To
 def test_a_jpeg_of_the_store_takes_the_fast_decoder(
     make_picture: MakePicture, to_bytes: ToBytes, monkeypatch: pytest.MonkeyPatch, kind: Callable[[bytes], memoryview]
 ) -> None:
-    monkeypatch.delattr("slimp_pipeline.images.pixels.decode_image")
+    monkeypatch.delattr("slimp_pipeline.images.pixels._by_pillow")
     assert pixels(kind(to_bytes(make_picture(30, 20), "JPEG"))).shape == (3, 20, 30)
 
 

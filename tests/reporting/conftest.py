@@ -30,7 +30,7 @@ from slimp_pipeline.reporting.figures.scores import confusion_figure
 from slimp_pipeline.reporting.figures.training import health_figure, history_figure
 from slimp_pipeline.reporting.figures.traits import phenotype_figure
 from slimp_pipeline.reporting.pages.explained import Explained
-from slimp_pipeline.reporting.pages.report import Measured, Role
+from slimp_pipeline.reporting.pages.report import Measured, Pictures, Role
 from slimp_pipeline.tables.duplicates import SEEN_COLUMNS
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -149,7 +149,7 @@ def roles(splits):
 
 
 @pytest.fixture
-def drawn(results, predictions, history, splits, row_counts, importance, phenotypes):
+def drawn(results, predictions, history, splits, row_counts, field_importance, patient_phenotypes):
     task = Task(splits, np.tile([0, 1], 20), CLASSES, np.array([True, False]))
     embeddings = {"slimp.fold_0.image": np.random.default_rng(0).normal(size=(40, 5))}
     return {
@@ -158,8 +158,8 @@ def drawn(results, predictions, history, splits, row_counts, importance, phenoty
         "results": results_figure(results),
         "roc": roc_figure(predictions, CLASSES, np.array([True, False]), SETTINGS),
         "precision_recall": precision_recall_figure(predictions, CLASSES, np.array([True, False]), SETTINGS),
-        "importance": importance_figure(importance),
-        "phenotype_map": phenotype_figure(phenotypes, [40, 60]),
+        "importance": importance_figure(field_importance),
+        "phenotype_map": phenotype_figure(patient_phenotypes, [40, 60]),
         "confusion": confusion_figure(predictions, CLASSES),
         "row_counts": row_counts_figure(row_counts),
         "embedding_map": embedding_map(task, np.ones(40, dtype=bool), embeddings, 0),
@@ -172,7 +172,7 @@ def gallery():
 
 
 @pytest.fixture
-def importance():
+def field_importance():
     """Of two methods and three fields, one of which matters and one of which bears a hostile name."""
     rows = []
     for method, features in (("metadata_linear", "metadata"), ("slimp", "image+lesion+patient")):
@@ -200,7 +200,7 @@ def controls():
 
 
 @pytest.fixture
-def phenotypes():
+def patient_phenotypes():
     rng = np.random.default_rng(0)
     table = {
         "patient_id": [f"person-{n}" for n in range(20)],
@@ -216,12 +216,19 @@ def phenotypes():
 
 
 @pytest.fixture
-def explained(importance, controls):
+def explained(field_importance, controls):
     lines = [
         ["patient on both sides of a split", 1234, 0, "patients"],
         ["test patient in adaptation", 40, 0, "patients"],
     ]
     one = ["slimp", "secret-1", "NEV", HOSTILE, 0.71, 0.99, 0.25]
+    leaks, saliency = pd.DataFrame(lines, columns=LEAK_COLUMNS), pd.DataFrame([one], columns=SALIENCY_COLUMNS)
+    return Explained(field_importance, controls, leaks, saliency)
+
+
+@pytest.fixture
+def pictures(gallery):
+    """Of each kind one group, but for the gallery."""
     picture = {"src": PIXEL, "label": HOSTILE, "image_id": ""}
     lesions = [picture | {"distance": f"0.{9 - n}", "stands_out": n == 0} for n in range(4)]
     patient = {"name": "Patient A", "num_lesions": 4, "num_pictures": 6, "num_standing_out": 1, "pictures": lesions}
@@ -234,10 +241,7 @@ def explained(importance, controls):
         "sources": [PIXEL] * 3, "label": "NEV", "predicted": HOSTILE, "probability": "0.71", "correlation": "0.25",
         "image_id": "",
     }  # fmt: skip
-    return Explained(
-        importance, controls, pd.DataFrame(lines, columns=LEAK_COLUMNS), pd.DataFrame([one], columns=SALIENCY_COLUMNS),
-        [patient], [pair], [drawn],
-    )  # fmt: skip
+    return Pictures(gallery, [patient], [pair], [drawn])
 
 
 @pytest.fixture
@@ -301,7 +305,7 @@ def subgroups():
 
 
 @pytest.fixture
-def measured(results, retrieval, differences, read, missingness, subgroups):
+def measured(results, retrieval, differences, read, missingness, subgroups, row_counts):
     truth = pd.DataFrame(
         [
             ["patient's sun damage", method, "R2", value, value - 0.1, value + 0.1, 0.0, 30]
@@ -310,7 +314,7 @@ def measured(results, retrieval, differences, read, missingness, subgroups):
         columns=TRUTH_COLUMNS,
     )
     seen = pd.DataFrame(columns=SEEN_COLUMNS)
-    return Measured(pd.concat([results, retrieval]), differences, read, missingness, subgroups, truth, seen)
+    return Measured(pd.concat([results, retrieval]), differences, read, missingness, subgroups, truth, seen, row_counts)
 
 
 def comparison(value_by_method, half_width=0.04, *, features="image", protocol="linear_probe", num_runs=3):

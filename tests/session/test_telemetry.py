@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from kedro_viz.integrations import pypi
 
 from slimp_pipeline.session.telemetry import switch_telemetry_off
 
@@ -40,6 +41,19 @@ def test_who_isnt_to_be_tracked_isnt_however_that_is_spelt(switched):
 def test_one_that_is_asked_for_is_on_alone(switched):
     expected = (None, "false", "true", "1")
     assert switched(MLFLOW_DISABLE_TELEMETRY="false") == dict(zip(NAMES, expected, strict=True))
+
+
+def test_what_counts_its_users_without_asking_doesnt_either(monkeypatch):
+    for name in ("ORT_DISABLE_TELEMETRY", "RAY_USAGE_STATS_ENABLED"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("requests.get", lambda *_, **__: pytest.fail("PyPI was asked"))
+    switch_telemetry_off()
+    assert (os.environ["ORT_DISABLE_TELEMETRY"], os.environ["RAY_USAGE_STATS_ENABLED"]) == ("1", "0")
+    assert pypi.get_latest_version() is None
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    switch_telemetry_off()
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "0"
 
 
 def test_mlflow_obeys():

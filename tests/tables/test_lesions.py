@@ -99,7 +99,7 @@ def test_what_ingest_found_is_said_line_by_line(spec, rows):
         "  3 x age: bad",
         "  1 x (image): the file is empty",
         "  8 files, 2 used; listed in unused_files.csv:",
-        "    5 x no row (first: /photos/x0.jpg)",
+        "    5 x no row",
         "  note: a word",
         "  diagnosis        rows  malignancy with image   without",
         "  nevus               2  benign              2         0",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from slimp_pipeline.cohorts.spec import PICTURE_SUFFIXES
-from slimp_pipeline.cohorts.text import as_meant
+from slimp_pipeline.cohorts.text import as_meant, form_of
 
 _NUM_SHOWN = 3
 
@@ -17,7 +17,8 @@ class Matching:
 
     Attributes:
         row_of: Id of a file -> id of a row, for all that have one.
-        notes: Which ids were matched though they differ, and which weren't since more than one could be meant.
+        notes: How many ids were matched though they differ, and how many weren't since more than one could be meant; of
+            ids their form alone.
     """
 
     row_of: dict[str, str]
@@ -50,16 +51,16 @@ def match_ids(rows: Iterable[str], files: Iterable[str]) -> Matching:
             row_of |= matched
             one = next(iter(sorted(matched)))
             notes.append(
-                f"{len(matched):,} images matched though their ids differ by {difference} (the row's "
-                f"{matched[one]!a}, the file's {one!a})"
+                f"{len(matched):,} images matched though their ids differ by {difference} (a row's of the form "
+                f"{form_of(matched[one])!a}, its file's {form_of(one)!a})"
             )
     open_rows = rows.keys() - set(row_of.values())
     still = [(names, found) for names, found in unclear.values() if any(name in open_rows for name in names)]
     if still:
         (names, found) = still[0]
         notes.append(
-            f"{len(still):,} ids can't be matched, since more than one is alike: rows {', '.join(names[:_NUM_SHOWN])}; "
-            f"files {', '.join(found[:_NUM_SHOWN])}"
+            f"{len(still):,} ids can't be matched, since more than one is alike: rows of the form "
+            f"{_forms(names)}; files {_forms(found)}"
         )
     return Matching(row_of, notes)
 
@@ -85,6 +86,10 @@ def _match(
         if max(map(len, group)) > 1:
             unclear[key] = group
     return matched
+
+
+def _forms(names: list[str]) -> str:
+    return ", ".join(ascii(form_of(name)) for name in names[:_NUM_SHOWN])
 
 
 def _without_suffix(name: str) -> str:

@@ -92,10 +92,7 @@ def _folders(raw_files: pd.DataFrame, row_id: pd.Series, rows: pd.DataFrame) -> 
     absent = named[told.eq(ABSENT)]
     if meant or absent.empty:
         return elsewhere, []
-    first = (
-        f"{absent.iloc[0]} in the row of {row_id[absent.index[0]]}, {raw_files.loc[absent.index[0], 'path']} is read"
-    )
-    return elsewhere, [f"{len(absent):,} rows name a folder that isn't there (first: {first})"]
+    return elsewhere, [f"{len(absent):,} rows name a folder that isn't there: the names of files alone count"]
 
 
 def _one_each(matched: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -104,14 +101,13 @@ def _one_each(matched: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not repeated.any():
         return matched, _as_unused(matched.iloc[:0], "", "")
     parts, chosen = [], [matched[~repeated]]
-    for image_id, group in matched[repeated].groupby("image_id", sort=False):
+    for _, group in matched[repeated].groupby("image_id", sort=False):
         first = group.iloc[0]
         if all(_same_bytes(first, other) for _, other in group.iloc[1:].iterrows()):
             chosen.append(group.iloc[:1])
-            parts.append(_as_unused(group.iloc[1:], "copy", f"a copy of {first['path']}{_within(first)}"))
+            parts.append(_as_unused(group.iloc[1:], "copy", "a copy of the file that is read as its row's"))
         else:
-            places = " and ".join(f"{file['path']}{_within(file)}" for _, file in group.iterrows())
-            parts.append(_as_unused(group, CONFLICT, f"several files have the image id {image_id}: {places}"))
+            parts.append(_as_unused(group, CONFLICT, "several files, which differ, have its image id"))
     return pd.concat(chosen).sort_index(), pd.concat(parts)
 
 
@@ -122,10 +118,6 @@ def _same_bytes(one: pd.Series, other: pd.Series) -> bool:
         return bool(one["size_bytes"] == other["size_bytes"]) and filecmp.cmp(one["path"], other["path"], shallow=False)
     except OSError:
         return False
-
-
-def _within(file: pd.Series) -> str:
-    return f":{file['key']}" if file["key"] else ""
 
 
 def _as_unused(files: pd.DataFrame, kind: str, reason: str) -> pd.DataFrame:

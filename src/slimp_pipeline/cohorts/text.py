@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_FORM_LENGTH = 40
 _BLANKS = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 
 
@@ -16,6 +17,12 @@ def as_meant(text: str) -> str:
     if text.isascii():
         return text.strip()
     return unicodedata.normalize("NFC", _BLANKS.sub(" ", _INVISIBLE.sub("", text))).strip()
+
+
+def form_of(text: str) -> str:
+    """What a text looks like, without what it says: `IMG_07.jpg` is `AAA_00.aaa`. Notes show it in place of ids."""
+    letters = ("A" if letter.isupper() else "a" if letter.isalpha() else letter for letter in text[:_FORM_LENGTH])
+    return re.sub(r"\d", "0", "".join(letters)) + ("…" if len(text) > _FORM_LENGTH else "")
 
 
 def table_as_meant(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:

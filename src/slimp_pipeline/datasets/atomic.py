@@ -8,6 +8,7 @@ from kedro.io import AbstractDataset, Version
 from kedro.io.core import parse_dataset_definition
 
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
+from slimp_pipeline.processes.home import told
 
 
 class AtomicDataset(OwnVersionDataset[Any]):
@@ -66,4 +67,4 @@ class AtomicDataset(OwnVersionDataset[Any]):
         return self._is_there()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath, "dataset": self._dataset, "version": self._version}
+        return {"filepath": told(self._filepath), "dataset": self._dataset, "version": self._version}

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from kedro.io import Version
 
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
+from slimp_pipeline.processes.home import told
 
 Content = TypeVar("Content")
 
@@ -53,4 +54,4 @@ class FolderDataset(OwnVersionDataset[Content], Generic[Content]):
         return self._is_there()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath, "version": self._version}
+        return {"filepath": told(self._filepath), "version": self._version}

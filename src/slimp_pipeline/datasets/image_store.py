@@ -14,6 +14,7 @@ from slimp_pipeline.images.packed import PackedImages
 from slimp_pipeline.images.packing import Packing
 from slimp_pipeline.images.store import SCHEMA, ImageStore
 from slimp_pipeline.processes.depot import depot_of
+from slimp_pipeline.processes.home import told
 from slimp_pipeline.processes.whole import held, is_disk_full, remove, remove_left_over
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class ImageStoreDataset(OwnVersionDataset[Any]):
         return self._is_there()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath, "path": self._folder, "version": self._version}
+        return {"filepath": told(self._filepath), "path": told(self._folder), "version": self._version}
 
 
 def _opens(path: Path) -> bool:

@@ -70,6 +70,16 @@ class OwnVersionDataset(AbstractVersionedDataset[Content, Content], Generic[Cont
         """Version that is loaded whatever is newest, by `--load-versions` or `pin`."""
         return self._version.load if self._version else None
 
+    @property
+    def artifact(self) -> Path:
+        """Local path of the artifact, whose versions lie below."""
+        return Path(self._filepath)
+
+    @property
+    def versions_read(self) -> list[str]:
+        """The version that is loaded, where it was settled; one that this run wrote isn't."""
+        return [self.asked_for] if self.asked_for else []
+
     def pin(self, version: str) -> None:
         """Load this version from now on."""
         self._version = Version(version, self._version.save if self._version else None)

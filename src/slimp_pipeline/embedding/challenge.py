@@ -25,7 +25,7 @@ class Challenge:
         by_lesion: Whether a row is a lesion; else it is a picture.
         columns: Column after the first -> class whose probability it holds.
         classes: Of the classifier: these and no others.
-        how_to_train: Settings of the evaluation that give such a classifier.
+        trained_with: Parameters of an evaluation, and of its export, that give such a classifier.
         source: Where its form is published.
     """
 
@@ -35,7 +35,7 @@ class Challenge:
     by_lesion: bool
     columns: dict[str, str]
     classes: frozenset[str]
-    how_to_train: str
+    trained_with: str
     source: str
 
     def require_classes(self, classifier: Classifier | None, encoder: Path) -> None:
@@ -44,7 +44,9 @@ class Challenge:
         Raises:
             ValueError: If it has no classifier, or one with other classes.
         """
-        train = f"Train it so: {self.how_to_train}, then `kedro run --pipeline=export`"
+        train = "Train it so: " + " and ".join(
+            f"`kedro run --pipeline={stage} --params={self.trained_with}`" for stage in ("evaluate", "export")
+        )
         if classifier is None:
             raise ValueError(f"{self.name} asks for probabilities, and {encoder} has no classifier. {train}")
         if set(classifier.classes) != self.classes:
@@ -58,12 +60,12 @@ _MILK10K = ("AKIEC", "BCC", "BEN_OTH", "BKL", "DF", "INF", "MAL_OTH", "MEL", "NV
 CHALLENGES = {
     "isic2024": Challenge(
         "isic2024", "isic_id", r"ISIC_\d{7}", False, {"target": "malignant"}, frozenset({"benign", "malignant"}),
-        "`kedro run --pipeline=evaluate --params=evaluation.label=malignant`",
+        "evaluation.label=malignant",
         "https://www.kaggle.com/competitions/isic-2024-challenge/overview/evaluation",
     ),
     "milk10k": Challenge(
         "milk10k", "lesion_id", r"IL_\d{7}", True, {name: name for name in _MILK10K}, frozenset(_MILK10K),
-        "`kedro run --pipeline=evaluate --params=target_cohort=milk10k`",
+        "target_cohort=milk10k",
         "https://challenge.isic-archive.com/landing/milk10k",
     ),
 }  # fmt: skip

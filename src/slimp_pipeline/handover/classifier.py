@@ -1,20 +1,29 @@
 """A linear classifier on image embeddings, to be handed on: calibrated, and without the rows that trained it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from pydantic import Field
 from scipy.special import softmax
 
 from slimp_pipeline.evaluation.features.blocks import Scaling
 from slimp_pipeline.evaluation.measures.calibration import rescale
 from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
 from slimp_pipeline.evaluation.task import Task
-from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.handover.parts import read_part, write_part
+from slimp_pipeline.parameters import Block, EvaluationParams
 
-ARRAYS, FACTS = "classifier.safetensors", "classifier.json"
+PART = "classifier"
+
+
+class _Facts(Block):
+    """What stands beside the weights."""
+
+    cohort: str
+    classes: list[str] = Field(min_length=2)
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    num_patients: int = Field(ge=1)
 
 
 @dataclass(frozen=True)
@@ -63,17 +72,23 @@ class Classifier:
 
     def write(self, folder: Path) -> None:
         """Write into a folder."""
-        save_file({"weight": self.weight_DK.copy(), "intercept": self.intercept_K.copy()}, folder / ARRAYS)
-        facts = {name: value for name, value in vars(self).items() if name not in ("weight_DK", "intercept_K")}
-        (folder / FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
+        facts = _Facts(
+            cohort=self.cohort, classes=self.classes, temperature=self.temperature, num_patients=self.num_patients
+        )
+        write_part(folder, PART, facts, {"weight": self.weight_DK, "intercept": self.intercept_K})
 
     @classmethod
     def read(cls, folder: Path) -> "Classifier | None":
-        """Read from a folder; None where it holds none."""
-        if not (folder / FACTS).is_file():
+        """Read from a folder; None where it holds none.
+
+        Raises:
+            ValueError: If a file of it is damaged; says which.
+        """
+        part = read_part(folder, PART, _Facts, {"weight": 2, "intercept": 1})
+        if part is None:
             return None
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        arrays = load_file(folder / ARRAYS)
-        if arrays["weight"].shape[1:] != (len(facts["classes"]),):
-            raise ValueError(f"{folder}: {ARRAYS} and {FACTS} are of different classifiers. Copy the folder again")
-        return cls(weight_DK=arrays["weight"], intercept_K=arrays["intercept"], **facts)
+        facts, arrays = part
+        weight_DK, intercept_K = arrays["weight"], arrays["intercept"]
+        if not weight_DK.shape[1] == len(intercept_K) == len(facts.classes):
+            raise ValueError(f"{folder}: the files {PART}.* are of different classifiers. Copy the folder again")
+        return cls(facts.cohort, facts.classes, weight_DK, intercept_K, facts.temperature, facts.num_patients)

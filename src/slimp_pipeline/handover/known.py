@@ -1,20 +1,30 @@
 """Known lesions: whose diagnosis is known, which of them are near to a new one, and whether it is like any of them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from pydantic import Field
 
 from slimp_pipeline.extrapolation.neighbours import nearest
+from slimp_pipeline.handover.parts import read_part, write_part
+from slimp_pipeline.parameters import Block, Share
 
-ARRAYS, FACTS = "known_lesions.safetensors", "known_lesions.json"
+PART = "known_lesions"
 _NEIGHBOURS = 5  # whose mean distance says how unusual a lesion is
 _ROWS_PER_CHUNK = 65_536
 _CPU = torch.device("cpu")
+
+
+class _Facts(Block):
+    """What stands beside the embeddings."""
+
+    cohort: str
+    diagnosis: list[str] = Field(min_length=1)
+    unusual_above: float = Field(allow_inf_nan=False)
+    unusual_share: Share
 
 
 @dataclass(frozen=True)
@@ -88,22 +98,25 @@ class KnownLesions:
 
     def write(self, folder: Path) -> None:
         """Write into a folder."""
-        save_file({"embedding": np.ascontiguousarray(self.embedding_ND)}, folder / ARRAYS)
-        facts = {
-            "cohort": self.cohort,
-            "diagnosis": self.diagnosis_N,
-            "unusual_above": self.unusual_above,
-            "unusual_share": self.unusual_share,
-        }
-        (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+        facts = _Facts(
+            cohort=self.cohort,
+            diagnosis=self.diagnosis_N,
+            unusual_above=self.unusual_above,
+            unusual_share=self.unusual_share,
+        )
+        write_part(folder, PART, facts, {"embedding": self.embedding_ND})
 
     @classmethod
     def read(cls, folder: Path) -> "KnownLesions | None":
-        """Read from a folder; None where it holds none."""
-        if not (folder / FACTS).is_file():
+        """Read from a folder; None where it holds none.
+
+        Raises:
+            ValueError: If a file of them is damaged; says which.
+        """
+        part = read_part(folder, PART, _Facts, {"embedding": 2})
+        if part is None:
             return None
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        embedding_ND = load_file(folder / ARRAYS)["embedding"]
-        if len(embedding_ND) != len(facts["diagnosis"]):
-            raise ValueError(f"{folder}: {ARRAYS} and {FACTS} are of different lesions. Copy the folder again")
-        return cls(facts["cohort"], embedding_ND, facts["diagnosis"], facts["unusual_above"], facts["unusual_share"])
+        facts, embedding_ND = part[0], part[1]["embedding"].astype(np.float32)
+        if len(embedding_ND) != len(facts.diagnosis):
+            raise ValueError(f"{folder}: the files {PART}.* are of different lesions. Copy the folder again")
+        return cls(facts.cohort, embedding_ND, facts.diagnosis, facts.unusual_above, facts.unusual_share)

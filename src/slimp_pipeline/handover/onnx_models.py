@@ -116,9 +116,21 @@ def _export(
         ) from error
     finally:
         logger.setLevel(level)
-    exported: bytes = program.model_proto.SerializeToString()  # type: ignore[union-attr]
+    exported: bytes = _without_origin(program.model_proto).SerializeToString()  # type: ignore[union-attr]
     _check_equal(name, module, exported, inputs, examples)
     return exported
+
+
+def _without_origin(part: Any) -> Any:
+    """A message of ONNX without what the exporter noted of where it came from: lines of code, paths of this machine."""
+    for field in part.DESCRIPTOR.fields:
+        if field.name in ("metadata_props", "doc_string"):
+            part.ClearField(field.name)
+        elif field.message_type:
+            value = getattr(part, field.name)
+            for inner in value if field.is_repeated else [value] if part.HasField(field.name) else []:
+                _without_origin(inner)
+    return part
 
 
 def _dynamic(module: nn.Module, inputs: list[str]) -> Any:

@@ -55,6 +55,7 @@ class LesionReader:
         self.known = KnownLesions.read(Path(folder))
         self.classifier = Classifier.read(Path(folder))
         self.num_nearest = num_nearest
+        self._require_one_width(Path(folder))
 
     @cached_property
     def numeric_fields(self) -> list[str]:
@@ -89,6 +90,16 @@ class LesionReader:
             self.known.unusual(image_ND) if self.known else None,
             self.classifier.probabilities(image_ND) if self.classifier else None,
         )
+
+    def _require_one_width(self, folder: Path) -> None:
+        width = int(self.encoder.model.image_encoder.num_features)  # type: ignore[arg-type]
+        known = self.known.embedding_ND.shape[1] if self.known else width
+        classifier = len(self.classifier.weight_DK) if self.classifier else width
+        if not width == known == classifier:
+            raise ValueError(
+                f"{folder}: its encoder gives {width} numbers for a picture, its known lesions have {known}, its "
+                f"classifier reads {classifier}. Were the files of several exports mixed? Copy the folder again"
+            )
 
     @property
     def _levels(self) -> tuple[LevelEncoding, LevelEncoding]:

@@ -34,9 +34,8 @@ class ArtifactHooks:
         project = Path(context.project_path)
         with at_home(project):
             self._origin = {"settings": settings_digest(context.params), "git_commit": git_commit(project)}
-        self._data = data_address(context)
         in_project = project / "data"  # raw data stay there
-        self._kept_in = {in_project, depot_of(self._data).local}
+        self._kept_in = {in_project, depot_of(data_address(context)).local}
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, save_version: str) -> None:
@@ -46,9 +45,8 @@ class ArtifactHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Refuse devices that aren't there and a place where nothing can be kept, clear up, pin what is read."""
+        """Refuse devices that aren't there, clear up, pin what is read."""
         _require_devices(pipeline, catalog)
-        depot_of(self._data).require_usable()
         for path in (path for folder in sorted(self._kept_in) for path in _left_over(folder)):
             logger.info("Removed %s, which a killed run was writing", os.path.relpath(path))
         read = {name: dataset for name in pipeline.inputs() if (dataset := _versioned(catalog, name))}
@@ -71,7 +69,7 @@ class ArtifactHooks:
 def _absent(pipeline: Pipeline, read: Mapping[str, OwnVersionDataset[Any]], catalog: DataCatalog) -> tuple[str, ...]:
     """What a pipeline does without where it isn't there, and isn't."""
     nodes = {node.name.rpartition(".")[2] for node in pipeline.nodes}
-    if "export_model" in nodes and not _evaluation_of(read, catalog):
+    if "export_model" in nodes and "evaluation_rows" in read and not _evaluation_of(read, catalog):
         return IF_THERE
     if "embed_folder" in nodes and (_names_encoder(catalog) or not _versions(catalog, "exported_model")):
         return ("exported_model",)
@@ -86,7 +84,9 @@ def _names_encoder(catalog: DataCatalog) -> bool:
 
 
 def _evaluation_of(read: Mapping[str, OwnVersionDataset[Any]], catalog: DataCatalog) -> bool:
-    """Whether there is a whole evaluation, and it rests on the encoders where one version of these is asked for."""
+    """Whether there is a whole evaluation, and it rests on the encoders that are read: no run's that are yet to be."""
+    if "encoders" not in read:
+        return False
     versions = [_versions(catalog, name) for name in ("evaluation_rows", "embeddings", "results", "evaluation_lineage")]
     whole = set.intersection(*versions)
     asked = read["encoders"].asked_for

@@ -39,7 +39,7 @@ class FinishedHooks:
 
     def __init__(self) -> None:
         self._functions: dict[str, Any] = {}  # of nodes that aren't run
-        self._keys: dict[str, str] = {}  # of nodes that are
+        self._keys: dict[str, str] = {}
         self._unsaved: dict[str, set[str]] = {}
 
     @hook_impl
@@ -57,9 +57,9 @@ class FinishedHooks:
         """Replace a node that finished before by what it gave."""
         if COSTLY not in node.tags or (key := _key(node, inputs)) is None:
             return
+        self._keys[node.name], self._unsaved[node.name] = key, set(node.outputs)
         artifacts = self._artifacts(key, node, catalog)
         if artifacts is None:
-            self._keys[node.name], self._unsaved[node.name] = key, set(node.outputs)
             return
         self._functions[node.name] = node.func
         given = artifacts[0] if len(artifacts) == 1 else tuple(artifacts)
@@ -74,7 +74,7 @@ class FinishedHooks:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
-        """Note what a node gave, once all of it is saved."""
+        """Note what a node gave, once all of it is saved; of what was given again, this run's copy is the newest."""
         if (key := self._keys.get(node.name)) is None:
             return
         self._unsaved[node.name].discard(dataset_name)

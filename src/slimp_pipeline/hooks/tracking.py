@@ -45,10 +45,12 @@ class TrackingHooks(MlflowHook):
                 super().after_context_created(context)
 
     @hook_impl
-    def after_catalog_created(self, catalog: DataCatalog) -> None:
-        """Give long computations somewhere to report to, and comparisons a way from MLflow runs to versions."""
+    def after_catalog_created(self, catalog: DataCatalog, save_version: str) -> None:
+        """Give long computations somewhere to report to, and others a way from MLflow runs to versions."""
+        self._version = save_version
         catalog["report_progress"] = MemoryDataset(self._report, copy_mode="assign")
         catalog["find_version"] = MemoryDataset(tracking.find_version, copy_mode="assign")
+        catalog["registered_runs"] = MemoryDataset(tracking.registered_runs, copy_mode="assign")
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -59,9 +61,10 @@ class TrackingHooks(MlflowHook):
         self._notes = Notes()
         self._params, self._logged_params = dict[str, Any](), dict[str, str]()
         tags = {"git_commit": tracking.git_commit(self._project), "env": run_params.get("env") or "base"}
+        tags[tracking.RUN_VERSION] = self._version
         with writing_unbroken(), bearing_their_process():
             end_killed_runs()
-            super().before_pipeline_run(run_params, pipeline, catalog)
+            super().before_pipeline_run(tracking.told_of_run(run_params), pipeline, catalog)
             if self.run_id:
                 self._curves = Curves(self.run_id, self._notes)
                 tracking.name_run(self.run_id, *(_cohort_name(catalog, role) for role in _roles(pipeline)))
@@ -169,9 +172,12 @@ def path_of(catalog: DataCatalog, name: str) -> str:
 
 
 def _roles(pipeline: Pipeline) -> tuple[str, ...]:
-    if "params:embedding" in pipeline.inputs():
+    inputs = pipeline.inputs()
+    if "params:prune" in inputs:
+        return ()
+    if "params:embedding" in inputs:
         return ("source",)
-    return ("downloaded",) if "params:downloaded.cohort" in pipeline.inputs() else ("source", "target")
+    return ("downloaded",) if "params:downloaded.cohort" in inputs else ("source", "target")
 
 
 def _cohort_name(catalog: DataCatalog, role: str) -> str:

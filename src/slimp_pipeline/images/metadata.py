@@ -3,23 +3,37 @@
 import re
 
 JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)  # that ends entropy-coded data
+JFIF, ADOBE = b"JFIF\0", b"Adobe"  # how those segments start which say how a picture's numbers are meant
 
 
 def jpeg_without_metadata(jpeg: bytes) -> bytes:
-    """Cut EXIF, XMP, ICC, comments and whatever follows the picture out of a JPEG; pixels stay as they are.
+    """Keep of a JPEG what its pixels are made from, and nothing else; pixels stay as they are.
 
-    Segments APP1 to APP13, APP15 and COM go, wherever they stand (ITU-T T.81, B.1.1 and B.2).
+    Frames, tables, scans and their data are kept, JFIF's density and Adobe's colour space. EXIF, XMP, ICC, comments,
+    previews, whatever stands between segments or behind the picture goes (ITU-T T.81, B.1.1 and B.2).
     """
-    kept, position = [jpeg[:2]], 2
+    kept, position, in_scan = [jpeg[:2]], 2, False
     while match := JPEG_MARKER.search(jpeg, position):
         start, marker = match.start(), jpeg[match.start() + 1]
-        kept.append(jpeg[position:start])
+        if in_scan:
+            kept.append(jpeg[position:start])
         if marker == 0xD9:  # end of image
             return b"".join([*kept, b"\xff\xd9"])
         position = start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")
-        if not (0xE1 <= marker <= 0xED or marker in (0xEF, 0xFE)):
-            kept.append(jpeg[start:position])
-    return b"".join([*kept, jpeg[position:]])
+        kept.append(_needed(marker, jpeg[start:position]))
+        in_scan = marker == 0xDA
+    return b"".join([*kept, jpeg[position:] if in_scan else b""])
+
+
+def _needed(marker: int, segment: bytes) -> bytes:
+    """What of a segment the pixels depend on."""
+    if 0xC0 <= marker <= 0xDF:
+        return segment
+    if marker == 0xE0 and segment[4:9] == JFIF:  # may be followed by a preview, of this size
+        return b"\xff\xe0\x00\x10" + segment[4:16] + b"\0\0"
+    if marker == 0xEE and segment[4:9] == ADOBE:
+        return b"\xff\xee\x00\x0e" + segment[4:16]
+    return b""
 
 
 def png_without_metadata(png: bytes) -> bytes:

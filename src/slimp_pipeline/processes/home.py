@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 _called_from: list[Path] = []
 
@@ -17,6 +17,11 @@ def at_home(project: Path) -> Iterator[None]:
             yield
     finally:
         _called_from.pop()
+
+
+def told(path: str | PurePath) -> str:
+    """A path as a dataset describes itself, which Kedro-Viz's pages show: below the current folder, or by its name."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else Path(path).name
 
 
 def shown(path: str | Path) -> str:

@@ -1,5 +1,6 @@
 """Which process something belongs to, told in a way that outlives it: numbers of processes are used again."""
 
+import hashlib
 import json
 import os
 import socket
@@ -9,12 +10,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """A process of some machine.
+    """A process of some machine; what would name the machine stands as a digest, since it is noted in MLflow.
 
     Args:
-        host: Name of the machine.
-        machine: Its id, which survives a restart; empty where there is none.
-        boot: Id of its run since the last start.
+        host: Digest of the machine's name and id.
+        machine: Of its id alone, which survives a restart; empty where there is none.
+        boot: Of the id of its run since the last start.
         numbering: Which set of process numbers it sees: containers have their own.
         number: The process's number.
         started: When it started, in clock ticks since the start of the machine.
@@ -30,10 +31,11 @@ class Process:
     @classmethod
     def own(cls) -> "Process":
         """This very process."""
+        machine = _read("/etc/machine-id")
         return cls(
-            socket.gethostname(),
-            _read("/etc/machine-id"),
-            _read("/proc/sys/kernel/random/boot_id"),
+            _digest(f"{socket.gethostname()} {machine}"),
+            _digest(machine),
+            _digest(_read("/proc/sys/kernel/random/boot_id")),
             _link("/proc/self/ns/pid"),
             os.getpid(),
             _started(os.getpid()),
@@ -59,6 +61,10 @@ class Process:
         if self.boot != here.boot:  # restarted since, if it is the same machine
             return bool(self.machine) and self.machine == here.machine
         return bool(self.numbering) and self.numbering == here.numbering and _started(self.number) != self.started
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
 
 def _started(number: int) -> str:

@@ -1,6 +1,7 @@
 """How Kedro reads `conf/`: what is wrong in it is said by file and line, before anything is computed."""
 
 import copy
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ from kedro.config import OmegaConfigLoader
 from omegaconf.errors import OmegaConfBaseException
 
 from slimp_pipeline.configuration.check import CheckedConfiguration
+from slimp_pipeline.tracking.anonymous import without_places
 
 
 class CheckedConfigLoader(OmegaConfigLoader):
@@ -31,6 +33,8 @@ class CheckedConfigLoader(OmegaConfigLoader):
             self._checked.require_valid(configuration)
             # Of each line of a description Kedro would make a dataset: thousands.
             configuration = self._checked.without_cohorts(configuration)
+            if _is_for_kedro_viz():  # whose pages hold every parameter, and are handed on
+                configuration = without_places(configuration)
             self[key] = configuration
         return copy.deepcopy(configuration)
 
@@ -39,3 +43,8 @@ class CheckedConfigLoader(OmegaConfigLoader):
         name = str(error.full_key or "")
         place = self._checked.where(key, name) if name else ""
         return ": ".join(part for part in (place, name, str(error).splitlines()[0]) if part)
+
+
+def _is_for_kedro_viz() -> bool:
+    """Whether the command is `kedro viz ...`, in a process of its own too."""
+    return [argument for argument in sys.argv[1:] if not argument.startswith("-")][:1] == ["viz"]

@@ -18,6 +18,7 @@ from kedro.framework.session import KedroSession
 from threadpoolctl import threadpool_limits
 
 from slimp_pipeline.console.errors import show_errors_plainly
+from slimp_pipeline.processes.going_on import going_on
 from slimp_pipeline.processes.home import at_home
 from slimp_pipeline.processes.pool import end_pool
 from slimp_pipeline.processes.stopping import stoppable
@@ -39,6 +40,7 @@ def run_in_project() -> None:
         with (
             stoppable("the same command goes on from what was finished and, in training, from the last checkpoint"),
             at_home(self._project_path),
+            going_on(),
             ending_truly(),
             threadpool_limits(1, user_api="blas"),  # NumPy's threads spin after each product, where torch's would work
         ):

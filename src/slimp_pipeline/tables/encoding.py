@@ -207,7 +207,7 @@ def row_groups(encoded: EncodedFields) -> np.ndarray:
 def _encode_numbers(field: Any, frame: pd.DataFrame, name: str) -> np.ndarray:
     if name not in frame:
         return np.full(len(frame), np.nan, dtype=np.float32)
-    column = frame[name].astype(str) if frame[name].dtype == object else frame[name]  # mixed values read as text
+    column = _as_text(frame[name]) if frame[name].dtype == object else frame[name]  # mixed values read as text
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     low = -np.inf if field.minimum is None else field.minimum
     high = np.inf if field.maximum is None else field.maximum
@@ -224,10 +224,17 @@ def _encode_categories(field: Any, frame: pd.DataFrame, name: str) -> np.ndarray
 
 def _encode_boxes(field: Any, frame: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
     """A group is known where at least one of its options reads as true or false."""
-    text = frame.reindex(columns=[f"{name}.{option}" for option in field.options]).astype(str)
+    text = frame.reindex(columns=[f"{name}.{option}" for option in field.options]).apply(_as_text)
     text = text.apply(lambda column: column.str.lower())
     ticked = text.isin(TRUE)
     return ticked.to_numpy(dtype=np.float32), (ticked | text.isin(FALSE)).any(axis=1).to_numpy()
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    try:
+        return column.astype(str)
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold and text can't
+        return column.map(lambda value: str(value).encode("utf-8", "replace").decode()).astype(str)
 
 
 def _digest(name: str, text: str) -> str:

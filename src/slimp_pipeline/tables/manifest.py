@@ -114,13 +114,12 @@ def _reasons(reasons: dict[str, int], file: str) -> list[str]:
 
 
 def _unused(files: pd.DataFrame) -> list[str]:
-    """A line per kind of reason, with an example."""
+    """A line per kind of reason."""
     lines = []
     for _, group in sorted(files.groupby("unused"), key=lambda item: -len(item[1])):
         first = group.iloc[0]
-        place = f"{first['path']}:{first['key']}" if first["key"] else first["path"]
         others = "" if len(group["reason"].unique()) == 1 else ", or the like"
-        lines.append(f"    {len(group):,} x {first['reason']}{others} (first: {place})")
+        lines.append(f"    {len(group):,} x {first['reason']}{others}")
     return lines
 
 

@@ -1,7 +1,6 @@
 """How runs ended, as MLflow has it: stopped ones and killed ones too."""
 
 import contextlib
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -12,23 +11,15 @@ from mlflow.exceptions import MlflowException
 
 from slimp_pipeline.processes.process import Process
 from slimp_pipeline.processes.stopping import Stopped, unbroken, unstoppable, was_asked_to_stop
+from slimp_pipeline.tracking.anonymous import anonymous
 
 logger = logging.getLogger(__name__)
 _TAG = "process"
-_CONTEXT = "MLFLOW_RUN_CONTEXT"  # tags that MLflow gives a run at its very start
 
 
-@contextlib.contextmanager
-def bearing_their_process() -> Iterator[None]:
+def bearing_their_process() -> contextlib.AbstractContextManager[None]:
     """Runs that start here are tagged with their process, by which it is told later that it was killed."""
-    before = os.environ.get(_CONTEXT)
-    os.environ[_CONTEXT] = json.dumps(json.loads(before or "{}") | {_TAG: Process.own().as_text()})
-    try:
-        yield
-    finally:
-        os.environ.pop(_CONTEXT)
-        if before is not None:
-            os.environ[_CONTEXT] = before
+    return anonymous(**{_TAG: Process.own().as_text()})
 
 
 @contextlib.contextmanager

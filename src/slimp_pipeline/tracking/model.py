@@ -1,17 +1,19 @@
 """The encoder in MLflow: logged as a pyfunc model, and in the model registry."""
 
 import base64
+import copy
 import warnings
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pandas as pd
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Map, Object, Property, Schema, TensorSpec
 
 from slimp_pipeline.handover.reader import LesionReader
 from slimp_pipeline.models.fingerprint import picture
+from slimp_pipeline.tracking.anonymous import anonymous
 
 NAME = "encoder"
 
@@ -30,8 +32,11 @@ def log_model(folder: Path, registered_as: str | None = None, alias: str | None 
         alias: Which then bears this alias.
     """
     reader = LesionReader(folder)
-    with warnings.catch_warnings(record=True):
-        logged = mlflow.pyfunc.log_model(
+    with warnings.catch_warnings(record=True), anonymous():
+        logged = Model.log(
+            artifact_path=None,
+            flavor=_WithoutPlaces,
+            flavor_name="pyfunc",
             name=NAME,
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"checkpoint": str(folder)},
@@ -42,6 +47,21 @@ def log_model(folder: Path, registered_as: str | None = None, alias: str | None 
         )
     if registered_as and alias:
         mlflow.MlflowClient().set_registered_model_alias(registered_as, alias, logged.registered_model_version)
+
+
+class _WithoutPlaces:
+    """MLflow's flavor `pyfunc`, in whose description no path of this machine stands; MLflow reads none of them."""
+
+    @staticmethod
+    def save_model(path: str, mlflow_model: Model, **options: Any) -> None:
+        mlflow.pyfunc.save_model(path, mlflow_model=mlflow_model, **options)
+        flavor = mlflow_model.flavors[mlflow.pyfunc.FLAVOR_NAME]
+        flavor["model_code_path"] = Path(flavor["model_code_path"]).name
+        for artifact in flavor["artifacts"].values():
+            artifact["uri"] = artifact["path"]
+        told = copy.copy(mlflow_model)
+        told.artifact_path = None
+        told.save(str(Path(path) / "MLmodel"))
 
 
 def example(reader: LesionReader) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from slimp_pipeline.evaluation.measures.records import summary_draw
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.reporting.pages.interactive import render_figures
 from slimp_pipeline.tables.csv_cells import csv_text
+from slimp_pipeline.tracking.anonymous import without_places
 
 METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "pauc_above_80_tpr", "ece")
 
@@ -26,7 +27,10 @@ TABLES = (
     "comparison_pairs", "comparison_truths", "borrowed_quality", "borrowed_other_fields", "borrowed_results",
     "borrowed_worth", "row_counts",
 )  # fmt: skip
-_NOT_DECIDING = ("comparison", "study", "report", "running_root", "download", "downloaded", "embedding")
+_NOT_DECIDING = (
+    "comparison", "study", "report", "running_root", "data_root", "download", "downloaded", "embedding", "prune",
+)  # fmt: skip
+RUN_VERSION = "run_version"  # tag of every run: version of what it wrote
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 
 
@@ -44,10 +48,16 @@ def tag(run_id: str, tags: dict[str, Any]) -> None:
     mlflow.MlflowClient().log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
 
 
+def told_of_run(run_params: dict[str, Any]) -> dict[str, Any]:
+    """What Kedro knows of a run, without paths; its parameters are logged where nodes read them."""
+    untold = ("project_path", "runtime_params", "extra_params")
+    return {name: None if name in untold else without_places(value) for name, value in run_params.items()}
+
+
 def name_run(run_id: str, *cohorts: str) -> None:
     """Name a run by what it does with whom: it stands among many in the MLflow UI."""
     pipeline = str(mlflow.get_run(run_id).info.run_name).replace("__default__", "everything")
-    tag(run_id, {"mlflow.runName": f"{pipeline}: {' → '.join(cohorts)}"})
+    tag(run_id, {"mlflow.runName": ": ".join([pipeline, *([" → ".join(cohorts)] if cohorts else [])])})
 
 
 def settings_digest(parameters: dict[str, Any]) -> str:
@@ -74,6 +84,20 @@ def find_version(run: str) -> str:
             f"MLflow run {run} ({tags.get('mlflow.runName', 'no name')}) was no evaluation, or didn't finish"
         )
     return str(tags["version"])
+
+
+def registered_runs() -> dict[str, str]:
+    """Versions of the artifacts of runs that made a model which bears an alias in the model registry, and which."""
+    client, runs, page = mlflow.MlflowClient(), dict[str, str](), None
+    while page is None or page.token:
+        page = client.search_registered_models(page_token=page.token if page else None)
+        for model in page:
+            for alias, number in model.aliases.items():
+                run_id = client.get_model_version(model.name, str(number)).run_id
+                tags = client.get_run(run_id).data.tags if run_id else {}
+                if version := tags.get(RUN_VERSION):
+                    runs[version] = f"models:/{model.name}@{alias} is of it"
+    return runs
 
 
 def finished_version(**tags: str) -> str | None:
@@ -137,10 +161,10 @@ def log_artifacts(run_id: str, catalog: DataCatalog, names: set[str]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A typed parameter as plain values; a cohort by its name, since its YAML is in the repository."""
+    """A parameter as plain values without paths; a cohort by its name, since its YAML is in the repository."""
     if isinstance(value, CohortSpec):
         return value.name
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+    return without_places(value.model_dump(mode="json") if hasattr(value, "model_dump") else value)
 
 
 def _git(project: Path, *arguments: str) -> str:

@@ -291,3 +291,18 @@ def test_a_note_of_several_lines_is_one_cell(tmp_path):
     text = 'image,patient,note\ni1,p1,"red, itchy\nsince May\nworse, bleeds, hurts"\ni2,p2,none\n'
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")
     assert read_table(tmp_path / "t.csv")["note"].tolist() == ["red, itchy\nsince May\nworse, bleeds, hurts", "none"]
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory() -> None:
+    raw = b"a,b\n1," + b"x" * 30_000_000
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"table\.csv, line 2: longer than 10,000,000 characters"):
+        read(raw)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * len(raw)
+
+
+def test_a_cell_of_a_megabyte_is_no_cell() -> None:
+    with pytest.raises(ValueError, match=r"table\.csv, line 2: field larger than field limit"):
+        read(b"a,b\n1," + b"x" * 1_000_000)

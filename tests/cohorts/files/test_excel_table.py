@@ -168,3 +168,13 @@ def test_a_sheet_is_named_of_workbooks_alone(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,dx\n1,nevus\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"a.csv is no Excel workbook, and has no sheet 'Tabelle1'. Leave `sheet` out"):
         read_table(tmp_path / "a.csv", sheet="Tabelle1")
+
+
+def test_entities_that_grow_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, cases=[["image"], ["a"]])
+    laughs = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
+    bomb = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e0 "ha">{laughs}]><worksheet'
+    rewrite(path, "xl/worksheets/sheet1.xml", r"^.*?<worksheet", bomb)
+    rewrite(path, "xl/worksheets/sheet1.xml", "<t>image</t>", "<t>&e9;</t>")
+    with pytest.raises(ValueError, match="is a damaged Excel workbook"):
+        read_table(path)

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -118,3 +119,24 @@ def test_dates_that_no_calendar_reaches_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, id=pa.array(["a"]), seen=pa.array([10**18], pa.timestamp("us")))
     with pytest.raises(ValueError, match="column 'seen': a date outside the years 1 to 9999"):
         read_table(path)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pa.DictionaryArray.from_arrays(np.zeros(8_000, np.int32), ["x" * 100_000]),
+        pa.nulls(20_000_000),
+        pa.DictionaryArray.from_arrays(np.zeros(20_000_000, np.int32), ["x"]),
+    ],
+    ids=["long", "empty", "short"],
+)
+def test_what_stands_once_for_very_many_rows_is_refused_before_it_fills_the_memory(tmp_path, rows) -> None:
+    path = write(tmp_path, image=rows)
+    assert path.stat().st_size < 120_000
+    with pytest.raises(ValueError, match=r"lesions\.parquet unpacks to 0\.[12] GiB or more from"):
+        read_table(path)
+
+
+def test_a_file_without_rows_says_so(tmp_path) -> None:
+    with pytest.raises(ValueError, match="no rows"):
+        read_table(write(tmp_path, image=pa.array([], pa.string())))

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from slimp_pipeline.cohorts.files import table_file
+from slimp_pipeline.cohorts.files import table_file, unpacked_size
 from slimp_pipeline.cohorts.files.table_file import read_table
 
 NAMES = ["a", "b", "c"]
@@ -188,7 +188,7 @@ def test_an_archive_that_unpacks_to_an_absurd_size_is_refused(tmp_path: Path, pa
 
 
 def test_a_size_beyond_the_limit_is_refused_whatever_the_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_file, "_MOST_BYTES", 400)
+    monkeypatch.setattr(unpacked_size, "_MOST_BYTES", 400)
     for content in (GZIPPED, ZIPPED, excel_bytes([("1", "2", "3")])):
         with pytest.raises(ValueError, match="more than a table can be"):
             read_table(write(tmp_path, content))

@@ -9,8 +9,8 @@ def shown(figure):
     return [trace.name for trace in figure.data if trace.visible is not False]
 
 
-def test_a_menu_picks_the_trait_and_each_shows_every_patient_once(phenotypes):
-    figure = phenotype_figure(phenotypes, [40, 60])
+def test_a_menu_picks_the_trait_and_each_shows_every_patient_once(patient_phenotypes):
+    figure = phenotype_figure(patient_phenotypes, [40, 60])
     buttons = figure.layout.updatemenus[0].buttons
     assert [button.label for button in buttons] == [
         "malignant lesion",
@@ -24,16 +24,18 @@ def test_a_menu_picks_the_trait_and_each_shows_every_patient_once(phenotypes):
         assert sum(len(trace.x) for trace, seen in zip(figure.data, visible, strict=True) if seen) == 20
 
 
-def test_a_trait_that_is_the_same_in_all_is_no_trait(phenotypes):
-    assert "smoke" not in [button.label for button in phenotype_figure(phenotypes, [40]).layout.updatemenus[0].buttons]
+def test_a_trait_that_is_the_same_in_all_is_no_trait(patient_phenotypes):
+    assert "smoke" not in [
+        button.label for button in phenotype_figure(patient_phenotypes, [40]).layout.updatemenus[0].buttons
+    ]
 
 
-def test_ages_are_in_bands_and_other_numbers_shaded(phenotypes):
-    figure = phenotype_figure(phenotypes, [40, 60])
+def test_ages_are_in_bands_and_other_numbers_shaded(patient_phenotypes):
+    figure = phenotype_figure(patient_phenotypes, [40, 60])
     names = [trace.name for trace in figure.data]
     assert {"under 40", "40 to 59", "60 or older"} <= set(names)
     shaded = figure.data[names.index("lesion fields missing, share")]
-    assert list(shaded.marker.color) == list(phenotypes["missing_share"])
+    assert list(shaded.marker.color) == list(patient_phenotypes["missing_share"])
 
 
 def test_rare_values_share_a_colour():
@@ -43,7 +45,7 @@ def test_rare_values_share_a_colour():
     assert len(figure.data) == 8 and figure.data[-1].name == "other" and figure.data[0].name == "place 0"
 
 
-def test_it_holds_no_id_and_no_markup_and_nothing_without_patients(phenotypes):
-    text = phenotype_figure(phenotypes, [40, 60]).to_json()
+def test_it_holds_no_id_and_no_markup_and_nothing_without_patients(patient_phenotypes):
+    text = phenotype_figure(patient_phenotypes, [40, 60]).to_json()
     assert "person-" not in text and "<img" not in text.replace("\\u003c", "<")
-    assert not phenotype_figure(phenotypes[:0], [40]).data
+    assert not phenotype_figure(patient_phenotypes[:0], [40]).data

@@ -12,13 +12,13 @@ from slimp_pipeline.reporting.findings.explanations import (
 )
 
 
-def test_fields_outside_noise_are_named_the_most_important_first(importance):
-    slimp, metadata = importance_tables(importance)
+def test_fields_outside_noise_are_named_the_most_important_first(field_importance):
+    slimp, metadata = importance_tables(field_importance)
     assert slimp["method"] == "SLIMP" and metadata["method"] == "metadata, linear"
     assert slimp["telling"] == ["diameter_mm"] and slimp["intact"] == ["0.612", "0.612"]
     assert [line["field"] for line in slimp["lines"]][:2] == ["diameter_mm", "age_years"]
     assert slimp["lines"][0]["cells"][0] == {"value": "+0.200", "range": "[+0.150, +0.240]"}
-    assert importance_tables(importance[:0]) == []
+    assert importance_tables(field_importance[:0]) == []
 
 
 def with_intervals(controls, gain, left, owed):

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=([^\r\n"])"?[\r\n]*', re.IGNORECASE)  # Exc
 _QUOTED = re.compile(r'(^|[,;\t|]) *"(?:[^"]|"")*"')
 _OPEN_QUOTE = re.compile(r'(^|[,;\t|]) *"')
 _CLEARLY_A_ROW = 6  # columns, beyond which lines of a text don't part like rows by chance
+_LONGEST_LINE = 10_000_000  # characters
 _MOST_HEADER_LINES = 100  # that blank lines and names of several lines may take
 
 
@@ -65,7 +67,12 @@ def _rows(path: Path, text: IO[str], separator: str | None) -> Iterator[tuple[in
 
 
 def _checked_lines(path: Path, text: IO[str]) -> Iterator[str]:
-    for number, line in enumerate(text, start=1):
+    for number, line in enumerate(iter(partial(text.readline, _LONGEST_LINE + 1), ""), start=1):
+        if len(line) > _LONGEST_LINE:
+            raise ValueError(
+                f"{path}, line {number}: longer than {_LONGEST_LINE:,} characters, which no row is. Is it the right "
+                "file, and whole?"
+            )
         if "\0" in line:
             raise ValueError(
                 f"{path}, line {number}: a NUL byte, which no text has. Is the file damaged? Fetch it again."

@@ -37,7 +37,7 @@ class _Walk:
     """One walk through the folders of a cohort; links are followed, and no folder is read twice."""
 
     images: ImagesSpec
-    seen: dict[tuple[int, int], str] = field(default_factory=dict)  # device and inode -> path
+    seen: set[tuple[int, int]] = field(default_factory=set)  # device and inode of folders
 
     def __post_init__(self) -> None:
         self._suffixes, self._matches = set(self.images.suffixes), re.compile(self.images.pattern or "").match
@@ -64,10 +64,10 @@ class _Walk:
     def _folder(self, folder: str) -> Iterator[FoundFile]:
         try:
             stat = os.stat(folder)
-            if first := self.seen.get((stat.st_dev, stat.st_ino)):
-                yield _unused(folder, "same_folder", f"the same folder as {first}, which is read")
+            if (place := (stat.st_dev, stat.st_ino)) in self.seen:
+                yield _unused(folder, "same_folder", "another name of a folder that is read")
                 return
-            self.seen[stat.st_dev, stat.st_ino] = folder
+            self.seen.add(place)
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
             yield _unused(folder, "unreadable", f"the folder can't be read: {error.strerror}")

@@ -10,8 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from slimp_pipeline.cohorts.files.text_table import check_has_rows, named_columns, text_of
+from slimp_pipeline.cohorts.files.unpacked_size import check_unpacked_size
 from slimp_pipeline.cohorts.text import as_meant
 
+_ROWS_AT_ONCE = 1024
+_BYTES_PER_TEXT = 8  # at least
 _FIRST_LINE = 2  # as if there were a header line
 
 
@@ -31,7 +34,7 @@ def read_parquet_table(file: IO[bytes], path: Path) -> pd.DataFrame:
             text (lists, structs, bytes); names the column.
     """
     try:
-        table = pq.ParquetFile(file).read()
+        table = _read(file, path)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} is a damaged Parquet file ({reason}). Fetch it again.") from error
@@ -46,10 +49,26 @@ def read_parquet_table(file: IO[bytes], path: Path) -> pd.DataFrame:
     return frame.set_axis(pd.Index(frame.index, dtype="int64", name="line"))
 
 
+def _read(file: IO[bytes], path: Path) -> pa.Table:
+    """Read a few rows at a time: a value that stands once in the file may be that of a billion rows."""
+    packed_bytes = file.seek(0, 2)
+    file.seek(0)
+    parquet = pq.ParquetFile(file)
+    num_bytes, parts = 0, [parquet.schema_arrow.empty_table()]
+    for batch in parquet.iter_batches(_ROWS_AT_ONCE):
+        columns = [_spelt_out(column) for column in batch.columns]
+        num_bytes += sum(max(column.nbytes, _BYTES_PER_TEXT * len(column)) for column in columns)
+        check_unpacked_size(path, num_bytes, packed_bytes)
+        parts.append(pa.Table.from_arrays(columns, batch.schema.names))
+    return pa.concat_tables(parts[1:] or parts)
+
+
+def _spelt_out(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
 def _text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_boolean(kind):
         column = pc.if_else(column, "True", "False")
     elif pa.types.is_floating(kind):  # NumPy writes the fewest digits, also of single precision

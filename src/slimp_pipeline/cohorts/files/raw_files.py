@@ -106,28 +106,35 @@ def _require_sources(spec: CohortSpec, folder: Path) -> None:
     if spec.images is None or spec.partial:
         return
     absent = [name for name in spec.images.sources if not named_in(folder, name).exists()]
-    said = f"cohort {spec.name}: the image source {', '.join(absent)} isn't in {folder} (there: {_content(folder)})"
+    said = f"cohort {spec.name}: the image source {', '.join(absent)} isn't"
     if absent and spec.images.all_sources:
-        raise FileNotFoundError(f"{said}, and all_sources asks for every one. Correct `images.sources`.")
+        raise FileNotFoundError(
+            f"{said} in {folder} (there: {_content(folder)}), and all_sources asks for every one. Correct "
+            "`images.sources`."
+        )
     if absent and len(absent) < len(spec.images.sources):
-        logger.warning("%s: the others are read", said)
+        logger.warning("%s there: the others are read", said)
 
 
 def _say_no_images(spec: CohortSpec, sources: list[str], folder: Path, listed: pd.DataFrame) -> None:
     """Refuse image sources that hold no image; a copy of a published cohort may be without."""
     there = [name for name in sources if named_in(folder, name).exists()]
+    if spec.partial:
+        found = (
+            f"no image in {', '.join(there)}" if there else f"none of the image sources {', '.join(sources)} is there"
+        )
+        logger.warning("cohort %s: %s; its tables are read without images", spec.name, found)
+        return
     if not there:
         said = f"none of the image sources {', '.join(sources)} is in {folder} (there: {_content(folder)})"
     else:
         kinds = listed.loc[listed["role"] == "unused", "reason"].value_counts().head(3)
         reasons = "; ".join(f"{count:,} x {reason}" for reason, count in kinds.items())
         said = f"no image in {', '.join(str(folder / name) for name in there)}: {reasons or 'nothing is there'}"
-    if not spec.partial:
-        raise FileNotFoundError(
-            f"cohort {spec.name}: {said}. Correct `images` of the cohort's YAML; leave `images` out where the cohort "
-            "has tables alone."
-        )
-    logger.warning("%s: %s; its tables are read without images", spec.name, said)
+    raise FileNotFoundError(
+        f"cohort {spec.name}: {said}. Correct `images` of the cohort's YAML; leave `images` out where the cohort has "
+        "tables alone."
+    )
 
 
 def _table(key: str, path: Path) -> FoundFile:

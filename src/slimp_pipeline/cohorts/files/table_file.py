@@ -1,8 +1,11 @@
 """Table files whatever their form: CSV text, Parquet or Excel, also packed by gzip or zip."""
 
 import gzip
+import lzma
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from tempfile import SpooledTemporaryFile
@@ -14,14 +17,17 @@ from slimp_pipeline.cohorts.files.csv_table import read_csv_text
 from slimp_pipeline.cohorts.files.excel_table import read_excel_table
 from slimp_pipeline.cohorts.files.foreign_files import refuse_foreign_document, refuse_foreign_file
 from slimp_pipeline.cohorts.files.parquet_table import read_parquet_table
+from slimp_pipeline.cohorts.files.unpacked_size import check_unpacked_size
 
 _HEAD_BYTES = 4096
 _CHUNK_BYTES = 2**20
 _MEMORY_BYTES = 64 * 2**20  # what is unpacked beyond this goes to a temporary file
-_MOST_BYTES = 20 * 2**30  # a packed file that unpacks to more is refused
-_MOST_RATIO, _RATIO_FROM_BYTES = 1000, 100 * 2**20  # and one beyond this ratio, from this size on
 _MOST_LAYERS = 2  # a workbook, which is a zip file itself, in a zip file in a gzip file
 _ENCRYPTED = 0x1  # flag of a zip entry
+# What unpacking raises of files that were cut, changed, or never were what they seem.
+_DAMAGED = (
+    zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError, struct.error,
+)  # fmt: skip
 
 
 def read_table(path: Path, *, separator: str | None = None, sheet: str | None = None) -> pd.DataFrame:
@@ -79,7 +85,7 @@ def _refuse_sheet(path: Path, sheet: str | None) -> None:
 def _open_zip(file: IO[bytes], path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{path} is damaged ({error}). Fetch it again.") from error
 
 
@@ -89,7 +95,7 @@ def _is_workbook(file: IO[bytes], path: Path) -> bool:
         refuse_foreign_document(parts, path)
         if is_workbook := "[Content_Types].xml" in parts and any(name.startswith("xl/") for name in parts):
             for entry in archive.infolist():
-                _check_size(path, entry.file_size, entry.compress_size)
+                check_unpacked_size(path, entry.file_size, entry.compress_size)
     return is_workbook
 
 
@@ -103,13 +109,15 @@ def _unpack_zip(file: IO[bytes], path: Path) -> IO[bytes]:
         entry = entries[0]
         if entry.flag_bits & _ENCRYPTED:
             raise ValueError(f"{path} is protected by a password. Unpack it and name the table file that it holds.")
-        _check_size(path, entry.file_size, entry.compress_size)
+        check_unpacked_size(path, entry.file_size, entry.compress_size)
         try:
             member = archive.open(entry)
         except NotImplementedError as error:
             raise ValueError(
                 f"{path} is packed in a way that can't be read ({error}). Unpack it, name what it holds."
             ) from error
+        except _DAMAGED as error:
+            raise ValueError(f"{path} is damaged ({error}). Fetch it again.") from error
         with member:
             return _unpack(member, path, entry.compress_size)
 
@@ -129,20 +137,17 @@ def _unpack_gzip(file: IO[bytes], path: Path) -> IO[bytes]:
 def _unpack(member: IO[bytes] | gzip.GzipFile, path: Path, packed_bytes: int) -> IO[bytes]:
     with ExitStack() as stack:
         unpacked = stack.enter_context(SpooledTemporaryFile(_MEMORY_BYTES))
-        try:
-            while chunk := member.read(_CHUNK_BYTES):
-                unpacked.write(chunk)
-                _check_size(path, unpacked.tell(), packed_bytes)
-        except (gzip.BadGzipFile, zipfile.BadZipFile, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} is damaged ({error}). Fetch it again.") from error
+        for chunk in _chunks(member, path):
+            unpacked.write(chunk)
+            check_unpacked_size(path, unpacked.tell(), packed_bytes)
         unpacked.seek(0)
         stack.pop_all()
     return unpacked
 
 
-def _check_size(path: Path, num_bytes: int, packed_bytes: int) -> None:
-    if num_bytes > _MOST_BYTES or num_bytes > max(_RATIO_FROM_BYTES, _MOST_RATIO * packed_bytes):
-        raise ValueError(
-            f"{path} unpacks to {num_bytes / 2**30:.1f} GiB or more from {packed_bytes / 2**20:.1f} MiB, more than a "
-            "table can be. Is it the right file? If so, unpack it and name the table file that it holds."
-        )
+def _chunks(member: IO[bytes] | gzip.GzipFile, path: Path) -> Iterator[bytes]:
+    try:
+        while chunk := member.read(_CHUNK_BYTES):
+            yield chunk
+    except _DAMAGED as error:
+        raise ValueError(f"{path} is damaged ({error}). Fetch it again.") from error

@@ -53,7 +53,7 @@ def find_text_encoding(file: IO[bytes], path: Path) -> tuple[str, int]:
         if _is_mostly_utf8(file):
             raise ValueError(f"{path}, line {line}: not UTF-8, as other lines are. Save the whole file as UTF-8.")
     if codec != "utf-8":
-        logger.info("%s is read as %s text", path, _NAMES[codec])
+        logger.info("%s is read as %s text", path.name, _NAMES[codec])
     return codec, start
 
 

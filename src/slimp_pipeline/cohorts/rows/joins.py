@@ -142,7 +142,7 @@ def _account(joined: Joined, table: _Table, without_partner: pd.Series, without_
         (without_row, f"rows of {name} belong to no row of {first}"),
     ):
         if len(ids):
-            joined.notes.append(f"{len(ids):,} {text} (first: {key} '{ids.iloc[0]}')")
+            joined.notes.append(f"{len(ids):,} {text}: quarantine.csv lists them")
 
 
 def _differing(left: pd.DataFrame, partner: pd.DataFrame, shared: list[str], name: str) -> Iterator[str]:

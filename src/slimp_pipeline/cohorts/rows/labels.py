@@ -94,7 +94,7 @@ def _lesions_with_two(rows: pd.DataFrame) -> list[str]:
     if several.empty:
         return []
     first = ", ".join(sorted(rows.loc[rows["lesion_id"] == several.index[0], "diagnosis"].dropna().unique()))
-    return [f"{len(several):,} lesions have several diagnoses (first: {several.index[0]}, {first})"]
+    return [f"{len(several):,} lesions have several diagnoses (the first: {first})"]
 
 
 def _spellings(cohort: str, label: LabelSpec, diagnoses: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from slimp_pipeline.cohorts.ids import without_zeros
 from slimp_pipeline.cohorts.rows.labels import SOUND_UNDECIDED, raw_labels
 from slimp_pipeline.cohorts.rows.values import folded, is_missing, nearly
 from slimp_pipeline.cohorts.spec import CohortSpec, FieldSpec, LabelSpec
+from slimp_pipeline.cohorts.text import form_of
 
 _NUM_SHOWN = 10
 
@@ -139,7 +140,8 @@ def improbable_patient(rows: pd.DataFrame, spec: CohortSpec) -> list[str]:
     if len(counts) < 2 or counts.iloc[0] <= max(len(rows) / 20, 10 * counts.iloc[1]):
         return []
     return [
-        f"patient '{counts.index[0]}' owns {counts.iloc[0]:,} of {len(rows):,} rows, the next {counts.iloc[1]:,}: does "
+        f"one patient, whose id has the form '{form_of(counts.index[0])}', owns {counts.iloc[0]:,} of {len(rows):,} "
+        f"rows, the next {counts.iloc[1]:,}: does "
         f'that id mean "not known"? Then list it under `missing` of the cohort {spec.name}'
     ]
 
@@ -151,8 +153,11 @@ def spellings_of_patients(rows: pd.DataFrame) -> list[str]:
     groups = ids[alike.duplicated(keep=False)].groupby(alike).agg(list)
     if groups.empty:
         return []
-    listed = " and ".join(f"'{name}'" for name in groups.iloc[0])
-    return [f"{len(groups):,} patients have ids that differ by spelling alone (first: {listed}): is each one person?"]
+    listed = " and ".join(f"'{form_of(name)}'" for name in groups.iloc[0])
+    return [
+        f"{len(groups):,} patients have ids that differ by spelling alone (first: of the forms {listed}): is each one "
+        "person?"
+    ]
 
 
 def odd_ids(rows: pd.DataFrame) -> list[str]:
@@ -167,9 +172,9 @@ def odd_ids(rows: pd.DataFrame) -> list[str]:
             )
         if len(rounded := counts[counts.index.str.fullmatch(r"\d(\.\d+)?E\+\d+", case=False)]):
             notes.append(
-                f"{len(rounded):,} of {column} look like numbers that a spreadsheet rounded (first: "
-                f"'{rounded.index[0]}', {rounded.iloc[0]:,} rows): ids that differed may have become one. Export them "
-                "as text"
+                f"{len(rounded):,} of {column} look like numbers that a spreadsheet rounded (first: of the form "
+                f"'{form_of(rounded.index[0])}', {rounded.iloc[0]:,} rows): ids that differed may have become one. "
+                "Export them as text"
             )
     return notes
 
@@ -184,7 +189,8 @@ def spellings_of_categories(rows: pd.DataFrame, spec: CohortSpec) -> list[str]:
         alike = texts.map(folded)
         groups = texts[alike.duplicated(keep=False)].groupby(alike).agg(list)
         if len(groups):
-            listed = " and ".join(f"'{text}'" for text in groups.iloc[0])
+            shown = groups.iloc[0] if field.publish_texts else map(form_of, groups.iloc[0])
+            listed = " and ".join(f"'{text}'" for text in shown)
             notes.append(
                 f"field {name}: {len(groups):,} of its categories stand there in several spellings (first: {listed}): "
                 "bring them together by `rename`"

@@ -79,9 +79,9 @@ def find_seen_pictures(
     )
     if len(seen):
         logger.warning(
-            "%d pictures of %s were pre-trained on, the same or nearly the same under another name (first: %s as %s): "
-            "they may flatter the results. seen_pictures.csv lists them.",
-            seen["image_id"].nunique(), target.name, *seen.iloc[0][["image_id", "seen_as"]],
+            "%d pictures of %s were pre-trained on, the same or nearly the same under another name: they may "
+            "flatter the results. seen_pictures.csv lists them.",
+            seen["image_id"].nunique(), target.name,
         )  # fmt: skip
     return seen
 

@@ -1,7 +1,7 @@
 """The report page."""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,13 @@ from slimp_pipeline.reporting.export.draw import draw_pictures
 from slimp_pipeline.reporting.figures.rows import row_counts_figure
 from slimp_pipeline.reporting.figures.training import health_figure, history_figure
 from slimp_pipeline.reporting.pages.explained import Explained
-from slimp_pipeline.reporting.pages.report import Measured, Role, render_page
+from slimp_pipeline.reporting.pages.report import Measured, Pictures, Role, Trained, render_page
 from slimp_pipeline.reporting.pictures.gallery import nearest_neighbours
 from slimp_pipeline.reporting.pictures.pairs import pair_gallery
 from slimp_pipeline.reporting.pictures.patients import patient_view
 from slimp_pipeline.reporting.pictures.saliency import saliency_pictures
+
+Parts = TypeVar("Parts", Trained, Measured, Explained, Pictures)
 
 
 def draw_training(history: pd.DataFrame) -> tuple[go.Figure, go.Figure]:
@@ -82,11 +84,6 @@ def picture_findings(
 
 
 def render(
-    gallery: list[list[dict[str, Any]]],
-    training_rows: pd.DataFrame,
-    history: pd.DataFrame,
-    row_counts: pd.DataFrame,
-    evaluation_lineage: dict[str, Any],
     evaluation: EvaluationParams,
     features: FeatureParams,
     settings: ReportParams,
@@ -104,18 +101,18 @@ def render(
         for role in ("source", "target")
     ]
     drawn = {name.removesuffix("_figure"): figure for name, figure in parts.items() if name.endswith("_figure")}
-    measured = Measured(**{field.name: parts[field.name] for field in fields(Measured)})
     return render_page(
         roles,
-        training_rows,
-        history,
-        measured,
+        _of(Trained, parts),
+        _of(Measured, parts),
+        _of(Explained, parts),
         drawn,
-        gallery,
-        evaluation.confidence,
-        Explained(**{field.name: parts[field.name] for field in fields(Explained)}),
-        row_counts=row_counts,
-        lineage=evaluation_lineage,
+        _of(Pictures, parts),
+        confidence=evaluation.confidence,
         max_page_mb=settings.max_page_mb,
         leaks=features.leaks,
     )
+
+
+def _of(kind: type[Parts], parts: dict[str, Any]) -> Parts:
+    return kind(**{field.name: parts[field.name] for field in fields(kind)})

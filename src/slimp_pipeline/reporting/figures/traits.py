@@ -78,4 +78,4 @@ def _add_trait(
 
 def _spoken(trait: str) -> str:
     named = {_MALIGNANT: "malignant lesion", _MISSING: "lesion fields missing, share"}
-    return named.get(trait, trait.replace("_years", ", years").replace("_", " "))
+    return named.get(trait) or figure_text(trait.replace("_years", ", years").replace("_", " "))

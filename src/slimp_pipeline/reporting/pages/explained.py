@@ -16,19 +16,12 @@ from slimp_pipeline.reporting.findings.explanations import (
 
 @dataclass(frozen=True)
 class Explained:
-    """What was looked at beside results; tables, and pictures as `reporting.pictures` draws them."""
+    """What was looked at beside results."""
 
     importance: pd.DataFrame
     controls: pd.DataFrame
     leaks: pd.DataFrame
     saliency: pd.DataFrame
-    patient_view: list[dict[str, Any]]
-    pair_gallery: list[dict[str, Any]]
-    saliency_pictures: list[dict[str, Any]]
-
-    def pictures(self) -> dict[str, list[Any]]:
-        """Pictures by section, those that give way first at the head, where a page has no room."""
-        return {"pairs": self.pair_gallery, "patients": self.patient_view, "saliency": self.saliency_pictures}
 
 
 def explained_sections(explained: Explained, subgroups: pd.DataFrame, results: pd.DataFrame) -> dict[str, Any]:

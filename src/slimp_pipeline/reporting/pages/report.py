@@ -36,6 +36,21 @@ class Role:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What was pre-trained, and what the results rest on.
+
+    Attributes:
+        training_rows: partition, image_id, patient_id of every pre-training.
+        history: Of the pre-training.
+        evaluation_lineage: As `evaluation.audits.lineage` notes it.
+    """
+
+    training_rows: pd.DataFrame
+    history: pd.DataFrame
+    evaluation_lineage: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Measured:
     """What was measured on the target."""
 
@@ -46,20 +61,28 @@ class Measured:
     subgroups: pd.DataFrame
     known_truth: pd.DataFrame
     seen_pictures: pd.DataFrame
+    row_counts: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Groups of pictures that stand together, as `reporting.pictures` draws them; none where they may not be shown."""
+
+    gallery: list[Any]
+    patient_view: list[Any]
+    pair_gallery: list[Any]
+    saliency_pictures: list[Any]
 
 
 def render_page(
     roles: list[Role],
-    training_rows: pd.DataFrame,
-    history: pd.DataFrame,
+    trained: Trained,
     measured: Measured,
-    figures: dict[str, go.Figure],
-    gallery: list[list[dict[str, Any]]],
-    confidence: float,
     explained: Explained,
+    figures: dict[str, go.Figure],
+    pictures: Pictures,
     *,
-    row_counts: pd.DataFrame,
-    lineage: Mapping[str, Any],
+    confidence: float,
     max_page_mb: float,
     leaks: bool = False,
 ) -> str:
@@ -67,15 +90,12 @@ def render_page(
 
     Args:
         roles: Source and target.
-        training_rows: partition, image_id, patient_id of every pre-training.
-        history: The pre-training's history.
+        trained: The pre-training.
         measured: Tables of what was measured.
-        figures: By name.
-        gallery: Queries with their neighbours; empty where pictures may not be shown.
-        confidence: Of the intervals.
         explained: What predictions rest on.
-        row_counts: Table with `evaluation.audits.row_counts.ROW_COUNT_COLUMNS`.
-        lineage: What the results rest on, as `evaluation.audits.lineage` notes it.
+        figures: By name.
+        pictures: Of lesions.
+        confidence: Of the intervals.
         max_page_mb: Size that the page doesn't exceed, in 10^6 bytes: pictures are left out, see `pages.size`.
         leaks: Whether the split lets patients stand on both sides, to show what that adds.
 
@@ -85,25 +105,31 @@ def render_page(
     checks = {role.role: _checks(role) for role in roles}
     leaks = leaks or checks[roles[-1].role]["patients_in_several_folds"] > 0
     manifests = {role.role: role.manifest for role in roles}
-    values = _measured_values(measured, leaks=leaks) | {
+    values = explained_sections(explained, measured.subgroups, measured.results)
+    values |= _measured_values(measured, leaks=leaks) | {
         "roles": [vars(role) | {"checks": checks[role.role], "diagnoses": _diagnoses(role)} for role in roles],
         "source": roles[0].manifest,
         "target": roles[-1].manifest,
         "conflict_rule": RULE,
-        "pretraining": _pretraining(training_rows, history),
-        "health": _health(history),
+        "pretraining": _pretraining(trained.training_rows, trained.history),
+        "health": _health(trained.history),
         "level": f"{100 * confidence:g}",
         "figures": {name: embedded(figure) for name, figure in figures.items() if figure.data},
-        "row_counts": row_tables(row_counts, {role: manifest["title"] for role, manifest in manifests.items()}),
-        "lineage": lineage_lines(lineage, manifests),
+        "row_counts": row_tables(measured.row_counts, {role.role: role.manifest["title"] for role in roles}),
+        "lineage": lineage_lines(trained.evaluation_lineage, manifests),
         "max_page_mb": f"{max_page_mb:g}",
-        **explained_sections(explained, measured.subgroups, measured.results),
     }
 
-    def render(pictures: dict[str, list[Any]], left_out: dict[str, int]) -> str:
-        return render_template("report.html", **values, **pictures, left_out=left_out)
+    def render(shown: dict[str, list[Any]], left_out: dict[str, int]) -> str:
+        return render_template("report.html", **values, **shown, left_out=left_out)
 
-    return held_below(max_page_mb, {"gallery": gallery} | explained.pictures(), render, "report.html")
+    sections = {
+        "saliency": pictures.saliency_pictures,
+        "pairs": pictures.pair_gallery,
+        "patients": pictures.patient_view,
+        "gallery": pictures.gallery,
+    }
+    return held_below(max_page_mb, sections, render, "report.html")
 
 
 def _measured_values(measured: Measured, *, leaks: bool) -> dict[str, Any]:

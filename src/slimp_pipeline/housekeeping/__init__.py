@@ -1,0 +1,1 @@
+"""Housekeeping: which artifacts of earlier runs are needed still, and which may go."""

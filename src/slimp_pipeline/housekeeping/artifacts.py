@@ -1,0 +1,89 @@
+"""Artifacts of runs as they lie below the data folder: `<artifact>/<version>/<name of the artifact>`.
+
+Links are never followed, and nothing that is reached by one is an artifact here. Raw data are nobody's artifacts.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")  # Kedro's; one for each run
+RAW, LISTINGS = "01_raw", "listings"  # of raw data, only what was noted of downloads is an artifact
+PACKED, STORE = "image_store", "image_store.json"  # folder of packed images, and the artifact that names one of them
+FINISHED = Path("07_model_output/finished")  # notes of what costly nodes gave
+LINEAGE, EVALUATION = "lineage.json", "evaluation_lineage.json"  # artifacts that tell what a run rests on
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One version of an artifact.
+
+    Attributes:
+        name: Path of the artifact below the data folder, such as `06_models/demo_tbp/encoders`.
+        version: Of the run that wrote it.
+    """
+
+    name: str
+    version: str
+
+    def folder(self, data: Path) -> Path:
+        """Folder of the version, which is removed as one."""
+        return data / self.name / self.version
+
+    def path(self, data: Path) -> Path:
+        """The file or folder that the run wrote."""
+        return self.folder(data) / Path(self.name).name
+
+
+def artifacts(data: Path) -> Iterator[Artifact]:
+    """All versions of all artifacts, whole ones and what is left of others."""
+    for folder, below, _ in os.walk(data):
+        path = Path(folder)
+        if path == data / RAW:
+            below[:] = [name for name in below if name == LISTINGS]
+        below[:] = sorted(name for name in below if not name.startswith(".") and not (path / name).is_symlink())
+        versions = [name for name in below if VERSION.fullmatch(name)]
+        yield from (Artifact(path.relative_to(data).as_posix(), version) for version in versions)
+        below[:] = [name for name in below if name not in versions]
+
+
+def packed_files(data: Path) -> Iterator[Path]:
+    """Packed images, whole ones; what is being packed has a name with a dot before."""
+    for folder, below, files in os.walk(data):
+        below[:] = [name for name in below if name != RAW and not VERSION.fullmatch(name)]
+        if Path(folder).name == PACKED:
+            paths = (Path(folder, name) for name in sorted(files) if name.endswith(".arrow") and name[0] != ".")
+            yield from (path for path in paths if not path.is_symlink())
+
+
+def read_note(artifact: Artifact, data: Path) -> dict[str, Any] | None:
+    """What an artifact of JSON says; None where the version holds none.
+
+    Raises:
+        ValueError: If it can't be read: what rests on what is then not known.
+    """
+    path = artifact.path(data)
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} can't be read ({error}), and says what is needed: nothing was removed. Put it back from a copy, "
+            f"or remove its folder {path.parent}"
+        ) from error
+    if not isinstance(note, dict):
+        raise ValueError(f"{path} doesn't say what it should: nothing was removed. Remove its folder {path.parent}")
+    return note
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Bytes and files below a path, links as they are."""
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size, 1
+    sizes = [Path(folder, name).lstat().st_size for folder, _, files in os.walk(path) for name in files]
+    return sum(sizes), len(sizes)
