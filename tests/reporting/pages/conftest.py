@@ -8,9 +8,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from slimp_pipeline.evaluation.audits.controls import CONTROL_COLUMNS
+from slimp_pipeline.evaluation.audits.importance import IMPORTANCE_COLUMNS
 from slimp_pipeline.evaluation.audits.known_truth import TRUTH_COLUMNS
+from slimp_pipeline.evaluation.audits.leak_table import LEAK_COLUMNS
 from slimp_pipeline.evaluation.audits.missingness import MISSINGNESS_COLUMNS
 from slimp_pipeline.evaluation.audits.row_counts import ROW_COUNT_COLUMNS
+from slimp_pipeline.evaluation.audits.saliency import SALIENCY_COLUMNS
 from slimp_pipeline.evaluation.audits.subgroups import SUBGROUP_COLUMNS
 from slimp_pipeline.evaluation.features.transfer import FIELDS_READ_COLUMNS
 from slimp_pipeline.evaluation.measures.compare import TRUTH_COMPARISON_COLUMNS
@@ -18,14 +22,19 @@ from slimp_pipeline.evaluation.measures.records import RESULT_COLUMNS
 from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.extrapolation.quality import QUALITY_COLUMNS
 from slimp_pipeline.extrapolation.run import WORTH_COLUMNS
+from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.quality.suspects import SUSPECT_COLUMNS
+from slimp_pipeline.reporting.figures.curves import precision_recall_figure, roc_figure
 from slimp_pipeline.reporting.figures.embedding_map import embedding_map
+from slimp_pipeline.reporting.figures.importance import importance_figure
 from slimp_pipeline.reporting.figures.rows import row_counts_figure
-from slimp_pipeline.reporting.figures.scores import confusion_figure, reliability_figure, roc_figure
+from slimp_pipeline.reporting.figures.scores import confusion_figure, reliability_figure
+from slimp_pipeline.reporting.figures.traits import phenotype_figure
 from slimp_pipeline.reporting.pages.comparison import render_comparison
+from slimp_pipeline.reporting.pages.explained import Explained
 from slimp_pipeline.reporting.pages.extrapolation import render_extrapolation
 from slimp_pipeline.reporting.pages.interactive import render_figures
-from slimp_pipeline.reporting.pages.report import render_page
+from slimp_pipeline.reporting.pages.report import Pictures, Trained, render_page
 from slimp_pipeline.reporting.pages.suspects import render_suspects
 from slimp_pipeline.reporting.pictures.cases import picture_cases
 
@@ -42,7 +51,8 @@ HOSTILE_TEXTS = [
     TURNED,
     "W" * 300,
 ]
-NUM_FIGURES = {"report": 8, "comparison": 2, "extrapolation": 2, "suspects": 0, "interactive": 8}
+NUM_FIGURES = {"report": 11, "comparison": 2, "extrapolation": 2, "suspects": 0, "interactive": 11}
+SETTINGS = EvaluationParams(num_resamples=20)
 
 
 class Store:
@@ -65,20 +75,45 @@ def hostile_predictions():
     table = pd.DataFrame(scores, columns=[f"score.{name}" for name in HOSTILE_TEXTS])
     label = np.tile(HOSTILE_TEXTS, 4)
     named = {"features": "image", "protocol": "linear_probe", "draw": np.repeat(["0", "1"], 2 * num_classes)}
-    table = table.assign(**named, label=label, predicted=np.roll(label, 1))
+    ids = {"image_id": [f"i{n}" for n in range(len(label))], "patient_id": [f"p{n // 2}" for n in range(len(label))]}
+    table = table.assign(**named, **ids, label=label, predicted=np.roll(label, 1))
     return pd.concat([table.assign(method=method) for method in ("slimp", "random_init")], ignore_index=True)
 
 
 @pytest.fixture
-def hostile_figures(drawn, hostile_predictions, row_counts):
+def importance():
+    rows = [
+        ["small", method, "metadata", text, "lesion", metric, 0.7, 0.1, 0.05, 0.15, 5, 20]
+        for method in ("slimp", "metadata_linear")
+        for text in HOSTILE_TEXTS
+        for metric in ("balanced_accuracy", "macro_auroc")
+    ]
+    return pd.DataFrame(rows, columns=IMPORTANCE_COLUMNS)
+
+
+@pytest.fixture
+def phenotypes():
+    """Patients with a trait of hostile values, and one of a hostile name."""
+    num = 2 * len(HOSTILE_TEXTS)
+    place = np.random.default_rng(0).normal(size=(2, num))
+    table = pd.DataFrame({"patient_id": "p", "num_images": 3, "x": place[0], "y": place[1]})
+    table["any_malignant"] = pd.array([True, False] * (num // 2), dtype="boolean")
+    return table.assign(site=HOSTILE_TEXTS * 2, **{text: ["a", "b"] * (num // 2) for text in HOSTILE_TEXTS})
+
+
+@pytest.fixture
+def hostile_figures(drawn, hostile_predictions, row_counts, importance, phenotypes):
     num, malignant_K = len(HOSTILE_TEXTS), np.arange(len(HOSTILE_TEXTS)) % 2 == 0
     rows = pd.DataFrame({"image_id": [f"i{n}" for n in range(4 * num)]})
     task = Task(rows.assign(split="train", fold=0), np.tile(np.arange(num), 4), HOSTILE_TEXTS, malignant_K)
     embeddings = {"slimp.fold_0.image": np.random.default_rng(0).normal(size=(4 * num, 5))}
     return drawn | {
-        "roc": roc_figure(hostile_predictions, HOSTILE_TEXTS, malignant_K),
+        "roc": roc_figure(hostile_predictions, HOSTILE_TEXTS, malignant_K, SETTINGS),
+        "precision_recall": precision_recall_figure(hostile_predictions, HOSTILE_TEXTS, malignant_K, SETTINGS),
+        "importance": importance_figure(importance),
+        "phenotype_map": phenotype_figure(phenotypes, [40, 60]),
         "confusion": confusion_figure(hostile_predictions, HOSTILE_TEXTS),
-        "reliability": reliability_figure(hostile_predictions, HOSTILE_TEXTS),
+        "reliability": reliability_figure(hostile_predictions, HOSTILE_TEXTS, SETTINGS),
         "embedding_map": embedding_map(task, np.ones(4 * num, dtype=bool), embeddings, 0),
         "row_counts": row_counts_figure(row_counts),
     }
@@ -111,17 +146,58 @@ def _hostile_roles(roles):
 
 
 @pytest.fixture
-def report_page(roles, history, hostile_measured, hostile_figures, splits, row_counts, lineage, gallery):
+def hostile_explained(importance):
+    pairs = (("fused", "image"), ("fused, shuffled", "image"), ("fused", "fused, shuffled"))
+    controls = [
+        ["small", "slimp", "image+lesion", *pair, "balanced_accuracy", 0.1, 0.05, 0.15, 5, 20] for pair in pairs
+    ]
+    leaks = [[text, 20, number, text] for number, text in enumerate(HOSTILE_TEXTS)]
+    saliency = [["slimp", text, text, text, 0.7, 0.9, 0.6] for text in HOSTILE_TEXTS]
+    return Explained(
+        importance,
+        pd.DataFrame(controls, columns=CONTROL_COLUMNS),
+        pd.DataFrame(leaks, columns=LEAK_COLUMNS),
+        pd.DataFrame(saliency, columns=SALIENCY_COLUMNS),
+    )
+
+
+@pytest.fixture
+def hostile_pictures(gallery):
+    """As the pictures' own modules draw them, with hostile labels and ids."""
+    one = gallery[0][0]
+    drawn = [one | {"label": text, "image_id": text} for text in HOSTILE_TEXTS]
+    lesions = [picture | {"distance": "0.50", "stands_out": True} for picture in drawn]
+    patients = [
+        {"name": text, "num_lesions": 3, "num_pictures": 12, "num_standing_out": 1, "pictures": lesions}
+        for text in HOSTILE_TEXTS
+    ]
+    record = {"record": [{"field": text, "value": text} for text in HOSTILE_TEXTS], "num_unknown": 2}
+    found = {"method": HOSTILE_TEXTS[0], "rank": 2, "num_keys": 9}
+    pairs = [
+        found | {"direction": text, "query": {"picture": drawn[0]}, "results": [record | {"is_own": True}]}
+        for text in HOSTILE_TEXTS
+    ]
+    told = {"probability": "0.70", "correlation": "0.60"}
+    maps = [
+        told | {"sources": [one["src"]] * 3, "label": text, "predicted": text, "image_id": text}
+        for text in HOSTILE_TEXTS
+    ]
+    return Pictures([[picture] * 5 for picture in drawn], patients, pairs, maps)
+
+
+@pytest.fixture
+def report_page(
+    roles, history, hostile_measured, hostile_explained, hostile_figures, hostile_pictures, splits, row_counts, lineage
+):
     training = pd.concat([splits.assign(partition=name) for name in ("fold_0", "fold_1")])
-    picture = gallery[0][0]
-    shown = [[picture | {"label": text, "image_id": text}] * 5 for text in HOSTILE_TEXTS]
+    noted = lineage | {"device": HOSTILE_TEXTS[0], "git_commit": HOSTILE_TEXTS[1], "packages": {"x": HOSTILE_TEXTS[2]}}
     reasons = [["target", "", "quarantine", text, 60, 57] for text in HOSTILE_TEXTS]
     table = pd.DataFrame(reasons, columns=["role", "partition", "step", "reason", "num_in", "num_out"])
     counts = pd.concat([row_counts, table.assign(cohort=HOSTILE_TEXTS[0], num_set_aside=3)])[ROW_COUNT_COLUMNS]
-    noted = lineage | {"device": HOSTILE_TEXTS[0], "git_commit": HOSTILE_TEXTS[1], "packages": {"x": HOSTILE_TEXTS[2]}}
     return render_page(
-        _hostile_roles(roles), training, history, hostile_measured, hostile_figures, shown, 0.95,
-        row_counts=counts, lineage=noted, max_page_mb=10,
+        _hostile_roles(roles), Trained(training, history, noted),
+        dataclasses.replace(hostile_measured, row_counts=counts), hostile_explained, hostile_figures, hostile_pictures,
+        confidence=0.95, max_page_mb=10,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from slimp_pipeline.evaluation.measures.records import is_pretrained, mean_where
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.reporting.figures.layout import BY_CHANCE, laid_out
 from slimp_pipeline.reporting.labels import in_order, method_colour, method_name
+from slimp_pipeline.reporting.text import figure_text
 from slimp_pipeline.tables.splits import HOLDOUT
 
 _BAND_RESAMPLES = 200  # a band is drawn, not reported: more can't be seen
@@ -68,7 +69,7 @@ def _add_curves(
         if not curves:
             continue
         mean_G, low_G, high_G = band(mean_where_known(curves), settings.confidence)
-        colour, group = method_colour(method), {"legendgroup": method, "name": method_name(method)}
+        colour, group = method_colour(method), {"legendgroup": method, "name": figure_text(method_name(method))}
         if num_resamples:
             edge = {"x": np.append(GRID, GRID[::-1]), "y": np.append(high_G, low_G[::-1]), "mode": "lines"}
             line = {"color": colour, "width": 0}

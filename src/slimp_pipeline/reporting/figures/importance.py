@@ -1,12 +1,11 @@
 """How much probes rest on each field."""
 
-import html
-
 import pandas as pd
 import plotly.graph_objects as go
 
 from slimp_pipeline.reporting.figures.layout import laid_out
 from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_colour, method_name
+from slimp_pipeline.reporting.text import figure_text
 
 _MAX_FIELDS = 25
 
@@ -22,18 +21,17 @@ def importance_figure(importance: pd.DataFrame, metric: str = "balanced_accuracy
         own = chosen[chosen["method"] == method]
         figure.add_scatter(
             x=own["drop"],
-            y=own["field"].map(html.escape),
+            y=own["field"].map(shown.index),
             mode="markers",
-            name=method_name(method),
+            name=figure_text(method_name(method)),
             orientation="h",
             offsetgroup=method,
             marker={"size": 8, "color": method_colour(method)},
             error_x={"array": own["ci_high"] - own["drop"], "arrayminus": own["drop"] - own["ci_low"], "thickness": 1},
         )
     figure.update_layout(scattermode="group", scattergap=0.4)
-    figure.update_yaxes(
-        autorange="reversed", categoryorder="array", categoryarray=[html.escape(name) for name in shown]
-    )
+    places = {"tickvals": list(range(len(shown))), "ticktext": [figure_text(name) for name in shown]}
+    figure.update_yaxes(**places, range=[len(shown) - 0.5, -0.5], zeroline=False)
     more = f", the {len(shown)} of {len(largest)} that matter most" if len(largest) > len(shown) else ""
     subtitle = f"one field of the test rows permuted at a time{more}"
     laid_out(figure, "What the probes rest on", subtitle, f"drop of {METRIC_NAMES[metric]}", "")

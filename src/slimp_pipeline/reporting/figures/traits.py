@@ -1,6 +1,5 @@
 """The phenotypes of patients on a plane, coloured by one trait at a time."""
 
-import html
 from collections.abc import Sequence
 
 import pandas as pd
@@ -10,6 +9,7 @@ from slimp_pipeline.evaluation.audits.subgroups import AGE, NOT_KNOWN, patient_g
 from slimp_pipeline.evaluation.features.phenotypes import PHENOTYPE_COLUMNS
 from slimp_pipeline.reporting.figures.layout import laid_out
 from slimp_pipeline.reporting.labels import COLOURS
+from slimp_pipeline.reporting.text import figure_text
 
 _MALIGNANT = "any_malignant"
 _MAX_VALUES = 8  # a colour each; the rarer ones of more share one
@@ -69,8 +69,10 @@ def _add_trait(
         if len(chosen):
             colour = _UNKNOWN_COLOUR if name == NOT_KNOWN else COLOURS[number]
             place = {"x": chosen["x"], "y": chosen["y"], "mode": "markers", "marker": {"size": 8, "color": colour}}
-            figure.add_scatter(**place, name=html.escape(name), opacity=0.8, visible=visible)
+            figure.add_scatter(**place, name=figure_text(name), opacity=0.8, visible=visible)
 
 
 def _spoken(trait: str) -> str:
-    return "malignant lesion" if trait == _MALIGNANT else trait.replace("_years", ", years").replace("_", " ")
+    return (
+        "malignant lesion" if trait == _MALIGNANT else figure_text(trait.replace("_years", ", years").replace("_", " "))
+    )
