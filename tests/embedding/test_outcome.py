@@ -1,7 +1,6 @@
 """What became of every file and row."""
 
 import pytest
-from slimp_pipeline.reporting.summary import embedding_lines
 
 from slimp_pipeline.datasets.parts import PartsDataset
 from slimp_pipeline.embedding.outcome import ledger, summary

@@ -1,4 +1,4 @@
-"""Whom a cohort is of, who worked on it and where it lies stays at home: what docs/privacy.md says, searched for."""
+"""Whom a cohort is of, who worked on it and where it lies stays at home: what docs/hand_over/privacy.md says, searched for."""
 
 import base64
 import gzip
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tests.end_to_end.planted import IDS, MARKS, PLACES, found, is_pickled, marks_in
 
-PAGE = Path(__file__).parents[2] / "docs/privacy.md"
+PAGE = Path(__file__).parents[2] / "docs/hand_over/privacy.md"
 STAYS = ("zqfreetext", "zqfolder", "zqrawroot", *IDS)  # may stand in tables that stay at home; all others nowhere
 LOCATIONS = {
     "experiments": ("artifact_location",),

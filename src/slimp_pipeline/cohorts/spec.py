@@ -91,6 +91,11 @@ class FieldSpec(Block):
     missing: Texts = []  # tokens beside MISSING_TOKENS that mean "not known", case aside
     publish_texts: bool = False  # without `categories`: the texts met in training may leave in `encoding.json`
 
+    @property
+    def is_public(self) -> bool:
+        """Whether its values may leave with what is made of a cohort: they aren't texts that somebody typed."""
+        return self.kind != "categorical" or self.categories is not None or self.publish_texts
+
     @model_validator(mode="after")
     def _columns_fit_kind(self) -> "FieldSpec":
         if self.kind == "checkbox" and (not self.options or self.column):

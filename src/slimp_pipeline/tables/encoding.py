@@ -145,7 +145,7 @@ def _fit_field(
     if field.kind == "checkbox":
         return CheckboxEncoding(options=list(field.options))
     if field.kind == "categorical":
-        texts, published = sorted(frame[name].dropna().unique()), field.categories is not None or field.publish_texts
+        texts, published = sorted(frame[name].dropna().unique()), field.is_public
         categories = texts if published else [_digest(name, text) for text in texts]
         return CategoricalEncoding(categories=categories, digested=not published)
     values = frame[name].to_numpy(dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What MLflow would note of people and machines without being asked, left out; see docs/privacy.md."""
+"""What MLflow would note of people and machines without being asked, left out; see docs/hand_over/privacy.md."""
 
 import json
 import os

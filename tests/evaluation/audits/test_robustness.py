@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.evaluation.audits import robustness
+from slimp_pipeline.evaluation.audits import changed_metadata, robustness
 from slimp_pipeline.evaluation.audits.perturbation import Condition
 from slimp_pipeline.evaluation.audits.robustness import ROBUSTNESS_COLUMNS, measure_robustness
 from slimp_pipeline.evaluation.features.embed import initial
@@ -191,7 +191,7 @@ def test_beside_the_encoders_stands_the_model_that_they_started_from(cohort, mon
         random = {name: small.embeddings.pop(name) for name in list(small.embeddings) if name.startswith("random_init")}
         small.embeddings |= random
     asked = []
-    monkeypatch.setattr(robustness, "initial", lambda own, **options: asked.append((own, options)) or checkpoint)
+    monkeypatch.setattr(changed_metadata, "initial", lambda own, **options: asked.append((own, options)) or checkpoint)
     table = measured(small, checkpoint)
     assert set(table["method"]) == {"slimp", starts[0], "metadata_linear"}
     assert asked == [(checkpoint, {"random_image_encoder": starts == ["random_init"]})] * 4

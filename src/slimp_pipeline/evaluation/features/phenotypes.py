@@ -11,10 +11,11 @@ from slimp_pipeline.evaluation.measures.records import ADAPTED, EXTRAPOLATED, pr
 from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.tables.missing import missing_fields
 from slimp_pipeline.tables.splits import ALL, partition, partition_names
 from slimp_pipeline.training.device import pick_device
 
-PHENOTYPE_COLUMNS = ["patient_id", "num_images", "x", "y", "any_malignant"]
+PHENOTYPE_COLUMNS = ["patient_id", "num_images", "x", "y", "any_malignant", "missing_share"]
 WITH_PHENOTYPE = ("slimp", "slimp_paper", "outer_only")  # objectives that train on phenotypes
 _MAX_PATIENTS = 2000  # more can't be told apart, and make the page heavy
 _MIN_PATIENTS = 5
@@ -28,14 +29,17 @@ def map_phenotypes(target: TargetCohort, fields: dict[str, FieldSpec], settings:
 
     Args:
         target: Rows, splits, embeddings, encoders.
-        fields: Fields of the cohort; those of the patient level are traits.
+        fields: Fields of the cohort; those of the patient level are traits, but for free texts.
         settings: Seed and device.
 
     Returns:
-        `PHENOTYPE_COLUMNS` (any_malignant: nullable boolean) and a column per patient-level field that the rows have,
-        a row per patient. No rows where the encoder's objective trains no phenotype, or there are too few patients.
+        `PHENOTYPE_COLUMNS` (any_malignant: nullable boolean; missing_share: of its lesion-level cells) and
+        a column per patient-level field that the rows have, a row per patient. No rows where the encoder's objective
+        trains no phenotype, or there are too few patients.
     """
-    traits = [name for name, field in fields.items() if field.level == "patient" and name in target.rows]
+    traits = [
+        name for name, field in fields.items() if field.level == "patient" and field.is_public and name in target.rows
+    ]
     columns = [*PHENOTYPE_COLUMNS, *traits]
     method = pretrained_method(methods(target.embeddings))
     if method.removesuffix(ADAPTED).removesuffix(EXTRAPOLATED) not in WITH_PHENOTYPE:
@@ -52,15 +56,30 @@ def map_phenotypes(target: TargetCohort, fields: dict[str, FieldSpec], settings:
         return pd.DataFrame(columns=columns)
     encoder = PretrainedSLIMP(encoders.get(name) or encoders[ALL], pick_device(settings.device))
     phenotype_PX = encoder.encode_phenotypes(image_ND[chosen_N], rows)
-    of_patients = rows.groupby("patient_id", sort=False)
-    patients = (
-        of_patients[traits]
-        .first()
-        .assign(num_images=of_patients.size(), any_malignant=of_patients["malignant"].max().astype("boolean"))
-    )
+    patients = _described(rows, traits, fields)
     sample = np.sort(np.random.default_rng(settings.seed).permutation(len(patients))[:_MAX_PATIENTS])
     plane_P2 = on_a_plane(phenotype_PX[sample], settings.seed)
     return patients.iloc[sample].reset_index().assign(x=plane_P2[:, 0], y=plane_P2[:, 1])[columns]
+
+
+def _described(rows: pd.DataFrame, traits: list[str], fields: dict[str, FieldSpec]) -> pd.DataFrame:
+    """One row per patient, as they first appear: traits, and what is known of their lesions."""
+    of_lesion = {
+        name: field
+        for name, field in fields.items()
+        if field.level == "lesion" and set(field.table_columns(name)) <= set(rows)
+    }
+    missing_share_N = missing_fields(rows, of_lesion).mean(axis=1)
+    of_patients = rows.groupby("patient_id", sort=False)
+    return (
+        of_patients[traits]
+        .first()
+        .assign(
+            num_images=of_patients.size(),
+            any_malignant=of_patients["malignant"].max().astype("boolean"),
+            missing_share=missing_share_N.groupby(rows["patient_id"], sort=False).mean(),
+        )
+    )
 
 
 def on_a_plane(values_ND: np.ndarray, seed: int) -> np.ndarray:

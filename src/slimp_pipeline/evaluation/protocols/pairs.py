@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.evaluation.features.embed import block, encoders_of, methods
 from slimp_pipeline.evaluation.measures.records import is_pretrained
 from slimp_pipeline.evaluation.protocols.ranking import nearest_keys, rank_of_own
@@ -20,17 +21,22 @@ TO_METADATA, TO_IMAGE = "image to metadata", "metadata to image"
 LEVELS = {"lesion": ["lesion"], "flat": ["lesion", "patient"]}  # contrast of images -> levels of the metadata
 
 
-def find_pairs(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
+def find_pairs(target: TargetCohort, fields: dict[str, FieldSpec], settings: EvaluationParams) -> pd.DataFrame:
     """Let pictures look up metadata records, and the other way round, by the projections of the encoder's objective.
 
     Of several pre-trained encoders the last is asked: an adapted one, which reads the target's own fields. Keys are
     the test rows of the first partition; of many so many query as `settings.retrieval.max_queries`.
 
+    Args:
+        target: Rows, splits, embeddings, encoders.
+        fields: Fields of the cohort; free texts aren't shown.
+        settings: How many queries and results, seed and device.
+
     Returns:
         `FOUND_COLUMNS`, `settings.retrieval.num_shown` rows per query and direction: the nearest keys, whether one has
-        the query's own metadata, and the rank of the first that has; `fields`: those that the encoder reads. No rows
-        where the objective doesn't contrast images with metadata, the rows' metadata are all alike, or nothing is to be
-        shown.
+        the query's own metadata, and the rank of the first that has; `fields`: those that the encoder reads and that
+        may be shown. No rows where the objective doesn't contrast images with metadata, the rows' metadata are all
+        alike, or nothing is to be shown.
     """
     nothing = pd.DataFrame(columns=FOUND_COLUMNS)
     trained = [name for name in methods(target.embeddings) if is_pretrained(name) and name in target.encoders]
@@ -50,7 +56,8 @@ def find_pairs(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame
         return nothing
     image_BD, metadata_BD, group_B = contrasts[contrast]
     levels = [getattr(checkpoint.encoding, level) for level in LEVELS[contrast]]
-    fields = [name for level in levels for name in level.fields if set(level.columns(name)) & set(test)]
+    read = [name for level in levels for name in level.fields if set(level.columns(name)) & set(test)]
+    shown = [name for name in read if name not in fields or fields[name].is_public]
     limit = settings.retrieval.max_queries or len(test)
     asked = np.sort(np.random.default_rng(settings.seed).permutation(len(test))[:limit])
     ids, tables = test["image_id"].to_numpy(), []
@@ -60,7 +67,7 @@ def find_pairs(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame
         table = {
             "method": method,
             "level": " and ".join(LEVELS[contrast]),
-            "fields": ", ".join(fields),
+            "fields": ", ".join(shown),
             "direction": direction,
             "query_image_id": np.repeat(ids[asked], num_shown),
             "place": np.tile(np.arange(1, num_shown + 1), len(asked)),

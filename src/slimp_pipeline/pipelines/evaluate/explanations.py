@@ -82,6 +82,6 @@ def look_closer(
     return (
         phenotypes.map_phenotypes(known, target.fields, settings),
         ugly_duckling_table(known),
-        pairs.find_pairs(known, settings),
+        pairs.find_pairs(known, target.fields, settings),
         *saliency.explain_predictions(known, image_store, settings),
     )

@@ -31,9 +31,9 @@ _FIGURES = {
         "reliability_figure",
         "low_shot_figure",
         "robustness_figure",
-        "row_counts_figure",
         "precision_recall_figure",
         "importance_figure",
+        "row_counts_figure",
     )
 } | {"embedding_map_figure": "embedding_map", "phenotype_map_figure": "phenotype_map"}
 

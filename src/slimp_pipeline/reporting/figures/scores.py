@@ -88,8 +88,8 @@ def reliability_figure(predictions: pd.DataFrame, classes: list[str], settings: 
             line={"color": method_colour(method), "dash": "solid" if protocol == "linear_probe_calibrated" else "dot"},
         )
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=BY_CHANCE, showlegend=False, hoverinfo="skip")
-    bars = f"bars: {100 * settings.confidence:g} %"
-    subtitle = f"{figure_text(method_name(method))}, image features; size: number of images; {bars}"
+    name, level = figure_text(method_name(method)), f"{100 * settings.confidence:g} %"
+    subtitle = f"{name}, image features; size: number of images; bars: {level} intervals"
     return laid_out(figure, "Reliability", subtitle, "confidence", "accuracy")
 
 

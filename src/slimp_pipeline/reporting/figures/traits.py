@@ -11,7 +11,7 @@ from slimp_pipeline.reporting.figures.layout import laid_out
 from slimp_pipeline.reporting.labels import COLOURS
 from slimp_pipeline.reporting.text import figure_text
 
-_MALIGNANT = "any_malignant"
+_MALIGNANT, _MISSING = "any_malignant", "missing_share"
 _MAX_VALUES = 8  # a colour each; the rarer ones of more share one
 _OTHER, _UNKNOWN_COLOUR = "other", "#b8c0c8"
 
@@ -27,7 +27,11 @@ def phenotype_figure(phenotypes: pd.DataFrame, age_edges: Sequence[float]) -> go
         A figure; without data where there are no patients. It holds no ids.
     """
     figure = go.Figure()
-    traits = [name for name in [_MALIGNANT, *phenotypes.columns] if name not in set(PHENOTYPE_COLUMNS) - {_MALIGNANT}]
+    traits = [
+        name
+        for name in [_MALIGNANT, *phenotypes.columns]
+        if name not in set(PHENOTYPE_COLUMNS) - {_MALIGNANT, _MISSING}
+    ]
     traits = [name for name in dict.fromkeys(traits) if len(phenotypes[name].dropna().unique()) > 1]
     owner: list[str] = []
     for trait in traits:
@@ -73,6 +77,5 @@ def _add_trait(
 
 
 def _spoken(trait: str) -> str:
-    return (
-        "malignant lesion" if trait == _MALIGNANT else figure_text(trait.replace("_years", ", years").replace("_", " "))
-    )
+    named = {_MALIGNANT: "malignant lesion", _MISSING: "lesion fields missing, share"}
+    return named.get(trait) or figure_text(trait.replace("_years", ", years").replace("_", " "))

@@ -125,10 +125,10 @@ def render_page(
         return render_template("report.html", **values, **shown, left_out=left_out)
 
     sections = {
-        "saliency": pictures.saliency_pictures,
+        "gallery": pictures.gallery,
         "pairs": pictures.pair_gallery,
         "patients": pictures.patient_view,
-        "gallery": pictures.gallery,
+        "saliency": pictures.saliency_pictures,
     }
     return held_below(max_page_mb, sections, render, "report.html")
 

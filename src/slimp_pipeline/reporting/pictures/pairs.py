@@ -26,7 +26,8 @@ def pair_gallery(
 
     Returns:
         Queries: method, direction, rank (of the first result with the query's own metadata), num_keys, query and
-        results. These hold a `picture`, or a `record`: field and value of what is known; results also is_own.
+        results, the own partner last where it isn't among the first. These hold a `picture`, or a `record`: field and
+        value of what is known; results also is_own.
     """
     by_image = rows.set_index("image_id", drop=False)
     size = -(-settings.gallery_size // 2)
@@ -44,6 +45,9 @@ def pair_gallery(
                 sides[1](by_image.loc[row.image_id], fields, store, settings) | {"is_own": bool(row.is_own)}
                 for row in results.sort_values("place").itertuples()
             ]
+            if not any(answer["is_own"] for answer in answers):
+                own_row = by_image.loc[query["query_image_id"]]
+                answers.append(sides[1](own_row, fields, store, settings) | {"is_own": True})
             rank, num_keys = int(query["rank_of_own"]), int(query["num_keys"])
             place_of_own = {"direction": direction, "rank": rank, "num_keys": num_keys}
             method = method_name(str(query["method"]))
