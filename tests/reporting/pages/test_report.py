@@ -143,6 +143,24 @@ def test_groups_of_patients_are_shown_with_their_sizes(page, subgroups):
     assert "<h2>Groups of patients</h2>" not in page(subgroups=subgroups[:0])
 
 
+def test_a_page_of_many_pictures_stays_below_its_cap_and_says_what_it_left_out(page, gallery):
+    picture = gallery[0][0] | {"src": "data:image/jpeg;base64," + "A" * 20_000}
+    text = page([[picture] * 5] * 100)
+    assert 9_800_000 < len(text.encode()) <= 10_000_000
+    shown = text.count('<div class="row"><figure><img')
+    assert 30 < shown < 60
+    assert f"Left out: {100 - shown} of 100, for the page is held below 10 MB; all are in gallery.json." in text
+    assert "Left out" not in page()
+    none = page([[picture | {"src": picture["src"] * 100}] * 5])
+    assert "Left out: 1 of 1," in section(none, "Nearest neighbours") and len(none) < 6_000_000
+
+
+def test_rows_and_lineage_are_told(page):
+    rows = section(page(), "Rows in, out and quarantined")
+    assert '<th>with an image</th><td class="text">no image</td><td>57</td><td>12</td><td>45</td>' in rows
+    assert "abcdef-modified" in section(page(), "What this page rests on")
+
+
 def test_a_figure_without_data_is_left_out(page, drawn):
     figures = drawn | {"robustness": go.Figure(layout={"title": "Nothing on it"})}
     assert "Nothing on it" not in page(figures=figures)

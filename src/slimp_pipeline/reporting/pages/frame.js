@@ -4,6 +4,9 @@ addEventListener("load", () => {
   dispatchEvent(new Event("resize"));
   document.querySelectorAll(".js-plotly-plot svg.main-svg").forEach((drawing) => drawing.setAttribute("aria-hidden", "true"));
 });
+document.querySelectorAll(".choice select").forEach((choice) => choice.addEventListener("change", () => {
+  Plotly.update(choice.closest(".plot").querySelector(".js-plotly-plot"), ...JSON.parse(choice.value));
+}));
 // On paper all sections are open, and figures as wide as the paper lets them be.
 const PAPER_WIDTH_PX = 660;
 let closed = [];
