@@ -5,7 +5,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 export MPLBACKEND := Agg
 
-.PHONY: setup demo study test new-user kill-test lint bench browser docs audit sbom clean
+.PHONY: setup demo study test new-user kill-test fuzz soak lint bench browser docs audit sbom clean
 
 setup: $(READY)
 
@@ -37,6 +37,15 @@ kill-test: $(READY)
 # make new-user KEEP=/tmp/new_user
 new-user:
 	@$(PYTHON) tests/new_user/walk.py $(if $(KEEP),--keep $(KEEP))
+
+# A million inputs to what reads others' files: none may raise anything but a declared error. About half an hour on two cores.
+# make fuzz INPUTS=20000 SEED=7
+fuzz: $(READY)
+	@$(BIN)/python tests/fuzz/run.py $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+
+# 200 runs in one project: what grows with them. About fifteen minutes.
+soak: $(READY)
+	@$(BIN)/python tests/soak/run.py $(if $(RUNS),--runs $(RUNS))
 
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet . || (echo "run: ruff format ." && false)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -158,6 +159,15 @@ def test_readme_and_site_have_the_same_example_of_a_cohort():
     pages = (REPOSITORY / "README.md", REPOSITORY / "docs/start/own_cohort.md")
     examples = [re.findall(r"```yaml\n(my_clinic:.*?)```", page.read_text(), re.DOTALL) for page in pages]
     assert len(examples[0]) == 1 and examples[0] == examples[1]
+
+
+def test_the_map_of_the_house_has_all_rooms_in_the_order_of_their_layers():
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    (layers,) = [c["layers"] for c in settings["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]
+    rooms = [[name.removeprefix("slimp_pipeline.") for name in layer.split(" | ")] for layer in layers]
+    page = (REPOSITORY / "docs/contributing/house.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page.split("## ")[1], re.MULTILINE)
+    assert [re.findall(r"\w+", line) for line in lines] == rooms
 
 
 def test_no_picture_of_the_docs_is_large():
