@@ -112,6 +112,7 @@ def _plant_clinic(old: Path, new: Path) -> None:
     table["report"], table["name"] = "zqleak carcinoma", "zqignored, Anna"
     table.loc[table.index % 3 == 0, "background_father"] = "zqfreetext"
     table.loc[:3, "background_father"] = "ZQFREETEXT"  # in another spelling
+    table.loc[table.index % 4 == 0, "region"] = "zqfreetext"
     table.loc[5, "age"] = "zqfreetext"  # no number
     table.loc[7, "patient_id"] = table.loc[8, "patient_id"].upper()  # one person, two spellings
     table.loc[9, "img_id"] = table.loc[9, "img_id"].upper()  # one picture, two spellings

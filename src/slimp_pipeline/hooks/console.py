@@ -33,7 +33,7 @@ _EMBEDDED = (
     ("Pictures", "picture_embeddings"),
     ("Lesions", "lesion_embeddings"),
     ("Ledger", "picture_ledger"),
-    ("Challenge", "challenge_files"),
+    ("Hand in", "challenge_files"),
 )
 
 
