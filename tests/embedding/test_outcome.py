@@ -76,3 +76,23 @@ def test_a_challenge_of_lesions_asks_for_a_table_that_names_them(exported, make_
     settings = EmbeddingParams(images=folder, challenge="milk10k", metadata=tmp_path / "t.csv")
     with pytest.raises(ValueError, match="no column `lesion_id`, and milk10k asks for lesions"):
         look_through(settings, exported)
+
+
+def test_a_sample_whose_pictures_are_not_there_is_refused_before_anything_is_embedded(
+    exported, make_pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("slimp_pipeline.embedding.challenge.Challenge.require_classes", lambda *_: None)
+    folder = make_pictures("ISIC_0000001.png", "ISIC_0000002.png")
+    (tmp_path / "sample.csv").write_text("isic_id,target\nISIC_0000002,0.3\nISIC_0000003,0.3\n")
+    settings = EmbeddingParams(images=folder, challenge="isic2024", sample=tmp_path / "sample.csv")
+    with pytest.raises(ValueError, match=r"1 of the 2 ids of the sample file have no picture \('ISIC_0000003'\)"):
+        look_through(settings, exported)
+    (tmp_path / "sample.csv").write_text(
+        "lesion_id,AKIEC,BCC,BEN_OTH,BKL,DF,INF,MAL_OTH,MEL,NV,SCCKA,VASC\nIL_0000001" + ",0" * 11
+    )
+    (tmp_path / "t.csv").write_text("image_id,lesion_id\nISIC_0000001,IL_0000002\n")
+    settings = EmbeddingParams(
+        images=folder, challenge="milk10k", metadata=tmp_path / "t.csv", sample=tmp_path / "sample.csv"
+    )
+    with pytest.raises(ValueError, match=r"1 of the 1 ids of the sample file have no picture \('IL_0000001'\)"):
+        look_through(settings, exported)

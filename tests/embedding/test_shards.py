@@ -9,7 +9,7 @@ import pytest
 from slimp_pipeline.embedding import shards
 from slimp_pipeline.embedding.listing import list_pictures
 from slimp_pipeline.embedding.shards import embed_pictures
-from slimp_pipeline.embedding.tables import as_array
+from slimp_pipeline.embedding.told import as_array
 from slimp_pipeline.handover.reader import LesionReader
 from slimp_pipeline.parameters import IngestParams
 

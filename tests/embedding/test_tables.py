@@ -11,8 +11,9 @@ from slimp_pipeline.datasets.parts import PartsDataset
 from slimp_pipeline.embedding import tables
 from slimp_pipeline.embedding.listing import list_pictures
 from slimp_pipeline.embedding.metadata import read_rows
-from slimp_pipeline.embedding.shards import embed_pictures, vectors
-from slimp_pipeline.embedding.tables import Parts, as_array, lesion_parts, picture_parts
+from slimp_pipeline.embedding.shards import embed_pictures
+from slimp_pipeline.embedding.tables import Parts, lesion_parts, picture_parts
+from slimp_pipeline.embedding.told import as_array, vectors
 from slimp_pipeline.parameters import IngestParams
 
 

@@ -12,7 +12,7 @@ import torch
 from kedro.io import DataCatalog, MemoryDataset, Version
 from kedro.pipeline import Node, Pipeline
 
-from slimp_pipeline.datasets import AtomicDataset
+from slimp_pipeline.datasets import AtomicDataset, FilesDataset
 from slimp_pipeline.hooks import artifacts
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.processes.whole import temporary_name
@@ -135,3 +135,15 @@ def test_an_inspection_does_without_encoders_where_there_are_none_and_reads_them
     assert artifacts._absent(pipeline, {}, catalog) == ()  # they are trained in the same run
     leave("v1", "encoders")
     assert artifacts._absent(pipeline, read, catalog) == ()
+
+
+def test_an_embedding_reads_the_newest_export_unless_the_command_names_one_or_there_is_none(tmp_path):
+    export = FilesDataset(filepath=str(tmp_path / "exported_model"), version=Version(None, "v1"))
+    catalog = DataCatalog({"exported_model": export, "params:embedding": MemoryDataset({"images": "photos"})})
+    pipeline = Pipeline([Node(print, inputs="exported_model", outputs=None, name="embed_folder", namespace="embed")])
+    read = {"exported_model": catalog["exported_model"]}
+    assert artifacts._absent(pipeline, read, catalog) == ("exported_model",)
+    export.save({"config.json": b"{}"})
+    assert artifacts._absent(pipeline, read, catalog) == ()
+    catalog["params:embedding"] = MemoryDataset({"images": "photos", "encoder": "elsewhere"})
+    assert artifacts._absent(pipeline, read, catalog) == ("exported_model",)

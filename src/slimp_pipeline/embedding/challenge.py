@@ -1,6 +1,7 @@
 """Submission files of challenges: exactly their columns, and values that they take."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,27 @@ def read_sample(path: Path, challenge: Challenge) -> list[str]:
     return list(table[challenge.id_column])
 
 
+def require_sample(ids: Iterable[str], challenge: Challenge, sample: list[str] | None, lack: str, remedy: str) -> None:
+    """Refuse ids that don't hold all of the sample's.
+
+    Args:
+        ids: That are there.
+        challenge: Whose sample.
+        sample: Ids that it has; None where there is no sample.
+        lack: What is said of those that aren't there.
+        remedy: What to do.
+
+    Raises:
+        ValueError: With the first that are missing.
+    """
+    there = set(ids)
+    if missing := [name for name in sample or () if name not in there]:
+        raise ValueError(
+            f"{challenge.name}: {len(missing):,} of the {len(sample or ()):,} ids of the sample file {lack} "
+            f"({_some(missing)}). {remedy}"
+        )
+
+
 def submission(scores: pd.DataFrame, challenge: Challenge, sample: list[str] | None) -> pd.DataFrame:
     """The table to be handed in.
 
@@ -101,11 +123,7 @@ def submission(scores: pd.DataFrame, challenge: Challenge, sample: list[str] | N
     _check_ids(scores[challenge.id_column], challenge, "the pictures")
     values = {column: scores[f"probability_{of}"].to_numpy() for column, of in challenge.columns.items()}
     table = pd.DataFrame({challenge.id_column: scores[challenge.id_column], **values}).set_index(challenge.id_column)
-    if missing := [name for name in sample or () if name not in table.index]:
-        raise ValueError(
-            f"{challenge.name}: {len(missing):,} of the {len(sample or ()):,} ids of the sample file weren't embedded "
-            f"({_some(missing)}). Are all pictures there, and read? picture_ledger.csv says what became of each"
-        )
+    require_sample(table.index, challenge, sample, "weren't embedded", "picture_ledger.csv says why")
     table = table.loc[sample] if sample is not None else table.sort_index()
     array = table.to_numpy(dtype=np.float64)
     wrong_N = ~((array >= 0) & (array <= 1)).all(axis=1)  # NaN compares false

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from slimp_pipeline.embedding.challenge import CHALLENGES, Challenge, read_sample
+from slimp_pipeline.embedding.challenge import CHALLENGES, Challenge, read_sample, require_sample
 from slimp_pipeline.embedding.listing import EMBEDDED, list_pictures
 from slimp_pipeline.embedding.metadata import PictureRows, read_rows
 from slimp_pipeline.handover.classifier import Classifier
@@ -61,19 +61,39 @@ def look_through(settings: EmbeddingParams, exported: Path | None) -> Request:
             raise ValueError(f"{challenge.name} asks for lesions: set metadata= to a table that names them")
     sample = read_sample(settings.sample, challenge) if settings.sample and challenge else None
     files = list_pictures(settings.images)
-    rows = None
-    if settings.metadata:
-        encoding = read_checkpoint(encoder).encoding
-        pictures = files[files["outcome"] == EMBEDDED].reset_index(drop=True)
-        rows = read_rows(settings.metadata, pictures, encoding, settings.image_column, settings.lesion_column)
-        for note in rows.notes:
-            logger.warning("%s: %s", settings.metadata.name, note)
-        if challenge and challenge.by_lesion and rows.lesion_id_N is None:
+    rows = _rows(settings.metadata, settings, encoder, files) if settings.metadata else None
+    if challenge:
+        _require_ids(challenge, sample, files, rows, settings)
+    return Request(encoder, files, rows, challenge, sample)
+
+
+def _rows(table: Path, settings: EmbeddingParams, encoder: Path, files: pd.DataFrame) -> PictureRows:
+    pictures = files[files["outcome"] == EMBEDDED].reset_index(drop=True)
+    encoding = read_checkpoint(encoder).encoding
+    rows = read_rows(table, pictures, encoding, settings.image_column, settings.lesion_column)
+    for note in rows.notes:
+        logger.warning("%s: %s", table.name, note)
+    return rows
+
+
+def _require_ids(
+    challenge: Challenge,
+    sample: list[str] | None,
+    files: pd.DataFrame,
+    rows: PictureRows | None,
+    settings: EmbeddingParams,
+) -> None:
+    """Refuse a table without lesions where these are asked for, and a sample whose pictures aren't there."""
+    ids = files["image_id"].to_numpy()
+    if challenge.by_lesion and rows is not None:
+        if rows.lesion_id_N is None:
             raise ValueError(
                 f"{settings.metadata}: no column `{settings.lesion_column}`, and {challenge.name} asks for lesions. "
                 "Name the right one: --params=embedding.lesion_column=..."
             )
-    return Request(encoder, files, rows, challenge, sample)
+        ids = rows.lesion_id_N
+    remedy = "Are images= and metadata= those of the challenge's test set?"
+    require_sample(ids, challenge, sample, "have no picture", remedy)
 
 
 def _encoder(folder: Path | None) -> Path:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from slimp_pipeline.handover.known import KnownLesions
+from slimp_pipeline.embedding.told import what_is_told
 from slimp_pipeline.handover.reader import LesionReader
 from slimp_pipeline.images.decode import fit_canvas, keep_freed_memory
 from slimp_pipeline.images.packing import IMAGES_PER_BATCH, pack, packing_key
@@ -26,7 +26,6 @@ from slimp_pipeline.training.checkpoint import running_key
 logger = logging.getLogger(__name__)
 _BATCHES_PER_SHARD = 8
 PICTURES_PER_SHARD = _BATCHES_PER_SHARD * IMAGES_PER_BATCH
-NEAREST = pa.struct([("known_lesion", pa.int64()), ("diagnosis", pa.string()), ("distance", pa.float64())])
 
 
 @dataclass(frozen=True)
@@ -89,9 +88,7 @@ def embed_pictures(
     Raises:
         ValueError: If the encoder can't be loaded, or a process that checks pictures was killed.
     """
-    key = running_key(
-        "embed", packing_key(pictures, settings), folder_digest(encoder), device, num_nearest, PICTURES_PER_SHARD
-    )
+    key = running_key(_code(), packing_key(pictures, settings), folder_digest(encoder), device, num_nearest)
     embedded = EmbeddedPictures(running_root / "embedded" / key, len(pictures))
     with held(embedded.folder / ".lock", "embedding these pictures"):
         missing = embedded.missing()
@@ -101,6 +98,17 @@ def embed_pictures(
         if missing:
             _embed(embedded, missing, pictures, LesionReader(encoder, device, num_nearest), settings)
     return embedded
+
+
+def _code() -> str:
+    """Digest of the code that `running_key` doesn't look at."""
+    package = Path(__file__).parents[1]
+    files = [
+        file
+        for room in ("embedding", "evaluation", "extrapolation", "handover")
+        for file in package.glob(f"{room}/**/*.py")
+    ]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 
 def folder_digest(folder: Path) -> str:
@@ -152,37 +160,3 @@ def _embedded(batch: pa.RecordBatch, reader: LesionReader) -> pa.Table:
         {"image_id": batch.column("image_id"), "refused": refused}
         | dict(zip(told.column_names, told.columns, strict=True))
     )
-
-
-def what_is_told(image_ND: np.ndarray, reader: LesionReader) -> pa.Table:
-    """What an exported model says of image embeddings, a row each.
-
-    Columns are `embedding`; with known lesions `nearest` (known_lesion, diagnosis, cosine distance), `unusual` and
-    `is_unusual`; with a classifier `probability_<class>`.
-    """
-    columns: dict[str, pa.Array] = {"embedding": vectors(image_ND)}
-    if reader.known:
-        unusual_N = reader.known.unusual(image_ND)
-        columns["nearest"] = _nearest(*reader.known.nearest(image_ND, reader.num_nearest), reader.known)
-        columns["unusual"] = pa.array(unusual_N)
-        columns["is_unusual"] = pa.array(unusual_N > reader.known.unusual_above)
-    if reader.classifier:
-        probability_NC = reader.classifier.probabilities(image_ND)
-        for name, values in zip(reader.classifier.classes, probability_NC.T, strict=True):
-            columns[f"probability_{name}"] = pa.array(np.ascontiguousarray(values))
-    return pa.table(columns)
-
-
-def vectors(values_ND: np.ndarray) -> pa.FixedSizeListArray:
-    """Rows of an array as lists of one size, float32."""
-    flat = pa.array(np.ascontiguousarray(values_ND, dtype=np.float32).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, values_ND.shape[1])
-
-
-def _nearest(rows_NK: np.ndarray, distance_NK: np.ndarray, known: KnownLesions) -> pa.ListArray:
-    diagnoses = pa.array(known.diagnosis_N, pa.string()).take(pa.array(rows_NK.reshape(-1)))
-    values = pa.StructArray.from_arrays(
-        [pa.array(rows_NK.reshape(-1)), diagnoses, pa.array(distance_NK.reshape(-1))], fields=list(NEAREST)
-    )
-    offsets = np.arange(len(rows_NK) + 1, dtype=np.int32) * rows_NK.shape[1]
-    return pa.ListArray.from_arrays(pa.array(offsets), values)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from slimp_pipeline.embedding.metadata import PictureRows
-from slimp_pipeline.embedding.shards import PICTURES_PER_SHARD, EmbeddedPictures, vectors
+from slimp_pipeline.embedding.shards import PICTURES_PER_SHARD, EmbeddedPictures
+from slimp_pipeline.embedding.told import as_array, vectors
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 
 LESIONS_AT_ONCE = 8192  # whose sums are held
@@ -139,12 +139,6 @@ def _values(rows: pa.Table, names: list[str]) -> np.ndarray:
     embedding_RD = as_array(rows["embedding"]).astype(np.float64)
     length_R = np.linalg.norm(embedding_RD, axis=1, keepdims=True)
     return np.column_stack([embedding_RD / np.maximum(length_R, 1e-12), *(rows[name].to_numpy() for name in names)])
-
-
-def as_array(column: pa.ChunkedArray) -> np.ndarray:
-    """A column of vectors as float32 (R, D)."""
-    chunk: Any = column.combine_chunks()
-    return np.asarray(chunk.flatten()).reshape(len(chunk), -1)
 
 
 def count(pictures: pq.ParquetFile, column: str) -> int | None:
