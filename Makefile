@@ -34,9 +34,9 @@ kill-test: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/end_to_end/kills.py $(if $(SEED),--seed $(SEED))
 
 # README and tutorial, command by command, in an empty folder with a home of its own: installs everything, needs a network.
-# make new-user KEEP=/tmp/new_user
+# make new-user KEEP=/tmp/new_user; SMALL=1: every run by the environment `test`, without its figures
 new-user:
-	@$(PYTHON) tests/new_user/walk.py $(if $(KEEP),--keep $(KEEP))
+	@$(PYTHON) tests/new_user/walk.py $(if $(KEEP),--keep $(KEEP)) $(if $(SMALL),--small)
 
 # A million inputs to what reads others' files: none may raise anything but a declared error. About half an hour on two cores.
 # make fuzz INPUTS=20000 SEED=7
