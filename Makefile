@@ -5,7 +5,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 export MPLBACKEND := Agg
 
-.PHONY: setup demo study test new-user kill-test lint bench browser docs clean
+.PHONY: setup demo study test new-user kill-test fuzz soak lint bench browser docs audit sbom clean
 
 setup: $(READY)
 
@@ -34,9 +34,18 @@ kill-test: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/end_to_end/kills.py $(if $(SEED),--seed $(SEED))
 
 # README and tutorial, command by command, in an empty folder with a home of its own: installs everything, needs a network.
-# make new-user KEEP=/tmp/new_user
+# make new-user KEEP=/tmp/new_user; SMALL=1: every run by the environment `test`, without its figures
 new-user:
-	@$(PYTHON) tests/new_user/walk.py $(if $(KEEP),--keep $(KEEP))
+	@$(PYTHON) tests/new_user/walk.py $(if $(KEEP),--keep $(KEEP)) $(if $(SMALL),--small)
+
+# A million inputs to what reads others' files: none may raise anything but a declared error. About half an hour on two cores.
+# make fuzz INPUTS=20000 SEED=7
+fuzz: $(READY)
+	@$(BIN)/python tests/fuzz/run.py $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+
+# 200 runs in one project: what grows with them. About fifteen minutes.
+soak: $(READY)
+	@$(BIN)/python tests/soak/run.py $(if $(RUNS),--runs $(RUNS))
 
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet . || (echo "run: ruff format ." && false)
@@ -60,6 +69,16 @@ bench: $(READY)
 docs: $(READY)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict > $(VENV)/docs.log 2>&1 || (grep -v INFO $(VENV)/docs.log && false)
 	@echo "site/index.html"
+
+# Known vulnerabilities of the pinned libraries, and a list of them all for those who look after a hospital's software.
+audit: $(READY)
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[audit]"
+	@.ci/audit $(BIN)
+
+sbom: $(READY)
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[audit]"
+	@$(BIN)/cyclonedx-py requirements constraints.txt --pyproject pyproject.toml --output-reproducible \
+	  --output-format JSON --output-file sbom.cdx.json && echo "sbom.cdx.json"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -430,7 +430,8 @@ class ReportParams(Block):
     gallery_size: int = Field(6, ge=0)  # queries; 0: none
     num_patients: int = Field(3, ge=0)  # whose lesions are shown together: those with the most
     max_lesions: int = Field(24, ge=2)  # of such a patient
-    show_ids: bool = False  # image ids of the cohort on the page
+    show_ids: bool = False  # ids of the cohort on the page
+    salt: Path = Path("data/pseudonym_salt")  # the secret behind pseudonyms, made when it is needed
     max_page_mb: float = Field(
         10.0, ge=6, le=10
     )  # in 10^6 bytes; beyond it pictures are left out, and the page says so

@@ -193,8 +193,9 @@ def planted_run(tmp_path_factory: pytest.TempPathFactory, fabricated: Path) -> P
     environment = dict.fromkeys(("USER", "LOGNAME", "GIT_AUTHOR_NAME"), "zquser")
     environment |= {"HOME": str(home), "SLIMP_RAW": str(folder / "zqrawroot"), "KEDRO_ENV": "test"}
     parameters = f"running_root={home}/running,model.image_encoder.weights={home}/first.safetensors"
+    parameters += f",images={folder}/zqrawroot/clinic/images,embedding.max_refused_share=0.5"
     commands = {
-        "run": ("run", "--env=test", "--pipelines=__default__,inspect,export", f"--params={parameters}"),
+        "run": ("run", "--env=test", "--pipelines=__default__,inspect,export,embed", f"--params={parameters}"),
         "viz": ("viz", "build", "--include-hooks", "--include-previews"),
     }
     said = ""

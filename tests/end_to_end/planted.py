@@ -86,7 +86,7 @@ def plant(fabricated: Path, project: Path, raw_root: Path) -> None:
     lines = [
         line for line in settings.read_text().splitlines() if "_cohort: " not in line and "fabricated: {" not in line
     ]
-    text = "\n".join(lines).replace("picture_formats: []", "picture_formats: [svg]")
+    text = "\n".join(lines)
     settings.write_text(text.replace("num_processes: 1", "num_processes: 1, max_quarantined_share: 0.5"))
     _plant_clinic(fabricated / "demo_clinic", raw_root / "clinic")
     _plant_tbp(fabricated / "demo_tbp", raw_root / "tbp")
@@ -112,6 +112,7 @@ def _plant_clinic(old: Path, new: Path) -> None:
     table["report"], table["name"] = "zqleak carcinoma", "zqignored, Anna"
     table.loc[table.index % 3 == 0, "background_father"] = "zqfreetext"
     table.loc[:3, "background_father"] = "ZQFREETEXT"  # in another spelling
+    table.loc[table.index % 4 == 0, "region"] = "zqfreetext"
     table.loc[5, "age"] = "zqfreetext"  # no number
     table.loc[7, "patient_id"] = table.loc[8, "patient_id"].upper()  # one person, two spellings
     table.loc[9, "img_id"] = table.loc[9, "img_id"].upper()  # one picture, two spellings

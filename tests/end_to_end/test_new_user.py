@@ -27,16 +27,11 @@ DOCUMENTED = [README, REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "doc
 READERS_OWN = {"my_clinic"}  # cohorts
 
 
-def of_another_run(text):
-    """Figures of a small run are others, and so may be what they say of noise."""
-    return re.sub(r"\b(within|outside) noise", "in or out of noise", text)
-
-
 def test_the_readme_shows_what_a_run_prints_at_its_end(finished):
     _, done = finished
     demo = steps_of(README)[0]
     assert demo.text.startswith("make demo") and demo.said
-    assert differences(of_another_run(demo.said), of_another_run(done.stdout + done.stderr), any_number=True) == []
+    assert differences(demo.said, done.stdout + done.stderr, any_number=True) == []
 
 
 def test_quick_steps_of_the_tutorial_print_what_it_says(copy_of_finished):

@@ -2,7 +2,7 @@
 
 make fuzz                                                   1,000,000 inputs, in two processes
 make fuzz INPUTS=20000                                      fewer
-python tests/fuzz/run.py --inputs 50000 --seed 7 --target images
+python tests/fuzz/run.py --inputs 50000 --seed 7 --target images --target requests
 python tests/fuzz/run.py --state fuzz.json                  goes on from where it was stopped
 
 Every input is a function of target, seed and number, so that any can be drawn again.
@@ -29,7 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from target import Found, Tally, Target, run_one, save
+from target import Found, Tally, Target, run_one, save, stream
 
 TARGETS = sorted(path.stem for path in (Path(__file__).parent / "targets").glob("*.py"))
 _ROUNDS = 200  # in which all targets take turns
@@ -43,7 +43,7 @@ def make(name: str) -> Target:
     return target
 
 
-def work(orders: Any, answers: Any, seed: int) -> None:
+def work(orders: Any, answers: Any, at: Any, seed: int) -> None:
     """Run chunks of inputs until there are no more; say before each input which it is."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
@@ -58,6 +58,7 @@ def work(orders: Any, answers: Any, seed: int) -> None:
             resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, soft))
         tally, found = Tally(), []
         for number in range(start, stop):
+            at[0], at[1] = TARGETS.index(name), number
             try:
                 run_one(targets[name], name, seed, number, tally)
             except Found as one:
@@ -85,7 +86,8 @@ def fuzz(inputs: dict[str, int], options: argparse.Namespace) -> dict[str, Tally
     done = {name: tallies[name].inputs + state["found"].get(name, 0) for name in inputs}
     context = get_context("spawn")
     orders, answers = context.Queue(), context.Queue()
-    processes = [context.Process(target=work, args=(orders, answers, options.seed)) for _ in range(options.processes)]
+    places = [context.Array("q", 2, lock=False) for _ in range(options.processes)]
+    processes = [context.Process(target=work, args=(orders, answers, at, options.seed), daemon=True) for at in places]
     for process in processes:
         process.start()
     waiting, open_chunks = chunks(inputs, done), 0
@@ -96,7 +98,7 @@ def fuzz(inputs: dict[str, int], options: argparse.Namespace) -> dict[str, Tally
             open_chunks += 1
             if open_chunks < 2 * len(processes):
                 continue
-            open_chunks -= _take(answers, processes, tallies, state, options)
+            open_chunks -= _take(answers, processes, places, tallies, state, options)
             if time.monotonic() - said > _LINES_EVERY_S:
                 said = time.monotonic()
                 num = sum(tally.inputs for tally in tallies.values()) + sum(state["found"].values())
@@ -107,7 +109,7 @@ def fuzz(inputs: dict[str, int], options: argparse.Namespace) -> dict[str, Tally
             if options.seconds and time.monotonic() - started > options.seconds:
                 break
         while open_chunks:
-            open_chunks -= _take(answers, processes, tallies, state, options)
+            open_chunks -= _take(answers, processes, places, tallies, state, options)
     finally:
         for _ in processes:
             orders.put(None)
@@ -118,14 +120,20 @@ def fuzz(inputs: dict[str, int], options: argparse.Namespace) -> dict[str, Tally
     return tallies
 
 
-def _take(answers: Any, processes: Any, tallies: dict[str, Tally], state: dict[str, Any], options: Any) -> int:
+def _take(
+    answers: Any, processes: Any, places: Any, tallies: dict[str, Tally], state: dict[str, Any], options: Any
+) -> int:
     while True:
         try:
             answer = answers.get(timeout=2)
             break
         except queue.Empty:
-            if dead := [process.exitcode for process in processes if process.exitcode]:
-                sys.exit(f"a process died with {dead[0]}: see the lines above; the input is one of its last chunk's")
+            for process, (target, number) in zip(processes, places, strict=True):
+                if process.exitcode:
+                    name = TARGETS[target]
+                    drawn = make(name).draw(stream(name, options.seed, number))
+                    one = Found(number, drawn, f"it ended the process with {process.exitcode}")
+                    sys.exit(f"FOUND {name}: {one}: {save(one, name, options.seed, options.folder)}")
     if isinstance(answer, str):
         sys.exit(answer)
     name, tally, found = answer
@@ -181,13 +189,13 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=1_000_000, help="of all targets together")
     parser.add_argument("--seconds", type=float, help="after which no more inputs are drawn")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--target", choices=TARGETS, help="one alone")
+    parser.add_argument("--target", choices=TARGETS, action="append", help="these alone; may be given several times")
     parser.add_argument("--number", type=int, help="one input of one target, in this process: what it does is shown")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--state", type=Path, help="file that a later call goes on from")
     parser.add_argument("--folder", type=Path, default=Path("fuzz_found"), help="of inputs that break something")
     options = parser.parse_args()
-    names = [options.target] if options.target else TARGETS
+    names = options.target or TARGETS
     if options.number is not None:
         run_one(make(names[0]), names[0], options.seed, options.number, Tally())
         print("nothing but a declared error, if any")

@@ -17,9 +17,8 @@ from slimp_pipeline.parameters import PruneParams
 from slimp_pipeline.processes.whole import remove_left_over
 
 RUNS = [f"2026-01-{day:02}T00.00.00.000Z" for day in range(1, 10)]
-STORE, LINEAGE, EVALUATED = (
-    "02_intermediate/a/as_source/image_store.json", "08_reporting/lineage.json", "08_reporting/b/evaluation_lineage.json",
-)  # fmt: skip
+STORE, LINEAGE = "02_intermediate/a/as_source/image_store.json", "08_reporting/lineage.json"
+EVALUATED = "08_reporting/b/evaluation_lineage.json"
 ARTIFACTS = [
     "06_models/a/encoders",
     "06_models/b/encoders",

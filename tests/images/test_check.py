@@ -25,6 +25,7 @@ from torchvision.io import ImageReadMode, decode_image
 from slimp_pipeline.images import check
 from slimp_pipeline.images.check import ImageRefused, check_image
 from slimp_pipeline.images.metadata import jpeg_without_metadata, png_without_metadata
+from slimp_pipeline.images.pixels import pixels
 from slimp_pipeline.parameters import IngestParams
 
 MakePicture = Callable[..., Image.Image]
@@ -563,3 +564,22 @@ def test_the_same_look_has_nearly_the_same_perceptual_hash(
     other = check_image(to_bytes(make_picture(seed=5), "PNG"), ingest).perceptual_hash
     assert (original ^ recoded).bit_count() <= 4
     assert (original ^ other).bit_count() >= 10
+
+
+def test_of_a_jpeg_nothing_is_kept_but_what_its_pixels_need(make_picture, to_bytes):
+    plain = to_bytes(make_picture(), "JPEG")
+    secret = b"Name of a patient"
+
+    def segment(marker: int, content: bytes) -> bytes:
+        return bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
+
+    hidden = {
+        "an application's segment of any number": segment(0xE0, b"JFXX\0" + secret) + segment(0xEE, secret),
+        "a preview behind JFIF's density": segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\1\5" + secret),
+        "bytes between segments": segment(0xE1, b"Exif\0\0") + secret,
+        "the last of the applications' segments": segment(0xEF, secret),
+    }
+    for where, more in hidden.items():
+        checked = check_image(plain[:2] + more + plain[2:], IngestParams())
+        assert secret not in checked.encoded, where
+        assert torch.equal(pixels(checked.encoded), pixels(plain)), where

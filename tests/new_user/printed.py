@@ -17,13 +17,16 @@ def differences(said: str, printed: str, *, within: float = 0.0, any_number: boo
         said: What the page says.
         printed: The output.
         within: By how much a decimal number may differ; whole numbers may not.
-        any_number: Whether any number will do.
+        any_number: For a run of another size: any number will do, and lines that judge by noise aren't compared.
 
     Returns:
         A sentence for each line that isn't there; empty if all are.
     """
-    wanted = [line for line in said.splitlines() if line.strip()]
-    lines, found, start = [line for line in printed.splitlines() if line.strip()], [], 0
+    wanted, lines = (
+        [line for line in text.splitlines() if line.strip() and not (any_number and " noise" in line)]
+        for text in (said, printed)
+    )
+    found, start = list[str](), 0
     for is_gap, run in groupby(wanted, key=lambda line: line.strip() in ("…", "...")):
         chunk = [] if is_gap else list(run)
         places = range(start, len(lines) - len(chunk) + 1)

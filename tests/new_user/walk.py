@@ -2,6 +2,7 @@
 
     python tests/new_user/walk.py        # needs a network; installs everything, twenty minutes
     python tests/new_user/walk.py --keep /tmp/new_user
+    python tests/new_user/walk.py --small      # every run by the environment `test`: figures aren't compared
 
 A folder for all, a clone, a home of its own, no variable of whoever starts it. Ends with 1 where pages and output
 differ.
@@ -111,12 +112,14 @@ def bare_environment(home: Path) -> dict[str, str]:
     return kept | {"HOME": str(home), "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
-def walk(folder: Path) -> int:
+def walk(folder: Path, *, small: bool) -> int:
     """Walk all pages in a clone: how many steps went otherwise than the pages say."""
     home, clone = folder / "home", folder / "slimp-pipeline"
-    home.mkdir(parents=True)
-    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
-    user, wrong = User(clone, bare_environment(home)), 0
+    home.mkdir(parents=True, exist_ok=True)
+    if not clone.exists():
+        subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
+    environment = bare_environment(home) | ({"KEDRO_ENV": "test"} if small else {})
+    user, wrong = User(clone, environment, any_number=small), 0
     for page in PAGES:
         for step in steps_of(clone / page):
             print(f"{step.place:16} {step.text.strip().splitlines()[0]}", flush=True)
@@ -128,11 +131,13 @@ def walk(folder: Path) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keep", type=Path, help="an empty folder to work in, which stays")
-    kept = parser.parse_args().keep
+    parser.add_argument("--keep", type=Path, help="a folder to work in, which stays; a clone in it is gone on with")
+    parser.add_argument("--small", action="store_true", help="run everything by the environment `test`")
+    arguments = parser.parse_args()
+    kept = arguments.keep
     folder = kept or Path(tempfile.mkdtemp(prefix="new-user-"))
     try:
-        wrong = walk(folder)
+        wrong = walk(folder, small=arguments.small)
     finally:
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slimp_pipeline.evaluation.audits.controls import CONTROL_COLUMNS
+from slimp_pipeline.evaluation.audits.controls import CONTROL_COLUMNS, PAIRS
 from slimp_pipeline.evaluation.audits.importance import IMPORTANCE_COLUMNS
 from slimp_pipeline.evaluation.audits.known_truth import TRUTH_COLUMNS
 from slimp_pipeline.evaluation.audits.leak_table import LEAK_COLUMNS
@@ -21,19 +21,22 @@ from slimp_pipeline.evaluation.measures.compare import COMPARISON_COLUMNS, PAIR_
 from slimp_pipeline.evaluation.measures.records import DIFFERENCE_COLUMNS, RESULT_COLUMNS
 from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.parameters import EvaluationParams
-from slimp_pipeline.reporting.figures.curves import roc_figure
+from slimp_pipeline.reporting.figures.curves import precision_recall_figure, roc_figure
 from slimp_pipeline.reporting.figures.embedding_map import embedding_map
+from slimp_pipeline.reporting.figures.importance import importance_figure
 from slimp_pipeline.reporting.figures.results import results_figure
 from slimp_pipeline.reporting.figures.rows import row_counts_figure
 from slimp_pipeline.reporting.figures.scores import confusion_figure
 from slimp_pipeline.reporting.figures.training import health_figure, history_figure
+from slimp_pipeline.reporting.figures.traits import phenotype_figure
 from slimp_pipeline.reporting.pages.explained import Explained
-from slimp_pipeline.reporting.pages.report import Measured, Role
+from slimp_pipeline.reporting.pages.report import Measured, Pictures, Role
 from slimp_pipeline.tables.duplicates import SEEN_COLUMNS
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 CLASSES = [HOSTILE, "NEV"]
 METRICS = ("balanced_accuracy", "macro_f1", "macro_auroc", "malignant_auroc", "pauc_above_80_tpr", "ece")
+SETTINGS = EvaluationParams(num_resamples=20)
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
 
@@ -145,14 +148,17 @@ def roles(splits):
 
 
 @pytest.fixture
-def drawn(results, predictions, history, splits, row_counts):
+def drawn(results, predictions, history, splits, row_counts, field_importance, patient_phenotypes):
     task = Task(splits, np.tile([0, 1], 20), CLASSES, np.array([True, False]))
     embeddings = {"slimp.fold_0.image": np.random.default_rng(0).normal(size=(40, 5))}
     return {
         "history": history_figure(history),
         "health": health_figure(history),
         "results": results_figure(results),
-        "roc": roc_figure(predictions, CLASSES, np.array([True, False]), EvaluationParams(num_resamples=20)),
+        "roc": roc_figure(predictions, CLASSES, np.array([True, False]), SETTINGS),
+        "precision_recall": precision_recall_figure(predictions, CLASSES, np.array([True, False]), SETTINGS),
+        "importance": importance_figure(field_importance),
+        "phenotype_map": phenotype_figure(patient_phenotypes, [40, 60]),
         "confusion": confusion_figure(predictions, CLASSES),
         "row_counts": row_counts_figure(row_counts),
         "embedding_map": embedding_map(task, np.ones(40, dtype=bool), embeddings, 0),
@@ -162,6 +168,79 @@ def drawn(results, predictions, history, splits, row_counts):
 @pytest.fixture
 def gallery():
     return [[{"src": PIXEL, "label": HOSTILE, "image_id": ""}] * 5] * 3
+
+
+@pytest.fixture
+def field_importance():
+    """Of two methods and three fields, one of which matters and one of which bears a hostile name."""
+    rows = []
+    for method, features in (("metadata_linear", "metadata"), ("slimp", "image+lesion+patient")):
+        for field, level, drop in (
+            ("age_years", "patient", 0.0),
+            ("diameter_mm", "lesion", 0.2),
+            (HOSTILE, "lesion", -0.01),
+        ):
+            for metric in ("balanced_accuracy", "macro_auroc"):
+                ends = [drop, drop - 0.05, drop + 0.04]
+                rows.append(["small", method, features, field, level, metric, 0.612, *ends, 3, 40])
+    return pd.DataFrame(rows, columns=IMPORTANCE_COLUMNS)
+
+
+@pytest.fixture
+def controls():
+    """A gain that is owed to the patients' own metadata."""
+    intervals = ((0.2, 0.1, 0.3), (0.01, -0.04, 0.06), (0.19, 0.08, 0.3))
+    rows = [
+        ["small", "slimp", "image+lesion", *pair, metric, *interval, 2, 40]
+        for pair, interval in zip(PAIRS, intervals, strict=True)
+        for metric in ("balanced_accuracy", "macro_auroc")
+    ]
+    return pd.DataFrame(rows, columns=CONTROL_COLUMNS)
+
+
+@pytest.fixture
+def patient_phenotypes():
+    rng = np.random.default_rng(0)
+    table = {
+        "patient_id": [f"person-{n}" for n in range(20)],
+        "num_images": 2,
+        "x": rng.random(20),
+        "y": rng.random(20),
+    }
+    malignant = pd.array([True, False, None, False] * 5, dtype="boolean")
+    return pd.DataFrame(table).assign(
+        any_malignant=malignant, missing_share=rng.random(20), age_years=rng.uniform(20, 80, 20),
+        sex=["female", HOSTILE] * 10, smoke="False",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def explained(field_importance, controls):
+    lines = [
+        ["patient on both sides of a split", 1234, 0, "patients"],
+        ["test patient in adaptation", 40, 0, "patients"],
+    ]
+    one = ["slimp", "secret-1", "NEV", HOSTILE, 0.71, 0.99, 0.25]
+    leaks, saliency = pd.DataFrame(lines, columns=LEAK_COLUMNS), pd.DataFrame([one], columns=SALIENCY_COLUMNS)
+    return Explained(field_importance, controls, leaks, saliency)
+
+
+@pytest.fixture
+def pictures(gallery):
+    """Of each kind one group, but for the gallery."""
+    picture = {"src": PIXEL, "label": HOSTILE, "image_id": ""}
+    lesions = [picture | {"distance": f"0.{9 - n}", "stands_out": n == 0} for n in range(4)]
+    patient = {"name": "Patient A", "num_lesions": 4, "num_pictures": 6, "num_standing_out": 1, "pictures": lesions}
+    record = {"record": [{"field": "site", "value": HOSTILE}], "num_unknown": 2}
+    pair = {
+        "method": "SLIMP", "direction": "image to metadata", "rank": 3, "num_keys": 17, "query": {"picture": picture},
+        "results": [record | {"is_own": own} for own in (False, False, False, True)],
+    }  # fmt: skip
+    drawn = {
+        "sources": [PIXEL] * 3, "label": "NEV", "predicted": HOSTILE, "probability": "0.71", "correlation": "0.25",
+        "image_id": "",
+    }  # fmt: skip
+    return Pictures(gallery, [patient], [pair], [drawn])
 
 
 @pytest.fixture
@@ -235,17 +314,6 @@ def measured(results, retrieval, differences, read, missingness, subgroups, row_
     )
     seen = pd.DataFrame(columns=SEEN_COLUMNS)
     return Measured(pd.concat([results, retrieval]), differences, read, missingness, subgroups, truth, seen, row_counts)
-
-
-@pytest.fixture
-def explained():
-    """Nothing was looked at."""
-    return Explained(
-        *(
-            pd.DataFrame(columns=columns)
-            for columns in (IMPORTANCE_COLUMNS, CONTROL_COLUMNS, LEAK_COLUMNS, SALIENCY_COLUMNS)
-        )
-    )
 
 
 def comparison(value_by_method, half_width=0.04, *, features="image", protocol="linear_probe", num_runs=3):

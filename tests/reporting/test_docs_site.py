@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from mkdocs.exceptions import Abort
@@ -127,6 +129,21 @@ def test_links_of_files_outside_the_site_lead_somewhere(name, site):
             assert f'id="{anchor}"' in html, target
 
 
+def test_issue_forms_are_whole_and_their_links_lead_somewhere():
+    forms = [path for path in (REPOSITORY / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml"]
+    assert len(forms) == 3
+    for path in forms:
+        text = path.read_text(encoding="utf-8")
+        form = yaml.safe_load(text)
+        assert form.keys() == {"name", "description", "labels", "body"}, path
+        parts = [part for part in form["body"] if part["type"] != "markdown"]
+        assert len({part["id"] for part in parts}) == len(parts)
+        assert all(part["type"] in ("input", "textarea", "checkboxes") for part in parts)
+        assert all(part["attributes"]["label"] for part in parts)
+        assert all((REPOSITORY / page).exists() for page in re.findall(r"\.\./blob/HEAD/([\w/.]+)", text)), path
+        assert "No patient data" in text
+
+
 def test_every_page_of_docs_that_code_or_settings_name_is_there():
     files = [
         path for folder in ("src", "conf", "tests", "benchmarks")
@@ -142,6 +159,15 @@ def test_readme_and_site_have_the_same_example_of_a_cohort():
     pages = (REPOSITORY / "README.md", REPOSITORY / "docs/start/own_cohort.md")
     examples = [re.findall(r"```yaml\n(my_clinic:.*?)```", page.read_text(), re.DOTALL) for page in pages]
     assert len(examples[0]) == 1 and examples[0] == examples[1]
+
+
+def test_the_map_of_the_house_has_all_rooms_in_the_order_of_their_layers():
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    (layers,) = [c["layers"] for c in settings["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]
+    rooms = [[name.removeprefix("slimp_pipeline.") for name in layer.split(" | ")] for layer in layers]
+    page = (REPOSITORY / "docs/contributing/house.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page.split("## ")[1], re.MULTILINE)
+    assert [re.findall(r"\w+", line) for line in lines] == rooms
 
 
 def test_no_picture_of_the_docs_is_large():

@@ -3,8 +3,8 @@
 make soak                                         200 runs: every twentieth in a process of its own, the others in one
 python tests/soak/run.py --runs 30 --pipeline evaluate
 
-Time is the processor's: a machine that is busy otherwise changes it little. A slope is Theil and Sen's, the median of the
-slopes of all pairs of runs, with its interval.
+Time is the processor's: a machine that is busy otherwise changes it little. A slope is Theil and Sen's, the median of
+the slopes of all pairs of runs, with its interval.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """Encoding of metadata fields."""
 
+import json
 import re
 
 import numpy as np
@@ -88,6 +89,19 @@ def test_an_impossible_number_becomes_missing_and_a_possible_one_at_the_limit_st
 def test_a_possible_number_far_from_the_training_data_is_held_at_the_outermost_deviation():
     level = LevelEncoding(fields={"diameter_mm": NumericEncoding(mean=0.0, std=1.0, minimum=None, maximum=None)})
     assert numbers([1e30, -1e300, 7.5], level) == [MAX_DEVIATIONS, -MAX_DEVIATIONS, 7.5]
+
+
+def test_half_a_surrogate_pair_as_json_may_hold_is_a_value_like_any_other():
+    frame = pd.DataFrame(json.loads('{"age": ["\\ud800", 50], "itch.a": ["\\ud800", "yes"]}'), dtype=object)
+    level = LevelEncoding(
+        fields={
+            "age": NumericEncoding(mean=40.0, std=10.0, minimum=None, maximum=None),
+            "itch": CheckboxEncoding(options=["a"]),
+        }
+    )
+    encoded = encode(level, frame)
+    assert np.isnan(encoded["numeric"][0, 0]) and encoded["numeric"][1, 0] == 1
+    assert encoded["checkbox_known"][:, 0].tolist() == [False, True]
 
 
 def test_text_that_reads_as_a_number_counts_and_other_text_is_missing():

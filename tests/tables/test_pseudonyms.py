@@ -3,12 +3,13 @@
 import stat
 from concurrent.futures import ThreadPoolExecutor
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slimp_pipeline.tables import pseudonyms as module
-from slimp_pipeline.tables.pseudonyms import local_salt, pseudonyms
+from slimp_pipeline.tables.pseudonyms import local_salt, name_patients, pseudonyms
 
 SALT = bytes(range(32))
 
@@ -45,3 +46,11 @@ def test_where_two_would_be_alike_all_are_longer(monkeypatch):
     monkeypatch.setattr(module, "_LENGTHS", (1, 8))
     names = pseudonyms([str(number) for number in range(40)], "patient", SALT)  # of 32 letters
     assert len(set(names.values())) == 40 and {len(text) for text in names.values()} == {8}
+
+
+def test_patients_are_named_once_and_alike_in_every_report(tmp_path):
+    rows = pd.DataFrame({"patient_id": ["b", "a", "b", "c"]})
+    names = name_patients(rows, tmp_path / "salt")
+    assert sorted(names["patient_id"]) == ["a", "b", "c"] and names["pseudonym"].is_monotonic_increasing
+    again = name_patients(rows[::-1].iloc[:2], tmp_path / "salt")
+    assert set(map(tuple, again.to_numpy())) < set(map(tuple, names.to_numpy()))

@@ -7,6 +7,7 @@ import pytest
 from mlflow.tracking.context.registry import resolve_tags
 
 from slimp_pipeline.tracking.anonymous import anonymous, without_places
+from slimp_pipeline.tracking.run import told_of_run
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +46,14 @@ def test_places_on_a_machine_are_left_out_wherever_they_stand(place):
 )
 def test_everything_else_stays(value):
     assert without_places({"a": value}) == {"a": value}
+
+
+def test_of_a_run_neither_the_projects_place_nor_its_parameters_are_told():
+    known = {
+        "project_path": "/home/anna/project", "runtime_params": {"images": "/home/anna/x"}, "pipeline_names": ["embed"],
+        "load_versions": {"encoders": "2026"}, "env": None,
+    }  # fmt: skip
+    told = told_of_run(known)
+    assert "anna" not in str(told)
+    assert (told["pipeline_names"], told["load_versions"]) == (["embed"], {"encoders": "2026"})
+    assert set(told) == set(known)  # kedro-mlflow asks for each

@@ -71,7 +71,11 @@ def _absent(pipeline: Pipeline, read: Mapping[str, OwnVersionDataset[Any]], cata
     nodes = {node.name.rpartition(".")[2] for node in pipeline.nodes}
     if "export_model" in nodes and "evaluation_rows" in read and not _evaluation_of(read, catalog):
         return IF_THERE
-    if "embed_folder" in nodes and (_names_encoder(catalog) or not _versions(catalog, "exported_model")):
+    if (
+        "exported_model" in read
+        and "embed_folder" in nodes
+        and (_names_encoder(catalog) or not _versions(catalog, "exported_model"))
+    ):
         return ("exported_model",)
     if "embed_pictures" in nodes and "encoders" in read and not _versions(catalog, "encoders"):
         return ("encoders",)

@@ -77,7 +77,8 @@ class ConsoleHooks:
             return
         found = []
         if "results" in written:
-            found = summary_lines(catalog.load("results"), catalog.load("differences"), leaks=_leaks(catalog))
+            tables = (catalog.load(name) for name in ("results", "differences", "controls"))
+            found = summary_lines(*tables, leaks=_leaks(catalog))
         runs = Store.named(mlflow.get_tracking_uri(), Path.cwd()).how_to_look()
         logger.info("\n".join(["", *found, *places, f"Runs:     {runs}", "Pipeline: kedro viz run"]))
 

@@ -12,8 +12,8 @@ def needed_runs(
 ) -> dict[str, str]:
     """Choose the runs that stay.
 
-    A run stays whole: what it wrote belongs together. It stays if one of its artifacts is among the last `keep` versions
-    of that artifact, if it is named, or if a run that stays rests on it.
+    A run stays whole: what it wrote belongs together. It stays if one of its artifacts is among the last `keep`
+    versions of that artifact, if it is named, or if a run that stays rests on it.
 
     Args:
         found: All artifacts.

@@ -104,10 +104,8 @@ def in_words(ledger: pd.DataFrame) -> str:
 
 def _row(data: Path, path: Path, run: str, kind: str, why: str | None) -> tuple[object, ...]:
     size_bytes, num_files = size_of(path)
-    stays = why is not None
-    return (
-        path.relative_to(data).as_posix(), run, kind, stays, why or "nothing that stays needs it", num_files, size_bytes,
-    )  # fmt: skip
+    told = why or "nothing that stays needs it"
+    return path.relative_to(data).as_posix(), run, kind, why is not None, told, num_files, size_bytes
 
 
 def _packed(data: Path, found: Iterable[Artifact], why: Mapping[str, str]) -> Iterator[tuple[Path, str | None]]:

@@ -2,11 +2,14 @@
 
 import base64
 import hashlib
+import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from slimp_pipeline.processes.whole import appearing_whole, held
+import pandas as pd
+
+from slimp_pipeline.processes.whole import held, temporary_name
 
 _SALT_BYTES = 32
 _LENGTHS = (8, 12, 16, 32)  # characters, 5 bits each; the next where two ids would bear one pseudonym
@@ -23,13 +26,28 @@ def local_salt(path: Path) -> bytes:
     """
     with held(path.with_name(f".{path.name}.lock"), "making the salt of pseudonyms"):
         if not path.exists():
-            with appearing_whole(path) as temporary:
-                temporary.touch(mode=0o600)
-                temporary.write_bytes(secrets.token_bytes(_SALT_BYTES))
+            temporary = temporary_name(path)
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(_SALT_BYTES))
+            temporary.replace(path)
     salt = path.read_bytes()
     if len(salt) != _SALT_BYTES:
         raise ValueError(f"{path} is no salt of pseudonyms. Remove it: another is made, and pseudonyms change.")
     return salt
+
+
+def name_patients(rows: pd.DataFrame, salt: Path) -> pd.DataFrame:
+    """Name patients for others, and for those at home to look up.
+
+    Args:
+        rows: Rows with patient_id.
+        salt: File of the project's salt.
+
+    Returns:
+        pseudonym, patient_id; sorted by the former, once each.
+    """
+    names = pseudonyms(rows["patient_id"], "patient", local_salt(salt))
+    return pd.DataFrame(sorted((name, patient) for patient, name in names.items()), columns=["pseudonym", "patient_id"])
 
 
 def pseudonyms(ids: Iterable[str], kind: str, salt: bytes) -> dict[str, str]:

@@ -294,3 +294,19 @@ def test_names_that_become_one_without_what_nobody_sees_are_refused(tmp_path: Pa
     (tmp_path / "t.csv").write_text(f"id,age,{twin}\n1,2,3\n", encoding="utf-8")
     with pytest.raises(ValueError, match="the header names age more than once"):
         read_table(tmp_path / "t.csv")
+
+
+def test_a_zip_file_whose_names_disagree_is_damaged(tmp_path):
+    packed = zipped(table=b"a,b\n1,2\n").replace(b"table", b"tablx", 1)  # in front of the content, not in the directory
+    (tmp_path / "table.zip").write_bytes(packed)
+    with pytest.raises(ValueError, match=r"table\.zip is damaged .* Fetch it again"):
+        read_table(tmp_path / "table.zip")
+
+
+def test_a_zip_file_with_a_file_of_no_name_holds_none(tmp_path):
+    packed = zipped(table=b"a,b\n1,2\n")
+    directory = packed.rindex(b"PK\x01\x02")
+    nameless = packed[: directory + 28] + b"\0\0" + packed[directory + 30 :]  # length of the name
+    (tmp_path / "table.zip").write_bytes(nameless)
+    with pytest.raises(ValueError, match=r"table\.zip"):
+        read_table(tmp_path / "table.zip")

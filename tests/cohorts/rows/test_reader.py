@@ -1,5 +1,6 @@
 """Rows that break are set aside one by one with the reason; every other row is read as it says."""
 
+import csv
 import io
 from collections.abc import Callable
 
@@ -7,6 +8,8 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+
+from slimp_pipeline.tables.csv_cells import csv_text, unguard_formulas
 
 HEADER = "image,lesion,patient,age,sex,itches,bleeds,dx\n"
 UNREADABLE = "neither true nor false: read are true, false, yes, no, 1, 0; others by `rename` of the field"
@@ -61,6 +64,35 @@ def test_an_image_id_that_points_elsewhere_is_quarantined(read_table: Read, imag
     _, quarantine = read_table(f"{HEADER}{GOOD}{image_id},l2,p2,50,male,True,False,nv\n")
     assert quarantine[["image_id", "line", "column", "value"]].to_numpy().tolist() == [[image_id, 3, "image", image_id]]
     assert quarantine["reason"].tolist() == ["an image id may not contain a path separator"]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("\u202egnp.i2", "gnp.i2"),  # a sign that turns the direction of writing
+        ("i\u200b2", "i2"),
+        ("CON", "CON"),  # a device on Windows: no file is named by an id
+        ("i2.", "i2."),
+        ("x" * 5000, "x" * 5000),
+        ("=HYPERLINK(1)", "=HYPERLINK(1)"),
+        ("<script>i2", "<script>i2"),
+        ('"i\n2"', "i\n2"),
+    ],
+)
+def test_an_odd_id_is_a_text_and_comes_back_from_the_tables_that_are_written(
+    read_table: Read, written: str, read: str
+) -> None:
+    rows, quarantine = read_table(f"{HEADER}{GOOD}{written},l2,{written},50,male,True,False,nv\n")
+    assert quarantine.empty and rows.loc[1, ["image_id", "patient_id"]].tolist() == [read, read]
+    text = csv_text(rows[["image_id", "patient_id"]])
+    assert not any(cell.startswith("=") for line in csv.reader(io.StringIO(text)) for cell in line)
+    back = unguard_formulas(pd.read_csv(io.StringIO(text, newline=""), dtype=str, keep_default_na=False))
+    assert back.loc[1].tolist() == [read, read]
+
+
+def test_an_id_with_a_nul_byte_is_refused_with_its_line(read_table: Read) -> None:
+    with pytest.raises(ValueError, match="line 3: a NUL byte"):
+        read_table(f"{HEADER}{GOOD}i\x002,l2,p2,50,male,True,False,nv\n")
 
 
 @pytest.mark.parametrize("image_id", ["", "NA", "nan"])

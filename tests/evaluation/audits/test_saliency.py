@@ -64,7 +64,7 @@ def test_maps_of_transformers_and_convolutions_add_up_to_the_scores(explain, sma
 
 
 def test_pictures_are_those_that_the_encoder_saw(explain):
-    table, maps = explain()
+    _, maps = explain()
     assert maps["view.0"].shape == (16, 16, 3) and 90 < maps["view.0"].mean() < 165  # noise about its mean
 
 

@@ -99,7 +99,7 @@ def make() -> Target:
     path = conf / "base/parameters/cohorts/mine.yml"
     path.parent.mkdir(parents=True)
     (conf / "local").mkdir()
-    blocks = dict.fromkeys(BLOCKS, {}) | {"study": {"variants": [{"label": "slimp"}]}}
+    blocks = {name: {} for name in BLOCKS} | {"study": {"variants": [{"label": "slimp"}]}}
     roles = {role: {"cohort": "${mine}"} for role in ("source", "target", "downloaded")}
     (conf / "base/parameters.yml").write_text(yaml.safe_dump({**blocks, **roles}))
     names = dict.fromkeys(("source_cohort", "target_cohort", "cohort"), "mine")

@@ -1,23 +1,14 @@
-"""ROC, confusion and reliability by hand."""
+"""Confusion and reliability by hand."""
 
 import numpy as np
 import pandas as pd
-import pytest
-from sklearn.metrics import roc_auc_score
 
-from slimp_pipeline.reporting.figures.scores import confusion_figure, reliability_figure, roc_figure
+from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.reporting.figures.scores import confusion_figure, reliability_figure
 from slimp_pipeline.reporting.text import figure_text
 
 CLASSES = ["MEL", "NEV"]
-
-
-def test_the_mean_roc_curve_encloses_the_mean_auroc(predictions):
-    classes = list(pd.unique(predictions["label"]))
-    figure = roc_figure(predictions, classes, np.array([True, False]))
-    assert [trace.name for trace in figure.data[:-1]] == ["SLIMP", "random init"]
-    folds = predictions[predictions["method"] == "slimp"].groupby("draw")
-    expected = np.mean([roc_auc_score(f["label"] == classes[0], f[f"score.{classes[0]}"]) for _, f in folds])
-    assert np.trapezoid(figure.data[0].y, figure.data[0].x) == pytest.approx(expected, abs=0.02)
+SETTINGS = EvaluationParams(num_resamples=200)
 
 
 def test_the_confusion_matrix_counts_the_predictions(predictions):
@@ -36,13 +27,16 @@ def scored(confidences, right, **changes):
     label = np.where(right, *CLASSES)
     table = pd.DataFrame({"method": "slimp", "features": "image", "protocol": "linear_probe", "draw": "0"} | changes,
                          index=range(len(label)))  # fmt: skip
-    return table.assign(label=label, **{"score.MEL": confidences, "score.NEV": 1 - np.array(confidences)})
+    patient = [f"p{number}" for number in range(len(label))]
+    return table.assign(
+        label=label, patient_id=patient, **{"score.MEL": confidences, "score.NEV": 1 - np.array(confidences)}
+    )
 
 
 def test_reliability_by_hand():
     # Confidences of 0.62, 0.68 (one right) and 0.91, 0.93, 0.95, 0.97 (three right).
     predictions = scored([0.62, 0.91, 0.93, 0.95, 0.68, 0.97], [True, True, False, True, False, True])
-    probe, diagonal = reliability_figure(predictions, CLASSES).data
+    probe, diagonal = reliability_figure(predictions, CLASSES, SETTINGS).data
     np.testing.assert_allclose(probe.x, [0.65, 0.94])
     np.testing.assert_allclose(probe.y, [0.5, 0.75])
     assert list(probe.customdata) == [2, 4] and probe.marker.size[0] < probe.marker.size[1]
@@ -58,7 +52,7 @@ def test_reliability_is_of_the_pre_trained_image_probe_before_and_after_calibrat
         scored([0.55], [True], protocol="knn"),
         scored([0.55], [True], draw="holdout"),  # there are folds
     ]
-    figure = reliability_figure(pd.concat([*others, calibrated, own]), CLASSES)
+    figure = reliability_figure(pd.concat([*others, calibrated, own]), CLASSES, SETTINGS)
     first, second, _ = figure.data
     assert [first.name, second.name] == ["linear probe", "linear probe, calibrated by a temperature"]
     np.testing.assert_allclose([*first.x, *second.x], [0.65, 0.95, 0.75, 0.85])
@@ -66,5 +60,12 @@ def test_reliability_is_of_the_pre_trained_image_probe_before_and_after_calibrat
 
 
 def test_reliability_of_a_hold_out_alone():
-    probe, _ = reliability_figure(scored([0.65], [True], draw="holdout"), CLASSES).data
+    probe, _ = reliability_figure(scored([0.65], [True], draw="holdout"), CLASSES, SETTINGS).data
     np.testing.assert_allclose(probe.x, [0.65])
+
+
+def test_bars_are_intervals_of_the_accuracy_that_hold_it():
+    right = [True, False] * 10 + [True] * 10
+    probe, _ = reliability_figure(scored([0.62] * 20 + [0.95] * 10, right), CLASSES, SETTINGS).data
+    assert probe.error_y.array[0] > 0.1 and probe.error_y.arrayminus[0] > 0.1
+    assert probe.error_y.array[1] == probe.error_y.arrayminus[1] == 0  # all are right

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slimp_pipeline.evaluation.audits.controls import CONTROL_COLUMNS
 from slimp_pipeline.evaluation.measures.records import DIFFERENCE_COLUMNS, RESULT_COLUMNS
 from slimp_pipeline.extrapolation.quality import QUALITY_COLUMNS
 from slimp_pipeline.extrapolation.run import WORTH_COLUMNS
@@ -44,6 +45,16 @@ def differences(**interval_by_reference):
     return pd.DataFrame(lines, columns=DIFFERENCE_COLUMNS)
 
 
+def controls(*lows):
+    pairs = (("fused", "image"), ("fused, shuffled", "image"), ("fused", "fused, shuffled"))
+    lines = [
+        ["small", "slimp", "image+lesion", *pair, "balanced_accuracy", 0.1, low, 0.2, 5, 10]
+        for pair, low in zip(pairs, lows, strict=False)
+    ]
+    return pd.DataFrame(lines, columns=CONTROL_COLUMNS)
+
+
+NO_CONTROLS = controls()
 MEASURED = results(slimp=0.25, random_init=0.19, metadata_linear=0.52)
 
 
@@ -73,21 +84,25 @@ MEASURED = results(slimp=0.25, random_init=0.19, metadata_linear=0.52)
     ],
 )  # fmt: skip
 def test_a_difference_is_told_as_far_as_its_interval_goes(start, metadata, said):
-    assert learnt_of_run(MEASURED, differences(random_init=start, metadata_linear=metadata)) == said
+    assert learnt_of_run(MEASURED, differences(random_init=start, metadata_linear=metadata), NO_CONTROLS) == said
 
 
 def test_weights_that_training_started_from_stand_for_untrained_ones_where_there_are_some():
-    told = learnt_of_run(MEASURED, differences(initial_weights=(0.1, 0.05, 0.2), random_init=(0.3, 0.2, 0.4)))
+    told = learnt_of_run(
+        MEASURED, differences(initial_weights=(0.1, 0.05, 0.2), random_init=(0.3, 0.2, 0.4)), NO_CONTROLS
+    )
     assert told.startswith("SLIMP's image features beat the weights they started from by 0.100 [0.050, 0.200]")
 
 
 def test_nothing_is_learnt_where_the_split_leaks_or_nothing_was_measured():
-    assert learnt_of_run(MEASURED, differences(random_init=(0.1, 0.05, 0.2)), leaks=True).endswith("are no results.")
-    assert "nothing is learnt" in learnt_of_run(results(metadata_linear=0.5), differences())
+    assert learnt_of_run(MEASURED, differences(random_init=(0.1, 0.05, 0.2)), NO_CONTROLS, leaks=True).endswith(
+        "are no results."
+    )
+    assert "nothing is learnt" in learnt_of_run(results(metadata_linear=0.5), differences(), NO_CONTROLS)
 
 
 def test_a_missing_baseline_and_a_missing_difference_are_said_to_be_missing():
-    assert learnt_of_run(results(slimp=0.25), differences()) == (
+    assert learnt_of_run(results(slimp=0.25), differences(), NO_CONTROLS) == (
         "SLIMP's image features reach 0.250 [0.200, 0.310] balanced accuracy, but no difference to untrained ones was "
         "measured; metadata alone were not measured."
     )
@@ -95,8 +110,22 @@ def test_a_missing_baseline_and_a_missing_difference_are_said_to_be_missing():
 
 def test_a_hold_out_is_named():
     assert "within noise on the hold-out; metadata" in learnt_of_run(
-        results("holdout", slimp=0.25, random_init=0.2), differences(random_init=(0.05, -0.1, 0.1))
+        results("holdout", slimp=0.25, random_init=0.2), differences(random_init=(0.05, -0.1, 0.1)), NO_CONTROLS
     )
+
+
+@pytest.mark.parametrize(
+    ("lows", "said"),
+    [
+        ((-0.01, -0.1, 0.1), "; the metadata it reads add nothing to images outside noise."),
+        ((0.01, 0.01, -0.1), "; what the metadata it reads add to images, strangers' metadata add too."),
+        ((0.01, -0.1, 0.01), "; the metadata it reads add to images what strangers' metadata don't."),
+        ((np.nan, np.nan, np.nan), "; the metadata it reads add nothing to images outside noise."),
+    ],
+)
+def test_a_fused_gain_that_stays_with_strangers_metadata_is_no_gain(lows, said):
+    told = learnt_of_run(MEASURED, differences(random_init=(0.1, 0.05, 0.2)), controls(*lows))
+    assert told.endswith("no difference to metadata alone was measured" + said)
 
 
 def test_a_comparison_names_the_highest_and_of_how_many_it_can_be_told(compared):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from slimp_pipeline.evaluation.audits.controls import CONTROL_COLUMNS, PAIRS
+from slimp_pipeline.evaluation.audits.controls import CONTROL_COLUMNS
 from slimp_pipeline.evaluation.audits.importance import IMPORTANCE_COLUMNS
 from slimp_pipeline.evaluation.audits.known_truth import TRUTH_COLUMNS
 from slimp_pipeline.evaluation.audits.leak_table import LEAK_COLUMNS
@@ -29,6 +29,7 @@ from slimp_pipeline.reporting.figures.embedding_map import embedding_map
 from slimp_pipeline.reporting.figures.importance import importance_figure
 from slimp_pipeline.reporting.figures.rows import row_counts_figure
 from slimp_pipeline.reporting.figures.scores import confusion_figure, reliability_figure
+from slimp_pipeline.reporting.figures.traits import phenotype_figure
 from slimp_pipeline.reporting.pages.comparison import render_comparison
 from slimp_pipeline.reporting.pages.explained import Explained
 from slimp_pipeline.reporting.pages.extrapolation import render_extrapolation
@@ -50,7 +51,8 @@ HOSTILE_TEXTS = [
     TURNED,
     "W" * 300,
 ]
-NUM_FIGURES = {"report": 10, "comparison": 2, "extrapolation": 2, "suspects": 0, "interactive": 10}
+NUM_FIGURES = {"report": 11, "comparison": 2, "extrapolation": 2, "suspects": 0, "interactive": 11}
+SETTINGS = EvaluationParams(num_resamples=20)
 
 
 class Store:
@@ -73,24 +75,45 @@ def hostile_predictions():
     table = pd.DataFrame(scores, columns=[f"score.{name}" for name in HOSTILE_TEXTS])
     label = np.tile(HOSTILE_TEXTS, 4)
     named = {"features": "image", "protocol": "linear_probe", "draw": np.repeat(["0", "1"], 2 * num_classes)}
-    table = table.assign(**named, label=label, predicted=np.roll(label, 1))
-    table = table.assign(image_id=[f"i{n}" for n in range(len(table))], patient_id=[f"p{n}" for n in range(len(table))])
+    ids = {"image_id": [f"i{n}" for n in range(len(label))], "patient_id": [f"p{n // 2}" for n in range(len(label))]}
+    table = table.assign(**named, **ids, label=label, predicted=np.roll(label, 1))
     return pd.concat([table.assign(method=method) for method in ("slimp", "random_init")], ignore_index=True)
 
 
 @pytest.fixture
-def hostile_figures(drawn, hostile_predictions, row_counts, hostile_explained):
+def importance():
+    rows = [
+        ["small", method, "metadata", text, "lesion", metric, 0.7, 0.1, 0.05, 0.15, 5, 20]
+        for method in ("slimp", "metadata_linear")
+        for text in HOSTILE_TEXTS
+        for metric in ("balanced_accuracy", "macro_auroc")
+    ]
+    return pd.DataFrame(rows, columns=IMPORTANCE_COLUMNS)
+
+
+@pytest.fixture
+def phenotypes():
+    """Patients with a trait of hostile values, and one of a hostile name."""
+    num = 2 * len(HOSTILE_TEXTS)
+    place = np.random.default_rng(0).normal(size=(2, num))
+    table = pd.DataFrame({"patient_id": "p", "num_images": 3, "x": place[0], "y": place[1]})
+    table["any_malignant"] = pd.array([True, False] * (num // 2), dtype="boolean")
+    return table.assign(site=HOSTILE_TEXTS * 2, **{text: ["a", "b"] * (num // 2) for text in HOSTILE_TEXTS})
+
+
+@pytest.fixture
+def hostile_figures(drawn, hostile_predictions, row_counts, importance, phenotypes):
     num, malignant_K = len(HOSTILE_TEXTS), np.arange(len(HOSTILE_TEXTS)) % 2 == 0
     rows = pd.DataFrame({"image_id": [f"i{n}" for n in range(4 * num)]})
     task = Task(rows.assign(split="train", fold=0), np.tile(np.arange(num), 4), HOSTILE_TEXTS, malignant_K)
     embeddings = {"slimp.fold_0.image": np.random.default_rng(0).normal(size=(4 * num, 5))}
-    settings = EvaluationParams(num_resamples=20)
     return drawn | {
-        "roc": roc_figure(hostile_predictions, HOSTILE_TEXTS, malignant_K, settings),
-        "precision_recall": precision_recall_figure(hostile_predictions, HOSTILE_TEXTS, malignant_K, settings),
-        "importance": importance_figure(hostile_explained.importance),
+        "roc": roc_figure(hostile_predictions, HOSTILE_TEXTS, malignant_K, SETTINGS),
+        "precision_recall": precision_recall_figure(hostile_predictions, HOSTILE_TEXTS, malignant_K, SETTINGS),
+        "importance": importance_figure(importance),
+        "phenotype_map": phenotype_figure(phenotypes, [40, 60]),
         "confusion": confusion_figure(hostile_predictions, HOSTILE_TEXTS),
-        "reliability": reliability_figure(hostile_predictions, HOSTILE_TEXTS, settings),
+        "reliability": reliability_figure(hostile_predictions, HOSTILE_TEXTS, SETTINGS),
         "embedding_map": embedding_map(task, np.ones(4 * num, dtype=bool), embeddings, 0),
         "row_counts": row_counts_figure(row_counts),
     }
@@ -123,34 +146,43 @@ def _hostile_roles(roles):
 
 
 @pytest.fixture
-def hostile_explained():
-    place, numbers = ["small", "slimp", "image+lesion"], [0.1, 0.05, 0.15, 5, 40]
-    importance = [[*place, text, "lesion", "balanced_accuracy", 0.5, *numbers] for text in HOSTILE_TEXTS]
-    controls = [[*place, compared, reference, "balanced_accuracy", *numbers] for compared, reference in PAIRS]
-    leaks = [[text, number, number % 2, text] for number, text in enumerate(HOSTILE_TEXTS)]
-    saliency = [["slimp", text, text, text, 0.9, 1.0, 0.2] for text in HOSTILE_TEXTS]
-    columns = (IMPORTANCE_COLUMNS, CONTROL_COLUMNS, LEAK_COLUMNS, SALIENCY_COLUMNS)
-    rows = (importance, controls, leaks, saliency)
-    return Explained(*(pd.DataFrame(lines, columns=names) for lines, names in zip(rows, columns, strict=True)))
+def hostile_explained(importance):
+    pairs = (("fused", "image"), ("fused, shuffled", "image"), ("fused", "fused, shuffled"))
+    controls = [
+        ["small", "slimp", "image+lesion", *pair, "balanced_accuracy", 0.1, 0.05, 0.15, 5, 20] for pair in pairs
+    ]
+    leaks = [[text, 20, number, text] for number, text in enumerate(HOSTILE_TEXTS)]
+    saliency = [["slimp", text, text, text, 0.7, 0.9, 0.6] for text in HOSTILE_TEXTS]
+    return Explained(
+        importance,
+        pd.DataFrame(controls, columns=CONTROL_COLUMNS),
+        pd.DataFrame(leaks, columns=LEAK_COLUMNS),
+        pd.DataFrame(saliency, columns=SALIENCY_COLUMNS),
+    )
 
 
 @pytest.fixture
 def hostile_pictures(gallery):
-    picture = gallery[0][0]
-    named = [picture | {"label": text, "image_id": text} for text in HOSTILE_TEXTS]
-    lesions = [one | {"distance": "0.10", "stands_out": number % 2 == 0} for number, one in enumerate(named)]
-    counts = {"num_lesions": 10, "num_pictures": 12, "num_standing_out": 5}
-    patients = [{"name": text, **counts, "pictures": lesions} for text in HOSTILE_TEXTS[:3]]
-    record = {"record": [{"field": text, "value": text} for text in HOSTILE_TEXTS], "num_unknown": 1}
-    answers = [{"picture": one, "is_own": False} for one in named[:3]] + [{"picture": named[3], "is_own": True}]
-    found = {"method": "SLIMP", "rank": 4, "num_keys": 40, "query": record, "results": answers}
-    pairs = [found | {"direction": text} for text in HOSTILE_TEXTS[:3]]
-    scores = {"probability": "0.90", "correlation": "0.20"}
-    maps = [
-        one | scores | {"sources": [picture["src"]] * 3, "predicted": text}
-        for one, text in zip(named, HOSTILE_TEXTS, strict=True)
+    """As the pictures' own modules draw them, with hostile labels and ids."""
+    one = gallery[0][0]
+    drawn = [one | {"label": text, "image_id": text} for text in HOSTILE_TEXTS]
+    lesions = [picture | {"distance": "0.50", "stands_out": True} for picture in drawn]
+    patients = [
+        {"name": text, "num_lesions": 3, "num_pictures": 12, "num_standing_out": 1, "pictures": lesions}
+        for text in HOSTILE_TEXTS
     ]
-    return Pictures([[one] * 5 for one in named], patients, pairs, maps)
+    record = {"record": [{"field": text, "value": text} for text in HOSTILE_TEXTS], "num_unknown": 2}
+    found = {"method": HOSTILE_TEXTS[0], "rank": 2, "num_keys": 9}
+    pairs = [
+        found | {"direction": text, "query": {"picture": drawn[0]}, "results": [record | {"is_own": True}]}
+        for text in HOSTILE_TEXTS
+    ]
+    told = {"probability": "0.70", "correlation": "0.60"}
+    maps = [
+        told | {"sources": [one["src"]] * 3, "label": text, "predicted": text, "image_id": text}
+        for text in HOSTILE_TEXTS
+    ]
+    return Pictures([[picture] * 5 for picture in drawn], patients, pairs, maps)
 
 
 @pytest.fixture
@@ -158,14 +190,14 @@ def report_page(
     roles, history, hostile_measured, hostile_explained, hostile_figures, hostile_pictures, splits, row_counts, lineage
 ):
     training = pd.concat([splits.assign(partition=name) for name in ("fold_0", "fold_1")])
+    noted = lineage | {"device": HOSTILE_TEXTS[0], "git_commit": HOSTILE_TEXTS[1], "packages": {"x": HOSTILE_TEXTS[2]}}
     reasons = [["target", "", "quarantine", text, 60, 57] for text in HOSTILE_TEXTS]
     table = pd.DataFrame(reasons, columns=["role", "partition", "step", "reason", "num_in", "num_out"])
     counts = pd.concat([row_counts, table.assign(cohort=HOSTILE_TEXTS[0], num_set_aside=3)])[ROW_COUNT_COLUMNS]
-    noted = lineage | {"device": HOSTILE_TEXTS[0], "git_commit": HOSTILE_TEXTS[1], "packages": {"x": HOSTILE_TEXTS[2]}}
     return render_page(
         _hostile_roles(roles), Trained(training, history, noted),
-        dataclasses.replace(hostile_measured, row_counts=counts), hostile_explained, hostile_figures,
-        hostile_pictures, confidence=0.95, max_page_mb=10,
+        dataclasses.replace(hostile_measured, row_counts=counts), hostile_explained, hostile_figures, hostile_pictures,
+        confidence=0.95, max_page_mb=10,
     )  # fmt: skip
 
 

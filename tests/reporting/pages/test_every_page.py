@@ -63,6 +63,7 @@ def test_axe_finds_no_violation(hostile_page, trapped, show, scheme):
     media(trapped, scheme)
     name, text = hostile_page
     browser = show(text, 1280, NUM_FIGURES[name])
+    browser.set_script_timeout(180)  # a busy machine takes its time
     browser.execute_script(axe)
     found = browser.execute_async_script("axe.run().then(arguments[0])")
     assert len(found["passes"]) > 15
@@ -125,6 +126,19 @@ def test_everything_is_reached_by_keyboard_and_seen_to_be(report_page, trapped, 
     assert {"skipA", "A", "SUMMARY", "plotFIGURE", "scroll stickyDIV"} <= reached and "none" not in outlined
     browser.find_element("css selector", ".skip").send_keys(keys.ENTER)
     assert browser.switch_to.active_element.get_attribute("id") == "content"
+
+
+def test_what_colours_the_phenotypes_is_chosen_without_a_mouse(report_page, trapped, show):
+    keys = pytest.importorskip("selenium.webdriver").Keys
+    browser = show(report_page, 1280, NUM_FIGURES["report"])
+    choice = browser.find_element("css selector", ".choice select")
+    drawn = "return arguments[0].closest('.plot').querySelector('.js-plotly-plot').data.map((one) => one.visible)"
+    before = browser.execute_script(drawn, choice)
+    choice.send_keys(keys.ARROW_DOWN)
+    after = browser.execute_script(drawn, choice)
+    assert sum(before) == 2 and before[:2] == [True, True]
+    assert after[:2] == [False, False] and any(after)
+    assert browser.find_elements("css selector", ".updatemenu-button") == []
 
 
 def test_every_figure_has_a_name_and_its_numbers_in_words(hostile_page):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from functools import partial
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,15 +12,24 @@ from slimp_pipeline.reporting.pages.report import Pictures, Trained, render_page
 
 
 @pytest.fixture
-def page(roles, history, measured, explained, drawn, gallery, splits, lineage):
-    def render(shown=gallery, confidence=0.95, figures=drawn, leaks=False, max_page_mb=10, **changes):
+def page(roles, history, measured, explained, drawn, pictures, splits, lineage):
+    def render(
+        shown=None,
+        confidence=0.95,
+        figures=drawn,
+        leaks=False,
+        max_page_mb=10,
+        closer=explained,
+        others=pictures,
+        **changes,
+    ):
         training_rows = splits[["image_id", "patient_id"]]
         parts = [training_rows.assign(partition=name) for name in ("fold_0", "fold_1")]
         trained = Trained(pd.concat(parts), history, lineage)
         tables = dataclasses.replace(measured, **changes)
-        pictures = Pictures(shown, [], [], [])
+        shown = others if shown is None else dataclasses.replace(others, gallery=shown)
         given = {"confidence": confidence, "max_page_mb": max_page_mb, "leaks": leaks}
-        return render_page(roles, trained, tables, explained, figures, pictures, **given)
+        return render_page(roles, trained, tables, closer, figures, shown, **given)
 
     return render
 
@@ -79,6 +89,7 @@ def test_a_split_that_leaks_is_called_so_even_if_the_setting_is_forgotten(page, 
 
 
 def test_a_page_without_gallery_has_no_pictures(page):
+    page = partial(page, others=Pictures([], [], [], []))
     assert "Nearest neighbours" not in page([]) and "<img" not in page([]).split("</script>", 1)[1]
 
 
@@ -132,6 +143,24 @@ def test_groups_of_patients_are_shown_with_their_sizes(page, subgroups):
     assert "<h2>Groups of patients</h2>" not in page(subgroups=subgroups[:0])
 
 
+def test_a_page_of_many_pictures_stays_below_its_cap_and_says_what_it_left_out(page, gallery):
+    picture = gallery[0][0] | {"src": "data:image/jpeg;base64," + "A" * 20_000}
+    text = page([[picture] * 5] * 100)
+    assert 9_800_000 < len(text.encode()) <= 10_000_000
+    shown = text.count('<div class="row"><figure><img')
+    assert 30 < shown < 60
+    assert f"Left out: {100 - shown} of 100, for the page is held below 10 MB; all are in gallery.json." in text
+    assert "Left out" not in page()
+    none = page([[picture | {"src": picture["src"] * 100}] * 5])
+    assert "Left out: 1 of 1," in section(none, "Nearest neighbours") and len(none) < 6_000_000
+
+
+def test_rows_and_lineage_are_told(page):
+    rows = section(page(), "Rows in, out and quarantined")
+    assert '<th>with an image</th><td class="text">no image</td><td>57</td><td>12</td><td>45</td>' in rows
+    assert "abcdef-modified" in section(page(), "What this page rests on")
+
+
 def test_a_figure_without_data_is_left_out(page, drawn):
     figures = drawn | {"robustness": go.Figure(layout={"title": "Nothing on it"})}
     assert "Nothing on it" not in page(figures=figures)
@@ -140,7 +169,70 @@ def test_a_figure_without_data_is_left_out(page, drawn):
 
 @pytest.mark.parametrize("width_px", [390, 1280])
 def test_the_page_stands_alone_and_fits_a_phone_and_a_desk(page, show, width_px):
-    browser = show(page(), width_px, num_figures=7)
+    browser = show(page(), width_px, num_figures=10)
     assert len(browser.find_elements("css selector", "table")) >= 12
     assert len(browser.find_elements("css selector", ".gallery img")) == 15
     assert browser.find_elements("css selector", "table th")[0].is_displayed()
+
+
+def test_what_probes_rest_on_is_said_before_its_table(page):
+    own = section(page(), "What the probes rest on")
+    said = "SLIMP, image + lesion + patient: balanced accuracy drops outside noise as one of these is permuted:"
+    assert f"{said} <b>diameter_mm</b>." in own
+    assert "<th>diameter_mm</th><td>lesion</td>" in own and "&lt;script&gt;" in own
+
+
+def test_the_control_says_whether_the_gain_is_one(page):
+    own = section(page(), "Control: strangers' metadata")
+    assert 'class="good">SLIMP: Metadata add +0.200 [+0.100, +0.300]' in own and "fused, shuffled minus image" in own
+
+
+def test_the_worst_group_stands_above_the_groups(page, subgroups):
+    own = section(page(), "Groups of patients")
+    assert "Worst group</b>, SLIMP on image features:" in own and "20 patients" in own
+    assert "Not measured, too few patients: sex female (3)" in own
+    small = section(page(subgroups=subgroups[subgroups["too_small"]]), "Groups of patients")
+    assert "No group of patients is large enough" in small
+
+
+def test_patients_pairs_and_maps_are_shown_with_what_they_mean(page):
+    patients = section(page(), "Patients, lesion by lesion")
+    assert "<h3>Patient A</h3>" in patients and "4 lesions, 6 pictures, 4 shown; 1 stands out." in patients
+    assert patients.count("<img") == 4 and patients.count('class="stands-out"') == 1
+    pairs = section(page(), "Pictures and metadata that find one another")
+    assert "image to metadata: own partner at place 3 of 17" in pairs and pairs.count("own partner</p>") == 1
+    saliency = section(page(), "What speaks for the predicted class")
+    assert "correlate by 0.25" in saliency and saliency.count("<img") == 3 and "What a map doesn't show" in saliency
+
+
+def test_a_section_without_pictures_says_why(page, roles):
+    nothing = Pictures([], [], [], [])
+    titles = (
+        "Patients, lesion by lesion",
+        "Pictures and metadata that find one another",
+        "What speaks for the predicted class",
+    )
+    for title in titles:
+        assert "None to show" in section(page(others=nothing), title)
+    roles[-1].manifest["open_licence"] = False
+    for title in titles:
+        own = section(page(others=nothing), title)
+        assert "licence doesn't let pictures be shown" in own and "<img" not in own
+
+
+def test_what_was_not_measured_is_said_not_to_be(page, explained, drawn):
+    nothing = dataclasses.replace(
+        explained, importance=explained.importance[:0], controls=explained.controls[:0], saliency=explained.saliency[:0]
+    )
+    figures = {name: figure for name, figure in drawn.items() if name not in ("importance", "phenotype_map")}
+    text = page(closer=nothing, figures=figures)
+    assert "Not measured: the probes read no metadata field" in section(text, "What the probes rest on")
+    assert "Not measured: the encoder reads no metadata" in section(text, "Control: strangers' metadata")
+    assert "No map: the encoder's objective trains no phenotype" in section(text, "Phenotypes of the patients")
+
+
+def test_leaks_that_were_found_are_said_to_be(page, explained):
+    assert 'class="good">No test patient' in section(page(), "Leak audit")
+    found = dataclasses.replace(explained, leaks=explained.leaks.assign(found=[0, 2]))
+    own = section(page(closer=found), "Leak audit")
+    assert "may have been seen" in own and '<td class="bad">2</td>' in own

@@ -101,7 +101,7 @@ def _is_workbook(file: IO[bytes], path: Path) -> bool:
 
 def _unpack_zip(file: IO[bytes], path: Path) -> IO[bytes]:
     with _open_zip(file, path) as archive:
-        entries = [entry for entry in archive.infolist() if not entry.is_dir() and _is_content(entry.filename)]
+        entries = [entry for entry in archive.infolist() if _is_content(entry.filename)]
         if len(entries) != 1:
             shown = ", ".join(entry.filename for entry in entries[:10]) + (", …" if len(entries) > 10 else "")
             held = f"several files: {shown}. Unpack the right one and name it" if entries else "no file. Fetch it again"
@@ -124,7 +124,8 @@ def _unpack_zip(file: IO[bytes], path: Path) -> IO[bytes]:
 
 def _is_content(name: str) -> bool:
     """Tell files from what systems put beside them: macOS' `__MACOSX`, .DS_Store and the like."""
-    return not name.startswith("__MACOSX/") and not PurePosixPath(name).name.startswith(".")
+    is_folder = name.endswith("/")
+    return not (is_folder or name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith("."))
 
 
 def _unpack_gzip(file: IO[bytes], path: Path) -> IO[bytes]:

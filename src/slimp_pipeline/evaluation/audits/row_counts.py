@@ -12,7 +12,7 @@ from slimp_pipeline.tables.decisions import DECIDED
 from slimp_pipeline.tables.splits import partition, partition_names
 
 ROW_COUNT_COLUMNS = ["role", "cohort", "partition", "step", "reason", "num_in", "num_set_aside", "num_out"]
-READ, QUARANTINE, IMAGE, SPLIT, LABEL = "read", "quarantine", "image", "split", "label"  # one after the other
+READ, QUARANTINE, IMAGE, SPLIT, LABEL = CHAIN = ("read", "quarantine", "image", "split", "label")  # in turn
 PRETRAIN, ADAPT, TRAIN, TEST = "pretrain", "adapt", "train", "test"  # by partition, each of what was left before
 Line = tuple[str, str, str, int, int]  # partition, step, reason, rows in, rows out
 
@@ -37,7 +37,7 @@ class CountedCohort:
         """From the raw table to rows with an image."""
         num_rows = int(self.manifest["num_rows"])
         yield "", READ, "", num_rows, num_rows
-        for reason, num_broken in self._reasons().items():
+        for reason, num_broken in (self._reasons() or {"": 0}).items():
             yield "", QUARANTINE, reason, num_rows, num_rows - num_broken
             num_rows -= num_broken
         yield "", IMAGE, "no image", num_rows, num_rows - int(self.manifest["num_rows_without_image"])

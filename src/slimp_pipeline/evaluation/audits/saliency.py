@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from captum.attr import IntegratedGradients
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
@@ -94,24 +93,29 @@ def explain_predictions(
     trained, explained_N = _maps(PixelsToScores(encoder.model.image_encoder, probe), views_B3HH, predicted_N, settings)
     random_encoder = _random_encoder(checkpoint, settings.seed).to(encoder.device)
     random, _ = _maps(PixelsToScores(random_encoder, probe), views_B3HH, predicted_N, settings)
-    arrays: dict[str, np.ndarray] = {}
-    for number, maps in enumerate(zip(_pixels(encoder, views_B3HH), trained, random, strict=True)):
-        arrays |= {f"{name}.{number}": values for name, values in zip(("view", "trained", "random"), maps, strict=True)}
+    seen = zip(_pixels(encoder, views_B3HH), trained, random, strict=True)
+    arrays = {
+        f"{name}.{number}": values
+        for number, maps in enumerate(seen)
+        for name, values in zip(("view", "trained", "random"), maps, strict=True)
+    }
+    asked_rows, classes = task.rows.iloc[asked], np.array(task.classes)
     table = pd.DataFrame(
         {
             "method": method,
-            "image_id": task.rows["image_id"].to_numpy()[asked],
-            "label": np.array(task.classes)[task.label_N[asked]],
-            "predicted": np.array(task.classes)[predicted_N],
+            "image_id": asked_rows["image_id"].to_numpy(),
+            "label": classes[task.label_N[asked]],
+            "predicted": classes[predicted_N],
             "probability": probability_NK.max(axis=1),
             "explained_share": explained_N,
-            "rank_correlation": [
-                spearmanr(np.abs(one).ravel(), np.abs(other).ravel()).statistic
-                for one, other in zip(trained, random, strict=True)
-            ],
+            "rank_correlation": [_alike(one, other) for one, other in zip(trained, random, strict=True)],
         }
     )
     return table[SALIENCY_COLUMNS], arrays
+
+
+def _alike(map_CC: np.ndarray, other_CC: np.ndarray) -> float:
+    return float(spearmanr(np.abs(map_CC).ravel(), np.abs(other_CC).ravel()).statistic)
 
 
 def integrated_gradients(
@@ -129,6 +133,8 @@ def integrated_gradients(
         Attributions summed over colours, (B, H, H); and of each picture the share of the score's rise that they add up
         to, (B,): 1 with steps enough.
     """
+    from captum.attr import IntegratedGradients  # brings Matplotlib along: every other command does without
+
     baseline = views_B3HH.mean(dim=(2, 3), keepdim=True).expand_as(views_B3HH)
     found = IntegratedGradients(model).attribute(
         views_B3HH, baseline, target=class_B, n_steps=num_steps, internal_batch_size=64

@@ -87,14 +87,17 @@ def find_seen_pictures(
 
 
 def group(
+    target: CohortSpec,
     predictions: pd.DataFrame,
     lesions: pd.DataFrame,
     patients: pd.DataFrame,
     splits: pd.DataFrame,
     settings: EvaluationParams,
 ) -> pd.DataFrame:
-    """Results of groups of patients; by fields that need not be features."""
-    return subgroups.subgroup_table(predictions, evaluation_rows(lesions, patients, splits), settings)
+    """Results of groups of patients; by fields that need not be features, and hold no texts that somebody typed."""
+    rows = evaluation_rows(lesions, patients, splits)
+    private = [name for name in rows if name in target.fields and not target.fields[name].is_public]
+    return subgroups.subgroup_table(predictions, rows.drop(columns=private), settings)
 
 
 def find_known_truth(

@@ -81,7 +81,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             ),
             Node(
                 audits.group,
-                inputs=["predictions", "target.lesions", "target.patients", "target.splits", _SETTINGS],
+                inputs=[_TARGET, "predictions", "target.lesions", "target.patients", "target.splits", _SETTINGS],
                 outputs="subgroups", name="measure_subgroups", tags="costly",
             ),
             Node(

@@ -19,6 +19,7 @@ from slimp_pipeline.reporting.pictures.gallery import nearest_neighbours
 from slimp_pipeline.reporting.pictures.pairs import pair_gallery
 from slimp_pipeline.reporting.pictures.patients import patient_view
 from slimp_pipeline.reporting.pictures.saliency import saliency_pictures
+from slimp_pipeline.tables.pseudonyms import name_patients
 
 Parts = TypeVar("Parts", Trained, Measured, Explained, Pictures)
 
@@ -72,15 +73,14 @@ def picture_findings(
     saliency: pd.DataFrame,
     saliency_maps: dict[str, np.ndarray],
     settings: ReportParams,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """Patients lesion by lesion, pictures with metadata, and saliency, where the licence lets pictures be shown."""
+) -> tuple[pd.DataFrame, list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Patients' names; patients, pairs and saliency in pictures, where the licence lets these be shown."""
+    names = name_patients(rows, settings.salt)
     if not manifest["open_licence"]:
-        return [], [], []
-    return (
-        patient_view(ugly_ducklings, rows, image_store, settings),
-        pair_gallery(found_pairs, rows, image_store, settings),
-        saliency_pictures(saliency, saliency_maps, show_ids=settings.show_ids),
-    )
+        return names, [], [], []
+    patients = patient_view(ugly_ducklings, rows, image_store, names, settings)
+    pairs = pair_gallery(found_pairs, rows, image_store, settings)
+    return names, patients, pairs, saliency_pictures(saliency, saliency_maps, show_ids=settings.show_ids)
 
 
 def render(

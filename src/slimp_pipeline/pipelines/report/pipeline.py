@@ -105,7 +105,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     "saliency_maps",
                     "params:report",
                 ],
-                outputs=["patient_view", "pair_gallery", "saliency_pictures"],
+                outputs=["patient_names", "patient_view", "pair_gallery", "saliency_pictures"],
                 name="picture_findings",
             ),
             Node(

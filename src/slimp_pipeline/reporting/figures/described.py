@@ -17,8 +17,8 @@ _NUM_CELLS = 64
 def described(figure: go.Figure) -> tuple[str, str]:
     """Name a figure, and say its main numbers.
 
-    A trace whose points say nothing by themselves has `meta`: what is read out in their place. One without hover text
-    is a line to guide the eye, and left out.
+    A trace whose points say nothing by themselves has `meta`: what is read out in their place. Lines to
+    guide the eye, which have no hover text, and what isn't visible are left out.
 
     Returns:
         Title with subtitle; and by trace every point with its interval where they are few, else where it starts, where
@@ -33,7 +33,7 @@ def described(figure: go.Figure) -> tuple[str, str]:
 
 def _traces(figure: go.Figure) -> Iterator[str]:
     for trace in figure.data:
-        if trace.hoverinfo == "skip":
+        if trace.hoverinfo == "skip" or trace.visible is False:
             continue
         label = f"{read_out(trace.name)}: " if trace.name else ""
         kinds = {"heatmap": _cells, "histogram": _histogram}
@@ -54,7 +54,7 @@ def _points(figure: go.Figure, trace: Any) -> str:
         return "no point"
     if len(points) <= _NUM_POINTS:
         return "; ".join(f"{name} {_said(value)}{interval}" for name, value, interval in points)
-    if trace.mode == "markers" or isinstance(points[0][1], str):
+    if getattr(trace, "mode", None) == "markers" or isinstance(points[0][1], str):
         return f"{len(points)} points"
     (first, start, _), (last, end, _) = points[0], points[-1]
     numbers = [value for _, value, _ in points]

@@ -21,7 +21,7 @@ def importance_figure(importance: pd.DataFrame, metric: str = "balanced_accuracy
         own = chosen[chosen["method"] == method]
         figure.add_scatter(
             x=own["drop"],
-            y=own["field"].map(figure_text),
+            y=own["field"].map(shown.index),
             mode="markers",
             name=figure_text(method_name(method)),
             orientation="h",
@@ -30,9 +30,8 @@ def importance_figure(importance: pd.DataFrame, metric: str = "balanced_accuracy
             error_x={"array": own["ci_high"] - own["drop"], "arrayminus": own["drop"] - own["ci_low"], "thickness": 1},
         )
     figure.update_layout(scattermode="group", scattergap=0.4)
-    figure.update_yaxes(
-        autorange="reversed", categoryorder="array", categoryarray=[figure_text(name) for name in shown]
-    )
+    places = {"tickvals": list(range(len(shown))), "ticktext": [figure_text(name) for name in shown]}
+    figure.update_yaxes(**places, range=[len(shown) - 0.5, -0.5], zeroline=False)
     more = f", the {len(shown)} of {len(largest)} that matter most" if len(largest) > len(shown) else ""
     subtitle = f"one field of the test rows permuted at a time{more}"
     laid_out(figure, "What the probes rest on", subtitle, f"drop of {METRIC_NAMES[metric]}", "")

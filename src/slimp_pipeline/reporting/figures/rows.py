@@ -3,6 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from slimp_pipeline.evaluation.audits.row_counts import CHAIN
 from slimp_pipeline.reporting.figures.layout import laid_out
 from slimp_pipeline.reporting.findings.rows import step_name
 from slimp_pipeline.reporting.labels import COLOURS
@@ -16,12 +17,14 @@ def row_counts_figure(row_counts: pd.DataFrame) -> go.Figure:
         last = rows.drop_duplicates("step", keep="last")  # of the reasons for quarantine
         figure.add_bar(
             x=last["num_out"],
-            y=["after the quarantine" if step == "quarantine" else step_name(step, "") for step in last["step"]],
+            y=[step_name(step, "") for step in last["step"]],
             name=str(role),
             orientation="h",
             text=last["num_out"].map("{:,}".format),
             marker={"color": COLOURS[number]},
         )
-    figure.update_yaxes(autorange="reversed", showgrid=False)
+    steps = [step_name(step, "") for step in CHAIN if step in set(counts["step"])]
+    order = {"categoryorder": "array", "categoryarray": steps}  # a role may lack a step
+    figure.update_yaxes(**order, autorange="reversed", showgrid=False)
     laid_out(figure, "Rows that are left", "after each step that all rows pass", "rows", "")
     return figure.update_layout(height=170 + 60 * counts["step"].nunique())

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from slimp_pipeline.evaluation.audits.controls import FUSED, IMAGE, SHUFFLED
 from slimp_pipeline.evaluation.measures.records import leading_differences, pretrained_method, summary_draw
 from slimp_pipeline.quality.suspects import KIND_TITLES, SAME_BYTES
 from slimp_pipeline.reporting.labels import METRIC_NAMES, method_name, verdict
@@ -13,13 +14,19 @@ LEAKS = "The split lets patients stand on both sides: the figures show what a le
 
 
 def learnt_of_run(
-    results: pd.DataFrame, differences: pd.DataFrame, *, leaks: bool = False, metric: str = "balanced_accuracy"
+    results: pd.DataFrame,
+    differences: pd.DataFrame,
+    controls: pd.DataFrame,
+    *,
+    leaks: bool = False,
+    metric: str = "balanced_accuracy",
 ) -> str:
-    """Say what pre-training adds to image features, and how metadata alone compare.
+    """Say what pre-training adds to image features, how metadata alone compare, and whether metadata add to images.
 
     Args:
         results: The results table.
         differences: Paired differences of the pre-trained methods.
+        controls: Table with `evaluation.audits.controls.CONTROL_COLUMNS`; empty where nothing was shuffled.
         leaks: Whether the split lets patients stand on both sides: then nothing is learnt.
         metric: The one that is spoken of.
     """
@@ -35,7 +42,8 @@ def learnt_of_run(
     paired = paired[paired["method"] == method].dropna(subset=["difference", "ci_low", "ci_high"])
     where = " on the hold-out" if draw == HOLDOUT else ""
     own = probes[probes["method"] == method].iloc[0]
-    return f"{_gain(own, paired, METRIC_NAMES[metric])}{where}; {_against_metadata(chosen, paired)}."
+    added = _added_by_metadata(controls[(controls["metric"] == metric) & (controls["method"] == method)])
+    return f"{_gain(own, paired, METRIC_NAMES[metric])}{where}; {_against_metadata(chosen, paired)}{added}."
 
 
 def _gain(own: pd.Series, paired: pd.DataFrame, metric: str) -> str:
@@ -63,6 +71,18 @@ def _against_metadata(chosen: pd.DataFrame, paired: pd.DataFrame) -> str:
     if verdict(row["ci_low"], row["ci_high"]) == "within noise":
         return "metadata alone are no better and no worse outside noise"
     return "metadata alone do " + ("worse" if row["difference"] > 0 else "better") + ", outside noise"
+
+
+def _added_by_metadata(controls: pd.DataFrame) -> str:
+    """Whether metadata add to images, and strangers' as much; nothing where that wasn't measured."""
+    if controls.empty:
+        return ""
+    low = controls.set_index(["compared", "reference"])["ci_low"]
+    if not low[FUSED, IMAGE] > 0:
+        return "; the metadata it reads add nothing to images outside noise"
+    if not low[FUSED, SHUFFLED] > 0:
+        return "; what the metadata it reads add to images, strangers' metadata add too"
+    return "; the metadata it reads add to images what strangers' metadata don't"
 
 
 def learnt_of_comparison(

@@ -9,7 +9,7 @@ from slimp_pipeline.evaluation.audits import row_counts as steps
 
 _NAMES = {
     steps.READ: "in the raw table",
-    steps.QUARANTINE: "quarantined",
+    steps.QUARANTINE: "not quarantined",
     steps.IMAGE: "with an image",
     steps.SPLIT: "in the split",
     steps.LABEL: "with a label",

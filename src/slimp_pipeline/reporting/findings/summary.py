@@ -16,13 +16,19 @@ from slimp_pipeline.reporting.labels import verdict
 
 
 def summary_lines(
-    results: pd.DataFrame, differences: pd.DataFrame, *, leaks: bool = False, metric: str = "balanced_accuracy"
+    results: pd.DataFrame,
+    differences: pd.DataFrame,
+    controls: pd.DataFrame,
+    *,
+    leaks: bool = False,
+    metric: str = "balanced_accuracy",
 ) -> list[str]:
     """Say what was learnt, what the linear probe measured, and what SLIMP adds to the weights it started from.
 
     Args:
         results: The results table.
         differences: Paired differences of SLIMP to the other methods.
+        controls: What metadata add, and strangers' metadata.
         leaks: Whether the split lets patients stand on both sides.
         metric: Which metric.
 
@@ -34,7 +40,7 @@ def summary_lines(
     image = chosen[(chosen["features"] == "image") & (chosen["protocol"] == "linear_probe")]
     baseline = chosen[chosen["method"] == "metadata_linear"]
     name = metric.replace("_", " ")
-    lines = [learnt_of_run(results, differences, leaks=leaks, metric=metric)]
+    lines = [learnt_of_run(results, differences, controls, leaks=leaks, metric=metric)]
     lines.append(f"{results['cohort'].iloc[0]}: {name} of a linear probe, mean over folds [interval]")
     for row in pd.concat([image, baseline]).itertuples():
         lines.append(f"  {row.method:<16} {row.features:<9} {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]")

@@ -4,19 +4,9 @@ addEventListener("load", () => {
   dispatchEvent(new Event("resize"));
   document.querySelectorAll(".js-plotly-plot svg.main-svg").forEach((drawing) => drawing.setAttribute("aria-hidden", "true"));
 });
-// A figure's menu can't be reached by keyboard: a list that does the same stands before it.
-addEventListener("load", () => {
-  figures().filter((figure) => figure.layout.updatemenus?.length).forEach((figure) => {
-    const { buttons } = figure.layout.updatemenus[0];
-    const list = document.createElement("select");
-    buttons.forEach((button) => list.add(new Option(button.label)));
-    list.addEventListener("change", () => Plotly.update(figure, ...buttons[list.selectedIndex].args));
-    const label = document.createElement("label");
-    label.append("Coloured by ", list);
-    figure.closest("figure").before(label);
-    Plotly.relayout(figure, { updatemenus: [] });
-  });
-});
+document.querySelectorAll(".choice select").forEach((choice) => choice.addEventListener("change", () => {
+  Plotly.update(choice.closest(".plot").querySelector(".js-plotly-plot"), ...JSON.parse(choice.value));
+}));
 // On paper all sections are open, and figures as wide as the paper lets them be.
 const PAPER_WIDTH_PX = 660;
 let closed = [];

@@ -107,6 +107,7 @@ def render_page(
     manifests = {role.role: role.manifest for role in roles}
     values = explained_sections(explained, measured.subgroups, measured.results)
     values |= _measured_values(measured, leaks=leaks) | {
+        "sentence": learnt_of_run(measured.results, measured.differences, explained.controls, leaks=leaks),
         "roles": [vars(role) | {"checks": checks[role.role], "diagnoses": _diagnoses(role)} for role in roles],
         "source": roles[0].manifest,
         "target": roles[-1].manifest,
@@ -135,7 +136,6 @@ def render_page(
 def _measured_values(measured: Measured, *, leaks: bool) -> dict[str, Any]:
     return {
         "leaks": leaks,
-        "sentence": learnt_of_run(measured.results, measured.differences, leaks=leaks),
         "headline": headline(measured.results, measured.differences),
         "results": results_tables(measured.results),
         "differences": differences_tables(measured.differences),

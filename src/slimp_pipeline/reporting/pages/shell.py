@@ -1,5 +1,6 @@
 """What all pages share: frame, style, and figures, inline, so that opening a page sends no request."""
 
+import json
 from importlib import resources
 from typing import Any
 
@@ -9,14 +10,16 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from slimp_pipeline.reporting.figures.described import described
-from slimp_pipeline.reporting.text import visible
+from slimp_pipeline.reporting.text import read_out, visible
 
 _FOLDER = resources.files(__package__)
 _FIGURE_OPTIONS = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage"]]}
 _FIGURE = Markup(
-    '<figure class="plot" tabindex="0" aria-label="{title}">{drawn}<figcaption class="unseen">{numbers}</figcaption>'
-    "</figure>"
+    '<figure class="plot" tabindex="0" aria-label="{title}">{choice}{drawn}'
+    '<figcaption class="unseen">{numbers}</figcaption></figure>'
 )
+_CHOICE = Markup('<label class="choice">Shown: <select>{options}</select></label>')
+_OPTION = Markup('<option value="{update}">{label}</option>')
 
 
 def render_template(name: str, **values: Any) -> str:
@@ -31,10 +34,20 @@ def render_template(name: str, **values: Any) -> str:
 
 
 def embedded(figure: go.Figure) -> Markup:
-    """A figure as HTML for a page that holds Plotly, with a name and its main numbers for those who don't see it."""
-    drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=_FIGURE_OPTIONS)
+    """A figure as HTML for a page that holds Plotly, with a name and its main numbers for those who don't see it.
+
+    A menu of the figure's becomes one of the page's: Plotly's can't be reached by keyboard.
+    """
+    choice = Markup("").join(_choice(menu) for menu in figure.layout.updatemenus)
+    plain = go.Figure(figure).update_layout(updatemenus=[], overwrite=True) if choice else figure
+    drawn = plain.to_html(full_html=False, include_plotlyjs=False, config=_FIGURE_OPTIONS)
     title, numbers = described(figure)
-    return _FIGURE.format(title=visible(title), drawn=Markup(drawn), numbers=visible(numbers))
+    return _FIGURE.format(title=visible(title), choice=choice, drawn=Markup(drawn), numbers=visible(numbers))
+
+
+def _choice(menu: Any) -> Markup:
+    options = [_OPTION.format(update=json.dumps(button.args), label=read_out(button.label)) for button in menu.buttons]
+    return _CHOICE.format(options=Markup("").join(options))
 
 
 def _finalized(value: Any) -> Any:
