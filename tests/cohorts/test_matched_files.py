@@ -103,7 +103,7 @@ def test_what_becomes_of_every_file_is_said(ingest) -> None:
 def test_ids_that_differ_from_file_names_are_matched_and_said(ingest) -> None:
     _, ingested = ingest(row("IMG_1.jpg") + row("two"), {"photos/img_001.png": 1, "photos/two.png": 2})
     assert ingested.lesions["store_index"].notna().all() and ingested.unused_files.empty
-    assert [note for note in ingested.manifest["notes"] if "'IMG_1.jpg'" in note and "'img_001'" in note]
+    assert [note for note in ingested.manifest["notes"] if "'AAA_0.aaa'" in note and "'aaa_000'" in note]
 
 
 def test_a_picture_of_another_folder_than_its_row_names_is_not_taken(ingest) -> None:

@@ -86,7 +86,7 @@ def plant(fabricated: Path, project: Path, raw_root: Path) -> None:
     lines = [
         line for line in settings.read_text().splitlines() if "_cohort: " not in line and "fabricated: {" not in line
     ]
-    text = "\n".join(lines).replace("picture_formats: []", "picture_formats: [svg]")
+    text = "\n".join(lines)
     settings.write_text(text.replace("num_processes: 1", "num_processes: 1, max_quarantined_share: 0.5"))
     _plant_clinic(fabricated / "demo_clinic", raw_root / "clinic")
     _plant_tbp(fabricated / "demo_tbp", raw_root / "tbp")

@@ -117,10 +117,10 @@ def test_a_hold_out_is_named():
 @pytest.mark.parametrize(
     ("lows", "said"),
     [
-        ((-0.01, -0.1, 0.1), "; beside images metadata add nothing outside noise."),
-        ((0.01, 0.01, -0.1), "; what metadata add to images, strangers' metadata add too."),
-        ((0.01, -0.1, 0.01), "; metadata add to images what strangers' metadata don't."),
-        ((np.nan, np.nan, np.nan), "; beside images metadata add nothing outside noise."),
+        ((-0.01, -0.1, 0.1), "; the metadata it reads add nothing to images outside noise."),
+        ((0.01, 0.01, -0.1), "; what the metadata it reads add to images, strangers' metadata add too."),
+        ((0.01, -0.1, 0.01), "; the metadata it reads add to images what strangers' metadata don't."),
+        ((np.nan, np.nan, np.nan), "; the metadata it reads add nothing to images outside noise."),
     ],
 )
 def test_a_fused_gain_that_stays_with_strangers_metadata_is_no_gain(lows, said):

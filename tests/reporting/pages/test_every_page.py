@@ -63,6 +63,7 @@ def test_axe_finds_no_violation(hostile_page, trapped, show, scheme):
     media(trapped, scheme)
     name, text = hostile_page
     browser = show(text, 1280, NUM_FIGURES[name])
+    browser.set_script_timeout(180)  # a busy machine takes its time
     browser.execute_script(axe)
     found = browser.execute_async_script("axe.run().then(arguments[0])")
     assert len(found["passes"]) > 15

@@ -49,7 +49,7 @@ def found():
 
 
 @pytest.fixture
-def drawn(rows, ducklings, found):
+def named_and_drawn(rows, ducklings, found, tmp_path):
     saliency = pd.DataFrame([["slimp", "secret-1", "MEL", "NEV", 0.71, 1.0, np.nan]], columns=SALIENCY_COLUMNS)
     cells = np.zeros((4, 4), dtype=np.float32)
     cells[0, 0], cells[3, 3] = 1, -1
@@ -57,9 +57,15 @@ def drawn(rows, ducklings, found):
 
     def run(*, open_licence=True, **settings):
         manifest = {"open_licence": open_licence}
-        return picture_findings(manifest, rows, Store(), ducklings, found, saliency, maps, ReportParams(**settings))
+        chosen = ReportParams(salt=tmp_path / "salt", **settings)
+        return picture_findings(manifest, rows, Store(), ducklings, found, saliency, maps, chosen)
 
     return run
+
+
+@pytest.fixture
+def drawn(named_and_drawn):
+    return lambda **settings: named_and_drawn(**settings)[1:]
 
 
 def pixels(source):
@@ -77,9 +83,18 @@ def test_no_id_is_shown_unless_asked_for(drawn):
     assert pairs[0]["query"]["picture"]["image_id"].startswith("secret-")
 
 
-def test_patients_with_the_most_lesions_come_first_and_their_most_unlike_lesion(drawn):
-    patients, _, _ = drawn(num_patients=2)
-    assert [(one["name"], one["num_lesions"]) for one in patients] == [("Patient A", 6), ("Patient B", 4)]
+@pytest.mark.parametrize("open_licence", [True, False])
+def test_every_patients_pseudonym_can_be_looked_up_and_is_the_same_in_the_next_report(named_and_drawn, open_licence):
+    names = named_and_drawn(open_licence=open_licence)[0]
+    assert sorted(names["patient_id"]) == ["secret-p", "secret-q", "secret-r"]
+    pd.testing.assert_frame_equal(named_and_drawn()[0], names)
+
+
+def test_patients_with_the_most_lesions_come_first_and_their_most_unlike_lesion(named_and_drawn):
+    names, patients, _, _ = named_and_drawn(num_patients=2)
+    of = names.set_index("patient_id")["pseudonym"]
+    expected = [(f"Patient {of['secret-p']}", 6), (f"Patient {of['secret-q']}", 4)]
+    assert [(one["name"], one["num_lesions"]) for one in patients] == expected
     first = patients[0]["pictures"][0]
     assert first["stands_out"] and first["distance"] == "0.50" and patients[0]["num_standing_out"] == 1
     assert not any(picture["stands_out"] for picture in patients[0]["pictures"][1:])

@@ -79,10 +79,10 @@ def _added_by_metadata(controls: pd.DataFrame) -> str:
         return ""
     low = controls.set_index(["compared", "reference"])["ci_low"]
     if not low[FUSED, IMAGE] > 0:
-        return "; beside images metadata add nothing outside noise"
+        return "; the metadata it reads add nothing to images outside noise"
     if not low[FUSED, SHUFFLED] > 0:
-        return "; what metadata add to images, strangers' metadata add too"
-    return "; metadata add to images what strangers' metadata don't"
+        return "; what the metadata it reads add to images, strangers' metadata add too"
+    return "; the metadata it reads add to images what strangers' metadata don't"
 
 
 def learnt_of_comparison(
