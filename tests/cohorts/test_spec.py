@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from slimp_pipeline.cohorts.spec import CohortSpec, FieldSpec, LabelSpec, TableSpec
+from slimp_pipeline.cohorts.spec import CohortSpec, FieldSpec, ImagesSpec, LabelSpec, TableSpec
 
 SHIPPED = [
     *[
@@ -218,3 +218,13 @@ def test_what_can_mean_nothing_is_refused(make_spec, changes, message):
 @pytest.mark.parametrize(("written", "read"), [("\\t", "\t"), ("tab", "\t"), (";", ";"), ("||", "||"), (None, None)])
 def test_a_separator_is_written_as_people_do(make_spec, written, read):
     assert make_spec(tables=[{"file": "t.csv", "separator": written}]).tables[0].separator == read
+
+
+@pytest.mark.parametrize("pattern", [["img"], {"a": 1}, 5, "a{99999999999999999999}", "("])
+def test_a_pattern_of_images_that_is_none_is_refused_in_words(pattern):
+    with pytest.raises(ValueError, match="is no regular expression"):
+        ImagesSpec(sources=["photos"], pattern=pattern)
+
+
+def test_no_suffixes_are_no_error_of_python():
+    assert ImagesSpec(sources=["photos"], suffixes=None).suffixes == []

@@ -42,7 +42,7 @@ def _mapping(values: Any) -> Any:
 
 
 def _suffixes(values: Any) -> Any:
-    return [f".{text.lower().removeprefix('.')}" for text in _texts(values)]
+    return [f".{text.lower().removeprefix('.')}" for text in _texts(values) or []]
 
 
 def _one_or_more(values: Any) -> Any:
@@ -65,7 +65,7 @@ def _separator(value: Any) -> Any:
 def _pattern(value: Any) -> Any:
     try:
         re.compile(value or "")
-    except re.error as error:
+    except (re.error, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{value!r} is no regular expression ({error}). For all files, leave it out") from error
     return value
 
