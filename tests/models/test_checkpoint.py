@@ -261,3 +261,10 @@ def test_a_scalar_may_be_infinite_but_not_nan(checkpoint, tmp_path):
     assert read_checkpoint(tmp_path / "inf").state["bound"].isinf()
     with pytest.raises(ValueError, match="tensor bound holds NaN"):
         read_checkpoint(tmp_path / "nan")
+
+
+def test_weights_of_a_shape_that_cannot_be_counted_are_refused_by_the_name_of_their_file(folder):
+    head = b'{"x": {"dtype": "F32", "shape": [0, 4611686018427387904, 4611686018427387904], "data_offsets": [0, 0]}}'
+    (folder / "slimp.safetensors").write_bytes(len(head).to_bytes(8, "little") + head)
+    with pytest.raises(ValueError, match=r"slimp\.safetensors is truncated, or no safetensors file"):
+        read_checkpoint(folder)
