@@ -165,10 +165,17 @@ def _read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
         raise _damaged(folder, name, "is missing")
     try:
         tensors: dict[str, Tensor] = load_file(folder / name)
-    except (SafetensorError, RuntimeError, TypeError, ValueError, KeyError) as error:  # of types that PyTorch lacks
+        wrong = not_finite(tensors)
+    except (
+        SafetensorError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        KeyError,
+    ) as error:  # of types or shapes that PyTorch lacks
         raise _damaged(folder, name, f"is truncated, or no safetensors file: {error}") from error
-    if tensor := not_finite(tensors):
-        raise _damaged(folder, name, f"can't be computed with: tensor {tensor} holds NaN or infinite values")
+    if wrong:
+        raise _damaged(folder, name, f"can't be computed with: tensor {wrong} holds NaN or infinite values")
     return tensors
 
 
