@@ -79,8 +79,8 @@ def chunks(inputs: dict[str, int], done: dict[str, int]) -> Iterator[tuple[str, 
             at[name] += size
 
 
-def fuzz(inputs: dict[str, int], options: argparse.Namespace) -> dict[str, Tally]:
-    """Fuzz targets in processes; a process that dies is told, and its chunk counted as found."""
+def fuzz(inputs: dict[str, int], options: argparse.Namespace) -> tuple[dict[str, Tally], int]:
+    """Fuzz targets in processes; also say how many inputs break something. One that ends its process ends all."""
     state = _read_state(options.state)
     tallies = {name: _tally(state["tallies"].get(name)) for name in inputs}
     done = {name: tallies[name].inputs + state["found"].get(name, 0) for name in inputs}
@@ -117,7 +117,7 @@ def fuzz(inputs: dict[str, int], options: argparse.Namespace) -> dict[str, Tally
         for process in processes:
             process.join(5)
             process.kill()
-    return tallies
+    return tallies, sum(state["found"].values())
 
 
 def _take(
@@ -203,11 +203,10 @@ def main() -> None:
     shares = {name: make(name).share for name in names}
     whole = sum(shares.values())
     inputs = {name: -(-options.inputs * share // whole) for name, share in shares.items()}
-    tallies = fuzz(inputs, options)
+    tallies, num_found = fuzz(inputs, options)
     print_table(tallies)
-    state = _read_state(options.state)
-    if state["found"]:
-        sys.exit(f"{sum(state['found'].values()):,} inputs break something: {options.folder}")
+    if num_found:
+        sys.exit(f"{num_found:,} inputs break something: {options.folder}")
 
 
 if __name__ == "__main__":

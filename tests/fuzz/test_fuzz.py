@@ -10,7 +10,7 @@ import pytest
 
 RUN = Path(__file__).parent / "run.py"
 INPUTS = {"ids": 150, "records": 150, "images": 150, "csv_tables": 120, "exports": 60, "checkpoints": 60}
-INPUTS |= {"encodings": 40, "decisions": 30, "requests": 20, "cohort_yaml": 12, "cohort_rows": 6}
+INPUTS |= {"encodings": 40, "decisions": 30, "requests": 20, "cohort_yaml": 8, "cohort_rows": 6}
 SHORT = """
 import sys, warnings, logging
 sys.path.insert(0, {folder!r})

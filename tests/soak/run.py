@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,14 +21,15 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "end_to_end"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import mlflow
 import numpy as np
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
 from scipy.stats import theilslopes
 
-from conftest import Project, make_project
-
+_REPOSITORY = Path(__file__).parents[2]
 _FRESH_EVERY = 20
 _ENDS = 20  # runs that are compared, at the beginning and at the end
 _WARM_UP = 5  # of the one process: what is imported and made once
@@ -50,27 +52,42 @@ class Measured:
     data_files: int
 
 
-def run_here(project: Project, pipeline: str) -> tuple[float, float]:
+def make_project(folder: Path) -> Path:
+    """A project of its own, with this repository's code and settings."""
+    folder.mkdir()
+    shutil.copytree(_REPOSITORY / "conf", folder / "conf")
+    shutil.copy(_REPOSITORY / "pyproject.toml", folder)
+    (folder / ".telemetry").write_text("consent: false\n")
+    (folder / "src").mkdir()
+    (folder / "src/slimp_pipeline").symlink_to(_REPOSITORY / "src/slimp_pipeline")
+    return folder
+
+
+def run_here(project: Path, pipeline: str) -> tuple[float, float]:
     """In this process: its processor time, and the memory that it holds afterwards."""
     before = time.process_time() + _of_children()
-    project.run(pipeline)
+    with KedroSession.create(project, env="test") as session:
+        session.run(pipeline_names=[pipeline])
+    while mlflow.active_run():
+        mlflow.end_run()
     gc.collect()
     return time.process_time() + _of_children() - before, _resident_mb()
 
 
-def run_fresh(project: Project, pipeline: str) -> tuple[float, float]:
+def run_fresh(project: Path, pipeline: str) -> tuple[float, float]:
     """In a process of its own: its processor time, and the most memory that it held."""
     command = [sys.executable, "-m", "kedro", "run", "--env=test", f"--pipeline={pipeline}"]
-    output = project.folder.parent / "output"
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    output = project.parent / "output"
     with output.open("wb") as file:
-        child = subprocess.Popen(command, cwd=project.folder, stdout=file, stderr=file, env=project._environment())
+        child = subprocess.Popen(command, cwd=project, stdout=file, stderr=file, env=variables)
         _, status, used = os.wait4(child.pid, 0)
     if status:
-        sys.exit(f"{' '.join(command)} failed in {project.folder}:\n{output.read_text()[-2000:]}")
+        sys.exit(f"{' '.join(command)} failed in {project}:\n{output.read_text()[-2000:]}")
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
-def soak(project: Project, pipeline: str, runs: int, lines: Path) -> list[Measured]:
+def soak(project: Path, pipeline: str, runs: int, lines: Path) -> list[Measured]:
     """Run so often, and write a line of JSON for each."""
     measured, started = [], time.monotonic()
     for number in range(runs):
@@ -88,10 +105,10 @@ def soak(project: Project, pipeline: str, runs: int, lines: Path) -> list[Measur
     return measured
 
 
-def _state(project: Project) -> tuple[int, int, float, int, float, int]:
-    size_mb, files = _size(project.folder / "data")
-    database = (project.folder / "mlflow.db").stat().st_size / 1e6
-    tracked = _size(project.folder / "mlruns")[1]
+def _state(project: Path) -> tuple[int, int, float, int, float, int]:
+    size_mb, files = _size(project / "data")
+    database = (project / "mlflow.db").stat().st_size / 1e6
+    tracked = _size(project / "mlruns")[1]
     return len(os.listdir("/proc/self/fd")), threading.active_count(), database, tracked, size_mb, files
 
 
@@ -146,7 +163,9 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     project = make_project(folder / "project")
-    print_table(soak(project, options.pipeline, options.runs, options.lines or folder / "runs.jsonl"))
+    bootstrap_project(project)
+    os.chdir(project)
+    print_table(soak(project, options.pipeline, options.runs, (options.lines or folder / "runs.jsonl").absolute()))
 
 
 if __name__ == "__main__":

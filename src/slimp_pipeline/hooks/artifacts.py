@@ -18,7 +18,7 @@ from slimp_pipeline.parameters import EmbeddingParams, TrainingParams
 from slimp_pipeline.pipelines.export.pipeline import IF_THERE
 from slimp_pipeline.processes.depot import depot_of
 from slimp_pipeline.processes.home import at_home
-from slimp_pipeline.processes.whole import remove_left_over
+from slimp_pipeline.processes.whole import UNFINISHED, remove_left_over
 from slimp_pipeline.tracking.run import git_commit, settings_digest
 
 logger = logging.getLogger(__name__)
@@ -120,8 +120,9 @@ def data_address(context: KedroContext) -> str:
 def _left_over(data: Path) -> Iterator[Path]:
     """Remove temporary files of dead processes below `data`; among raw data, beside cohorts' folders alone."""
     raw = data / "01_raw"
-    for folder, below, _ in os.walk(data):
-        yield from remove_left_over(Path(folder))
+    for folder, below, files in os.walk(data):  # of hundreds of runs: nothing is looked at twice
+        if any(name.startswith(UNFINISHED) for name in (*below, *files)):
+            yield from remove_left_over(Path(folder))
         if Path(folder) == raw:
             below[:] = [name for name in below if name == "listings"]
 

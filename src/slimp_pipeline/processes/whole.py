@@ -22,7 +22,8 @@ from filelock import FileLock, Timeout
 logger = logging.getLogger(__name__)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HOST = re.sub(r"[^A-Za-z0-9.]", "-", socket.gethostname())
-_TEMPORARY = re.compile(r"\.unfinished-(?P<host>[A-Za-z0-9.-]+?)-(?P<process>\d+)-(?P<thread>\d+)-.+")
+UNFINISHED = ".unfinished-"  # how temporary names start
+_TEMPORARY = re.compile(rf"{re.escape(UNFINISHED)}(?P<host>[A-Za-z0-9.-]+?)-(?P<process>\d+)-(?P<thread>\d+)-.+")
 
 
 @contextmanager
@@ -64,7 +65,7 @@ def appearing_whole(target: Path) -> Iterator[Path]:
 
 def temporary_name(target: Path) -> Path:
     """Name beside the target under which this process and thread write it."""
-    return target.with_name(f".unfinished-{_HOST}-{os.getpid()}-{threading.get_native_id()}-{target.name}")
+    return target.with_name(f"{UNFINISHED}{_HOST}-{os.getpid()}-{threading.get_native_id()}-{target.name}")
 
 
 def remove_left_over(folder: Path) -> list[Path]:
