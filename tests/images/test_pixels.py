@@ -61,7 +61,7 @@ def test_a_damaged_png_is_an_error_and_does_not_end_the_process(make_picture: Ma
 def test_a_jpeg_of_the_store_takes_the_fast_decoder(
     make_picture: MakePicture, to_bytes: ToBytes, monkeypatch: pytest.MonkeyPatch, kind: Callable[[bytes], memoryview]
 ) -> None:
-    monkeypatch.delattr("slimp_pipeline.images.pixels._by_pillow")
+    monkeypatch.delattr("slimp_pipeline.images.pixels.decode_jpeg")
     assert pixels(kind(to_bytes(make_picture(20, 30), "JPEG"))).shape == (3, 20, 30)
 
 
