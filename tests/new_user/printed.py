@@ -17,7 +17,8 @@ def differences(said: str, printed: str, *, within: float = 0.0, any_number: boo
         said: What the page says.
         printed: The output.
         within: By how much a decimal number may differ; whole numbers may not.
-        any_number: For a run of another size: any number will do, and lines that judge by noise aren't compared.
+        any_number: For a run of another size: any number will do, lines that judge by noise aren't compared, and the
+            order of lines, which goes by their numbers, may be another.
 
     Returns:
         A sentence for each line that isn't there; empty if all are.
@@ -26,21 +27,27 @@ def differences(said: str, printed: str, *, within: float = 0.0, any_number: boo
         [line for line in text.splitlines() if line.strip() and not (any_number and " noise" in line)]
         for text in (said, printed)
     )
+    if any_number:
+        gaps = ("…", "...")
+        there = [
+            line.strip() in gaps or any(_same(line, other, within, any_number) for other in lines) for line in wanted
+        ]
+        return [_told(line, lines) for line, is_there in zip(wanted, there, strict=True) if not is_there]
     found, start = list[str](), 0
     for is_gap, run in groupby(wanted, key=lambda line: line.strip() in ("…", "...")):
         chunk = [] if is_gap else list(run)
         places = range(start, len(lines) - len(chunk) + 1)
-        fits = (n for n in places if all(map(lambda a, b: _same(a, b, within, any_number), chunk, lines[n:])))
+        fits = (n for n in places if all(map(lambda a, b: _same(a, b, within), chunk, lines[n:])))
         place = next(fits, None)
         if place is None:
-            missing = [a for a in chunk if not any(_same(a, b, within, any_number) for b in lines[start:])]
+            missing = [a for a in chunk if not any(_same(a, b, within) for b in lines[start:])]
             found += [_told(line, lines) for line in missing] or [f"not one after the other: {chunk}"]
         else:
             start = place + len(chunk)
     return found
 
 
-def _same(said: str, printed: str, within: float, any_number: bool) -> bool:
+def _same(said: str, printed: str, within: float, any_number: bool = False) -> bool:
     pattern, numbers = "", []
     for part in _PART.finditer(said.strip()):
         if part["any"]:
