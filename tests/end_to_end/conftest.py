@@ -18,10 +18,13 @@ import mlflow
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from tests.end_to_end.planted import plant, write_first_weights
 
 from slimp_pipeline.cli import run_study
 from slimp_pipeline.tracking.database import create_database
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from planted import plant, write_first_weights
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -91,7 +91,9 @@ def elsewhere(new_project, new_bucket, tmp_path_factory) -> Iterator[Elsewhere]:
 
 def test_everything_is_in_the_bucket_and_nothing_in_the_project(elsewhere, tmp_path, monkeypatch):
     left = {path.name for path in elsewhere.project.folder.iterdir()}
-    assert left <= {"conf", "src", "pyproject.toml", ".telemetry", ".viz"}
+    assert left <= {"conf", "src", "pyproject.toml", ".telemetry", ".viz", "data"}
+    secret = {path.name for path in (elsewhere.project.folder / "data").iterdir()}  # of pseudonyms, which stays at home
+    assert {name.strip(".").removesuffix(".holder").removesuffix(".lock") for name in secret} == {"pseudonym_salt"}
     for name, value in (elsewhere.environment | {"SLIMP_CACHE": str(tmp_path)}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(elsewhere.project.folder)

@@ -31,7 +31,7 @@ def test_faults_are_found_and_what_is_decided_is_followed(planted):
     done = project.call("run", "--env=test", "--pipeline=inspect")
     assert done.returncode == 0, done.stdout + done.stderr
     tail = done.stdout.rstrip().splitlines()[-5:]
-    assert any("1 pairs of the same bytes" in line for line in tail), tail
+    assert any("1 pair of pictures has the same bytes" in line for line in tail), tail
     assert any(line.startswith("Page:") and line.endswith("suspects.html") for line in tail)
     suspects = suspects_of(project)
     first = suspects[suspects["rank"] == "1"].set_index("kind")

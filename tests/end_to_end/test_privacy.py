@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.end_to_end.planted import IDS, MARKS, PLACES, found, is_pickled, marks_in
+from planted import IDS, MARKS, PLACES, found, is_pickled, marks_in
 
 PAGE = Path(__file__).parents[2] / "docs/hand_over/privacy.md"
 STAYS = ("zqfreetext", "zqfolder", "zqrawroot", *IDS)  # may stand in tables that stay at home; all others nowhere

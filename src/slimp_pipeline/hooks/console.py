@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from slimp_pipeline.evaluation.audits.controls import CONTROL_COLUMNS
 from slimp_pipeline.hooks.tracking import path_of, written_by
 from slimp_pipeline.parameters import FeatureParams
 from slimp_pipeline.reporting.findings.summary import (
@@ -77,8 +79,9 @@ class ConsoleHooks:
             return
         found = []
         if "results" in written:
-            tables = (catalog.load(name) for name in ("results", "differences", "controls"))
-            found = summary_lines(*tables, leaks=_leaks(catalog))
+            controls = catalog.load("controls") if "controls" in written else pd.DataFrame(columns=CONTROL_COLUMNS)
+            results, differences = catalog.load("results"), catalog.load("differences")
+            found = summary_lines(results, differences, controls, leaks=_leaks(catalog))
         runs = Store.named(mlflow.get_tracking_uri(), Path.cwd()).how_to_look()
         logger.info("\n".join(["", *found, *places, f"Runs:     {runs}", "Pipeline: kedro viz run"]))
 

@@ -120,7 +120,7 @@ def page(target_rows, tables):
 
 def body(text):
     """The body of the page without figures; white space run together, word breaks aside."""
-    text = re.sub(r"<script.*?</script>| scope=\"\w+\"", "", text.split("<body>")[1], flags=re.DOTALL)
+    text = re.sub(r"<script.*?</script>| scope=\"\w+\"| class=\"text\"", "", text.split("<body>")[1], flags=re.DOTALL)
     return re.sub(r"\s+", " ", text.replace("<wbr>", ""))
 
 

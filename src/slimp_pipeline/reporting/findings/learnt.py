@@ -152,7 +152,8 @@ def learnt_of_pictures(suspects: pd.DataFrame) -> str:
     across = int(equal["relation"].eq("different patients").sum())
     kinds = suspects["kind"].value_counts()
     ranked = ", ".join(f"{kinds[kind]:,} {title.lower()}" for kind, title in KIND_TITLES.items() if kind in kinds)
-    certain = f"{len(equal):,} pairs of pictures have the same bytes, {across:,} of them two patients'"
+    pairs = "1 pair of pictures has" if len(equal) == 1 else f"{len(equal):,} pairs of pictures have"
+    certain = f"{pairs} the same bytes, {across:,} of them two patients'"
     certain = certain if len(equal) else "No two pictures have the same bytes"
     return f"{certain}; {f'{ranked} are ranked, to be looked at' if ranked else 'nothing else is suspicious'}."
 
