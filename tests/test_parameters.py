@@ -7,7 +7,7 @@ import timm
 from pydantic import ValidationError
 from timm.models._builder import build_model_with_cfg
 
-from slimp_pipeline.parameters import ImageEncoderParams, ModelParams, TrainingParams
+from slimp_pipeline.parameters import ImageEncoderParams, ModelParams, StudyParams, TrainingParams
 
 ELSEWHERE = [
     *(
@@ -64,6 +64,16 @@ def test_the_setting_that_is_refused_is_named():
     with pytest.raises(ValidationError) as caught:
         ModelParams.model_validate({"image_encoder": {"name": "hf-hub:x"}})
     assert [problem["loc"] for problem in caught.value.errors()] == [("image_encoder", "name")]
+
+
+@pytest.mark.parametrize("place", [{"label": "\ud800"}, {"label": "a", "changes": {"a.b": ["\udfff"]}}])
+def test_half_a_character_is_refused_wherever_it_stands(place):
+    with pytest.raises(ValidationError, match="holds half a character: write the character itself"):
+        StudyParams(variants=[place])
+
+
+def test_a_whole_character_beyond_the_basic_plane_is_a_text():
+    assert StudyParams(variants=[{"label": "\U0001f9ea"}]).variants[0].label == "\U0001f9ea"
 
 
 @pytest.mark.parametrize("count", [0, -8])

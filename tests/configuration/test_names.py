@@ -125,6 +125,13 @@ def test_a_cohort_with_a_name_that_cannot_be_used_is_refused(conf: Path, text: s
     assert f"{COHORTS}/mine.yml, line {line}: " in said and words in said
 
 
+@pytest.mark.parametrize("folder", [COHORTS, "conf/base"])
+def test_an_empty_name_is_refused(conf: Path, folder: str) -> None:
+    file = conf.parent / folder / ("odd.yml" if folder == COHORTS else "parameters_odd.yml")
+    file.write_text("my_notes: 1\n'': null\n" if folder == "conf/base" else "'': null\n")
+    assert "a name is empty: write it before the colon" in refused(conf)
+
+
 def test_the_name_of_the_file_need_not_be_the_cohorts(conf: Path, cohort: Cohort) -> None:
     (conf / "base/parameters/cohorts/whatever.yml").write_text(cohort(""))
     CheckedConfiguration(conf, "local", {"target_cohort": "mine"})

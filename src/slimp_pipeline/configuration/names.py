@@ -90,6 +90,9 @@ def _names(block: yaml.MappingNode) -> set[str]:
 
 def _odd_names(file: ConfFile) -> Iterator[Slip]:
     for key, value in file.entries:
+        if not key.value:
+            yield Slip(file.name, line_of(key), "a name is empty: write it before the colon, or remove the line")
+            continue
         if key.tag != _STR and file.kind != "other":
             words = f'{key.value} without quotes isn\'t read as a name: put it in quotes, "{key.value}"'
             yield Slip(file.name, line_of(key), words)
@@ -110,7 +113,7 @@ def _twice(files: Iterable[ConfFile]) -> Iterator[Slip]:
     seen: dict[tuple[str, str, str], tuple[ConfFile, int]] = {}
     for file in files:
         whole = cohorts([file])
-        names = {name: line for name, line in _leaves(file) if name.split(".")[0] not in whole and name[0] != "_"}
+        names = {name: line for name, line in _leaves(file) if name.split(".")[0] not in whole and name[:1] != "_"}
         names |= {name: line_of(key) for name, (_, key, _) in whole.items()}
         for name, line in names.items() if file.kind != "other" else ():
             earlier, at = seen.setdefault((file.env, file.kind, name), (file, line))
