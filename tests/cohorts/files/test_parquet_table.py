@@ -110,6 +110,14 @@ def test_a_damaged_parquet_file_is_refused_by_name(tmp_path: Path, damage: objec
         read_table(path)
 
 
+def test_a_name_of_a_column_that_is_no_text_is_refused_as_damage(tmp_path: Path) -> None:
+    path = tmp_path / "lesions.parquet"
+    pq.write_table(pa.table({"diagnosis": ["MEL"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"diagnosis", b"d\xd9agnosis"))
+    with pytest.raises(ValueError, match=r"lesions\.parquet is a damaged Parquet file .*Fetch it again"):
+        read_table(path)
+
+
 def test_a_csv_header_that_begins_like_parquet_is_read_as_text(tmp_path: Path) -> None:
     (tmp_path / "par.csv").write_text("PAR1,PAR2\n1,2\n")
     assert list(read_table(tmp_path / "par.csv").columns) == ["PAR1", "PAR2"]

@@ -35,7 +35,7 @@ def read_parquet_table(file: IO[bytes], path: Path) -> pd.DataFrame:
     """
     try:
         table = _read(file, path)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names of columns
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} is a damaged Parquet file ({reason}). Fetch it again.") from error
     names = [as_meant(column) for column in table.column_names]
