@@ -67,7 +67,8 @@ def test_a_study_runs_each_cell_once_and_compares_them(with_raw_files, caplog):
     variants = [{"label": "slimp"}, {"label": "simclr", "changes": {"training.loss.objective": "simclr"}}]
     grid = {"seeds": [0], "variants": variants}
     quick = {"training": {"num_epochs": 1}, "adaptation": {"trained": "none"}, "study": grid}
-    quick["evaluation"] = {"protocols": ["linear_probe"], "num_resamples": 20}
+    off = {"importance": {"num_draws": 0}, "controls": {"num_draws": 0}, "saliency": {"num_pictures": 0}}
+    quick["evaluation"] = {"protocols": ["linear_probe"], "num_resamples": 20, **off}
     project.study(**quick)
     versions = project.versions(f"{CLINIC}/predictions.parquet")
     values = pd.read_csv(project.latest(f"{CLINIC}/comparison.csv"))
