@@ -38,6 +38,15 @@ def test_a_fact_of_another_kind_is_named(tmp_path, name, fact, value):
         type(PARTS[name]).read(tmp_path)
 
 
+@pytest.mark.parametrize("temperature", [1e-320, 1e300])
+def test_a_temperature_that_no_classifier_was_fitted_to_is_refused(tmp_path, temperature):
+    CLASSIFIER.write(tmp_path)
+    facts = json.loads((tmp_path / "classifier.json").read_text())
+    (tmp_path / "classifier.json").write_text(json.dumps(facts | {"temperature": temperature}))
+    with pytest.raises(ValueError, match=r"classifier\.json can't be used: temperature"):
+        Classifier.read(tmp_path)
+
+
 @pytest.mark.parametrize("name", PARTS)
 @pytest.mark.parametrize("content", [b"", b"\xff" * 8, (2).to_bytes(8, "little") + b"{}"])
 def test_arrays_that_are_none_are_refused_by_the_name_of_their_file(tmp_path, name, content):
@@ -48,7 +57,8 @@ def test_arrays_that_are_none_are_refused_by_the_name_of_their_file(tmp_path, na
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.full((3, 3), np.nan, np.float32), np.ones((3, 3), np.int64), np.ones(3, np.float32)]
+    "wrong",
+    [np.full((3, 3), np.nan, np.float32), np.full((3, 3), 1e300), np.ones((3, 3), np.int64), np.ones(3, np.float32)],
 )
 def test_arrays_that_nothing_can_be_computed_with_are_refused(tmp_path, wrong):
     KNOWN.write(tmp_path)

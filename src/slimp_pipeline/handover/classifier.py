@@ -8,7 +8,7 @@ from pydantic import Field
 from scipy.special import softmax
 
 from slimp_pipeline.evaluation.features.blocks import Scaling
-from slimp_pipeline.evaluation.measures.calibration import rescale
+from slimp_pipeline.evaluation.measures.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE, rescale
 from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
 from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.handover.parts import read_part, write_part
@@ -22,7 +22,7 @@ class _Facts(Block):
 
     cohort: str
     classes: list[str] = Field(min_length=2)
-    temperature: float = Field(gt=0, allow_inf_nan=False)
+    temperature: float = Field(gt=MIN_TEMPERATURE / 2, lt=2 * MAX_TEMPERATURE)  # fitted between them, but for rounding
     num_patients: int = Field(ge=1)
 
 
