@@ -67,7 +67,11 @@ def odd_sampling(raw: bytes) -> bytes:
     return raw[: start + 11] + b"\x31" + raw[start + 12 :]
 
 
-@pytest.mark.parametrize("change", [second_scan, second_frame, odd_sampling])
+def size_of_a_preview(raw: bytes) -> bytes:
+    return raw[:18] + b"\1" + raw[19:]
+
+
+@pytest.mark.parametrize("change", [second_scan, second_frame, odd_sampling, size_of_a_preview])
 def test_what_decoders_may_disagree_on_is_not_plain(
     make_picture: MakePicture, to_bytes: ToBytes, change: Callable[[bytes], bytes]
 ) -> None:

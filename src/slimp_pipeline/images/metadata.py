@@ -20,12 +20,12 @@ def jpeg_without_metadata(jpeg: bytes) -> bytes:
         if marker == 0xD9:  # end of image
             return b"".join([*kept, b"\xff\xd9"])
         position = start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")
-        kept.append(_needed(marker, jpeg[start:position]))
+        kept.append(needed(marker, jpeg[start:position]))
         in_scan = marker == 0xDA
     return b"".join([*kept, jpeg[position:] if in_scan else b""])
 
 
-def _needed(marker: int, segment: bytes) -> bytes:
+def needed(marker: int, segment: bytes) -> bytes:
     """What of a segment the pixels depend on."""
     if 0xC0 <= marker <= 0xDF:
         return segment

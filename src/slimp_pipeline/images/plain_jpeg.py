@@ -3,12 +3,12 @@
 import struct
 from typing import NamedTuple
 
-from slimp_pipeline.images.metadata import ADOBE, JFIF, JPEG_MARKER
+from slimp_pipeline.images.metadata import JPEG_MARKER, needed
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _FRAME, _SCAN = 0xC0, 0xDA  # baseline: one pass over the picture, however long the file
 _TABLES = {0xC4, 0xDB, 0xDD}  # Huffman, quantisation, restart interval
-_MEANING = {0xE0: (16, JFIF), 0xEE: (14, ADOBE)}  # with nothing else in it, such as a preview
+_FIRST_APPLICATION = 0xE0
 _FRAME_LENGTH = 17  # of three components
 _LUMA, _COLOUR = {0x11, 0x12, 0x21, 0x22}, 0x11  # samples across and down: no decoder lacks these
 
@@ -38,7 +38,7 @@ def plain_jpeg(raw: bytes) -> PlainJpeg | None:
                 break
             if marker == _FRAME and size is None:
                 size = _size(raw, start, length)
-            elif marker not in _TABLES and (length, raw[start + 4 : start + 9]) != _MEANING.get(marker):
+            elif marker not in _TABLES and not _is_needed(marker, raw[start : start + 2 + length]):
                 return None
             start += 2 + length
         end = JPEG_MARKER.search(raw, start + 2 + length)
@@ -47,6 +47,11 @@ def plain_jpeg(raw: bytes) -> PlainJpeg | None:
     except (struct.error, IndexError):  # it ends within a segment
         return None
     return PlainJpeg(raw[: end.end()], *size)
+
+
+def _is_needed(marker: int, segment: bytes) -> bool:
+    """Whether a segment says how numbers are meant, with nothing else in it, such as a preview."""
+    return marker >= _FIRST_APPLICATION and needed(marker, segment) == segment
 
 
 def _size(raw: bytes, start: int, length: int) -> tuple[int, int] | None:
