@@ -51,7 +51,7 @@ def test_every_file_and_every_row_alone_is_accounted_for(run):
         "num_pictures_without_row": 2, "num_lesions": 1,
     }  # fmt: skip
     assert embedding_lines(told | {"num_unusual": 1, "unusual_share": 0.01}) == [
-        "3 pictures embedded; 1 (33.3%) are unlike the lesions that the model knows, of which themselves 1.0% would be",
+        "3 pictures embedded; 1 (33.3%) are unlike the lesions that the model knows; of those, 1.0% would be",
         "  Left out or alone: 1 pictures refused, 1 other files, 1 rows of the table without a picture, 2 pictures "
         "without a row (the ledger names each)",
         "  1 lesions, their pictures pooled",

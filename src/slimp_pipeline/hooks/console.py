@@ -71,8 +71,11 @@ class ConsoleHooks:
             lines = ["", *suspects_lines(catalog.load("suspects"))]
             logger.info("\n".join([*lines, f"Page:     {path_of(catalog, 'suspects_page')}"]))
         if "embedding_summary" in written:
-            lines = ["", *embedding_lines(catalog.load("embedding_summary"))]
-            shown = [(title, name) for title, name in _EMBEDDED if name != "challenge_files" or catalog.load(name)]
+            told = catalog.load("embedding_summary")
+            empty = {"lesion_embeddings"} if not told["num_lesions"] else set()
+            empty |= {"challenge_files"} if not catalog.load("challenge_files") else set()
+            lines = ["", *embedding_lines(told)]
+            shown = [(title, name) for title, name in _EMBEDDED if name not in empty]
             logger.info("\n".join([*lines, *(f"{title + ':':<10}{path_of(catalog, name)}" for title, name in shown)]))
         places = [f"{title + ':':<10}{path_of(catalog, name)}" for title, name in _PLACES if name in written]
         if not places:
