@@ -89,12 +89,17 @@ def rows_digest(image_ids: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(image_ids)).encode()).hexdigest()[:20]
 
 
+def patients_torn_apart(splits: pd.DataFrame) -> pd.Index:
+    """Patients who stand in two splits or two folds; none unless a split leaks."""
+    counts = splits.groupby("patient_id")[["split", "fold"]].nunique().max(axis=1)
+    return counts.index[counts > 1]
+
+
 def check_patient_disjoint(splits: pd.DataFrame) -> None:
     """Raise ValueError if a patient stands in two splits or two folds."""
-    counts = splits.groupby("patient_id")[["split", "fold"]].nunique().max(axis=1)
-    if (broken := counts[counts > 1]).size:
+    if (broken := patients_torn_apart(splits)).size:
         raise ValueError(
-            f"{broken.size} patients stand in several splits or folds, first: {broken.index[0]}. "
+            f"{broken.size} patients stand in several splits or folds, first: {broken[0]}. "
             "Splits must be patient-disjoint."
         )
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.measures.records import summary_draw
+from slimp_pipeline.housekeeping.artifacts import VERSION
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.reporting.pages.interactive import render_figures
 from slimp_pipeline.tables.csv_cells import csv_text
@@ -31,7 +31,6 @@ _NOT_DECIDING = (
     "comparison", "study", "report", "running_root", "data_root", "download", "downloaded", "embedding", "prune",
 )  # fmt: skip
 RUN_VERSION = "run_version"  # tag of every run: version of what it wrote
-_VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 
 
 def git_commit(project: Path) -> str:
@@ -73,7 +72,7 @@ def find_version(run: str) -> str:
     Raises:
         ValueError: If there is no such run, or it left no artifacts.
     """
-    if _VERSION.fullmatch(run):
+    if VERSION.fullmatch(run):
         return run
     try:
         tags = mlflow.get_run(run).data.tags

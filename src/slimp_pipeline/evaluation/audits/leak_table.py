@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.tables.splits import partition, partition_names
+from slimp_pipeline.tables.splits import partition, partition_names, patients_torn_apart
 
 LEAK_COLUMNS = ["check", "looked_at", "found", "what_is_counted"]
 _Line = tuple[str, int, int, str]
@@ -49,8 +49,8 @@ def leak_table(
 
 
 def _patients_apart(splits: pd.DataFrame) -> _Line:
-    parts = splits.groupby("patient_id")[["split", "fold"]].nunique().max(axis=1)
-    return "patient on both sides of a split", len(parts), int((parts > 1).sum()), "patients"
+    num_patients = splits["patient_id"].nunique()
+    return "patient on both sides of a split", num_patients, len(patients_torn_apart(splits)), "patients"
 
 
 def _of_pretraining(

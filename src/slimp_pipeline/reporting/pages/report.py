@@ -22,6 +22,7 @@ from slimp_pipeline.reporting.pages.explained import Explained, explained_sectio
 from slimp_pipeline.reporting.pages.shell import embedded, render_template
 from slimp_pipeline.reporting.pages.size import held_below
 from slimp_pipeline.tables.patients import RULE
+from slimp_pipeline.tables.splits import patients_torn_apart
 
 
 @dataclass(frozen=True)
@@ -162,10 +163,9 @@ def _diagnoses(role: Role) -> dict[str, int]:
 
 def _checks(role: Role) -> dict[str, Any]:
     splits, duplicates = role.splits, role.duplicates
-    patients = splits.groupby("patient_id")[["split", "fold"]].nunique().max(axis=1)
     folds = sorted(set(splits["fold"]), key=lambda fold: (fold < 0, fold))  # the hold-out last
     return {
-        "patients_in_several_folds": int((patients > 1).sum()),
+        "patients_in_several_folds": len(patients_torn_apart(splits)),
         "folds": [
             {
                 "fold": fold if fold >= 0 else "hold-out",
