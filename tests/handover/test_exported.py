@@ -60,7 +60,7 @@ def test_readings_are_those_of_encoder_neighbours_and_classifier(make_export, ph
 def test_the_classifier_is_the_evaluations_probe_on_all_rows(checkpoint, evaluated):
     exported = export({"all": checkpoint}, NOTHING_SEEN, evaluated, SETTINGS, NO_ONNX)
     image_ND = evaluated.embeddings["slimp.all.image"]
-    task, _ = make_task(evaluated.rows, evaluated.splits, SETTINGS)
+    task = make_task(evaluated.rows, evaluated.splits, SETTINGS)
     everyone = np.ones(60, dtype=bool)
     scaling = Scaling.fit([image_ND])
     probe = fit_task_probe(task, scaling([image_ND]), everyone, SETTINGS)

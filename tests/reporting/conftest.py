@@ -149,7 +149,7 @@ def roles(splits):
 
 @pytest.fixture
 def drawn(results, predictions, history, splits, row_counts, field_importance, patient_phenotypes):
-    task = Task(splits, np.tile([0, 1], 20), CLASSES, np.array([True, False]))
+    task = Task(splits, np.tile([0, 1], 20), CLASSES, np.array([True, False]), np.ones(40, dtype=bool))
     embeddings = {"slimp.fold_0.image": np.random.default_rng(0).normal(size=(40, 5))}
     return {
         "history": history_figure(history),
@@ -161,7 +161,7 @@ def drawn(results, predictions, history, splits, row_counts, field_importance, p
         "phenotype_map": phenotype_figure(patient_phenotypes, [40, 60]),
         "confusion": confusion_figure(predictions, CLASSES),
         "row_counts": row_counts_figure(row_counts),
-        "embedding_map": embedding_map(task, np.ones(40, dtype=bool), embeddings, 0),
+        "embedding_map": embedding_map(task, embeddings, 0),
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.tables.encoding import Encoding
 
@@ -22,6 +23,7 @@ class TargetCohort:
         embeddings: `<method>.<partition>.<block>` -> float (len(rows), D).
         encodings: Partition -> encoding fitted on its training patients.
         encoders: Method -> partition -> checkpoint; the one partition `all` where the source is another cohort.
+        fields: Those that are features, by name.
     """
 
     name: str
@@ -30,3 +32,4 @@ class TargetCohort:
     embeddings: Mapping[str, np.ndarray] = field(default_factory=dict)
     encodings: Mapping[str, Encoding] = field(default_factory=dict)
     encoders: Mapping[str, Mapping[str, Checkpoint]] = field(default_factory=dict)
+    fields: Mapping[str, FieldSpec] = field(default_factory=dict)

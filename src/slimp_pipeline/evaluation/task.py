@@ -20,12 +20,14 @@ class Task:
         label_N: Class numbers.
         classes: Class names.
         malignant_K: 1 where a class is malignant, 0 where benign, -1 where neither (indeterminate, or not known).
+        labelled_M: Which of the cohort's M rows these are, bool.
     """
 
     rows: pd.DataFrame
     label_N: np.ndarray
     classes: list[str]
     malignant_K: np.ndarray
+    labelled_M: np.ndarray
 
     @cached_property
     def image_id_N(self) -> pd.Categorical:
@@ -95,7 +97,7 @@ def _labels(lesions: pd.DataFrame, settings: EvaluationParams) -> pd.Series:
     return lesions["diagnosis"]
 
 
-def make_task(lesions: pd.DataFrame, splits: pd.DataFrame, settings: EvaluationParams) -> tuple[Task, np.ndarray]:
+def make_task(lesions: pd.DataFrame, splits: pd.DataFrame, settings: EvaluationParams) -> Task:
     """Gather the rows that have a label.
 
     Args:
@@ -103,23 +105,20 @@ def make_task(lesions: pd.DataFrame, splits: pd.DataFrame, settings: EvaluationP
         splits: The target's splits.
         settings: Which label.
 
-    Returns:
-        The task, and which of `lesions` it holds, bool (len(lesions),).
-
     Raises:
         ValueError: If the cohort has no label, or only one class.
     """
     label = _labels(lesions, settings)
-    labelled = label.notna().to_numpy(dtype=bool)
-    classes = sorted(label[labelled].unique())
+    labelled_M = label.notna().to_numpy(dtype=bool)
+    classes = sorted(label[labelled_M].unique())
     if len(classes) < 2:
         found = f"only '{classes[0]}'" if classes else "none"
         raise ValueError(f"evaluation.label = {settings.label}: two classes are needed, the cohort has {found}.")
-    rows = lesions[labelled].merge(splits[["image_id", "split", "fold"]], on="image_id", how="left")
-    label_N = label[labelled].map({name: k for k, name in enumerate(classes)}).to_numpy(dtype=np.int64)
+    rows = lesions[labelled_M].merge(splits[["image_id", "split", "fold"]], on="image_id", how="left")
+    label_N = label[labelled_M].map({name: k for k, name in enumerate(classes)}).to_numpy(dtype=np.int64)
     share = rows["malignant"].astype("float").groupby(label_N).mean().reindex(range(len(classes)))
     malignant_K = np.where(share.isna(), -1, share > 0.5)
-    return Task(rows, label_N, list(map(str, classes)), malignant_K), labelled
+    return Task(rows, label_N, list(map(str, classes)), malignant_K, labelled_M)
 
 
 def task_splits(task: Task, cohort: str) -> Iterator[Split]:

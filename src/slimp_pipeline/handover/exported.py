@@ -117,8 +117,8 @@ def export(
         new_N = np.ones(len(rows), dtype=bool)
     if image_ND is None or not has_two_classes(rows[new_N], evaluation):
         return Exported(checkpoint, onnx, results=evaluated.results)
-    task, labelled_N = make_task(rows[new_N].reset_index(drop=True), evaluated.splits, evaluation)
-    image_ND = image_ND[new_N][labelled_N]
+    task = make_task(rows[new_N].reset_index(drop=True), evaluated.splits, evaluation)
+    image_ND = image_ND[new_N][task.labelled_M]
     labels = [task.classes[k] for k in task.label_N]
     known = KnownLesions.fit(
         evaluated.cohort, image_ND, labels, task.rows["patient_id"].tolist(), settings.unusual_share, evaluation.seed

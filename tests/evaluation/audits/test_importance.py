@@ -1,5 +1,7 @@
 """Importance of fields: one that is the label matters, one that is noise doesn't."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +24,7 @@ SETTINGS = EvaluationParams(
 
 @pytest.fixture
 def table(telling_cohort, embedded):
-    return measure_importance(embedded(telling_cohort), FIELDS, SETTINGS)
+    return measure_importance(replace(embedded(telling_cohort), fields=FIELDS), SETTINGS)
 
 
 def test_a_field_that_is_the_label_matters_and_noise_does_not(table):
@@ -52,7 +54,7 @@ def test_what_it_drops_from_is_the_plain_probe(telling_cohort, embedded, table):
 def test_a_field_whose_values_the_encoder_does_not_know_drops_nothing(small_cohort, embedded, tiny_encoder):
     checkpoint = tiny_encoder(small_cohort.encodings["fold_0"])
     small_cohort.lesions["region"] = small_cohort.lesions["region"].map({"arm": "bras", "face": "visage"})
-    table = measure_importance(embedded(small_cohort, checkpoint=checkpoint), FIELDS, SETTINGS)
+    table = measure_importance(replace(embedded(small_cohort, checkpoint=checkpoint), fields=FIELDS), SETTINGS)
     unknown = table[(table["method"] == "slimp") & (table["field"] == "region")]
     assert (unknown[["drop", "ci_low", "ci_high"]] == 0).all(axis=None)
 
@@ -66,13 +68,13 @@ def test_a_cohort_of_images_alone_has_an_empty_table(small_cohort, embedded):
         encodings=dict.fromkeys(small_cohort.encodings, empty),
         encoders=target.encoders,
     )
-    assert measure_importance(target, {}, SETTINGS).empty
-    assert list(measure_importance(target, FIELDS, SETTINGS)) == IMPORTANCE_COLUMNS
+    assert measure_importance(replace(target, fields={}), SETTINGS).empty
+    assert list(measure_importance(replace(target, fields=FIELDS), SETTINGS)) == IMPORTANCE_COLUMNS
 
 
 def test_no_draws_measure_nothing(telling_cohort, embedded):
     none = SETTINGS.model_copy(update={"importance": ImportanceParams(num_draws=0)})
-    assert measure_importance(embedded(telling_cohort), FIELDS, none).empty
+    assert measure_importance(replace(embedded(telling_cohort), fields=FIELDS), none).empty
 
 
 def test_a_patient_level_field_goes_from_patient_to_patient():

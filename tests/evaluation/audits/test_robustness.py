@@ -66,7 +66,7 @@ def embed(cohort, checkpoint):
 
 def measured(cohort, checkpoint, settings=SETTINGS, fields=FIELDS):
     encoders = {"slimp": {"all": checkpoint}}
-    return measure_robustness(cohort.target(encoders=encoders), fields, settings)
+    return measure_robustness(cohort.target(encoders=encoders, fields=fields), settings)
 
 
 def inform(cohort):

@@ -1,5 +1,7 @@
 """Patients on a plane, by phenotypes that their encoder never saw."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +22,7 @@ def test_every_patient_of_another_cohort_has_a_place_and_its_traits(small_cohort
     small_cohort.lesions["age_years"] = small_cohort.lesions["patient_id"].str[1:].astype(float)
     small_cohort.lesions["village"] = "Springfield"
     small_cohort.lesions.loc[0, "region"] = None
-    table = map_phenotypes(embedded(small_cohort), FIELDS, SETTINGS)
+    table = map_phenotypes(replace(embedded(small_cohort), fields=FIELDS), SETTINGS)
     assert list(table) == [*PHENOTYPE_COLUMNS, "age_years"]  # no free text
     assert len(table) == 60 and table["patient_id"].is_unique and (table["num_images"] == 2).all()
     assert (table["age_years"] == table["patient_id"].str[1:].astype(float)).all()
@@ -35,25 +37,25 @@ def test_of_the_cohort_that_an_encoder_was_trained_on_only_test_patients_are_map
     target = embedded(small_cohort)
     (checkpoint,) = target.encoders["slimp"].values()
     own = small_cohort.target(encoders={"slimp": {"fold_0": checkpoint, "fold_1": checkpoint}})
-    table = map_phenotypes(own, FIELDS, SETTINGS)
+    table = map_phenotypes(replace(own, fields=FIELDS), SETTINGS)
     fold = small_cohort.splits.drop_duplicates("patient_id").set_index("patient_id")["fold"]
     assert set(table["patient_id"]) == set(fold.index[fold == 0])
 
 
 @pytest.mark.parametrize("objective", ["flat", "inner_only", "simclr"])
 def test_objectives_that_train_no_phenotype_have_no_map(small_cohort, embedded, objective):
-    table = map_phenotypes(embedded(small_cohort, objective), FIELDS, SETTINGS)
+    table = map_phenotypes(replace(embedded(small_cohort, objective), fields=FIELDS), SETTINGS)
     assert table.empty and list(table) == [*PHENOTYPE_COLUMNS, "age_years"]
 
 
 def test_too_few_patients_have_no_map(small_cohort, embedded):
     small_cohort.lesions = small_cohort.lesions[:8]
-    assert map_phenotypes(embedded(small_cohort), FIELDS, SETTINGS).empty
+    assert map_phenotypes(replace(embedded(small_cohort), fields=FIELDS), SETTINGS).empty
 
 
 def test_a_cohort_of_images_alone_has_a_map_without_traits(small_cohort, embedded):
     small_cohort.lesions = small_cohort.lesions.drop(columns=["age_years", "region"])
-    table = map_phenotypes(embedded(small_cohort), {}, SETTINGS)
+    table = map_phenotypes(replace(embedded(small_cohort), fields={}), SETTINGS)
     assert len(table) == 60 and table["missing_share"].isna().all()
 
 

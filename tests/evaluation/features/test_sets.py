@@ -50,9 +50,9 @@ def prepared(rows, embeddings, encodings=None):
     """Features, and their splits: fold 0 tests rows 3 to 5 and 9 to 11, patients b and d."""
     fold = 1 - np.arange(12) // 3 % 2
     splits = rows[["image_id", "patient_id"]].assign(split="train", fold=fold)
-    task, labelled = make_task(rows, splits, EvaluationParams())
+    task = make_task(rows, splits, EvaluationParams())
     encodings = encodings or dict.fromkeys(["fold_0", "fold_1"], encoding())
-    features = Features(TargetCohort("", rows, splits, embeddings, encodings), task, labelled)
+    features = Features(TargetCohort("", rows, splits, embeddings, encodings), task)
     return features, {split.name: split for split in task_splits(task, "")}
 
 

@@ -1,5 +1,7 @@
 """What pictures and metadata find of one another."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,7 @@ def test_keys_as_near_as_the_own_one_come_before_it():
 
 def test_queries_find_what_the_projections_say(small_cohort, embedded):
     target = embedded(small_cohort)
-    table = find_pairs(target, FIELDS, SETTINGS)
+    table = find_pairs(replace(target, fields=FIELDS), SETTINGS)
     assert list(table) == FOUND_COLUMNS
     test = small_cohort.splits["fold"].eq(0).to_numpy()
     assert len(table) == 2 * test.sum() * 3 and set(table["num_keys"]) == {test.sum()}
@@ -54,28 +56,28 @@ def test_queries_find_what_the_projections_say(small_cohort, embedded):
 
 def test_free_texts_are_not_among_the_fields_to_be_shown(small_cohort, embedded):
     typed = FIELDS | {"region": FieldSpec(kind="categorical", level="lesion", column="region")}
-    assert set(find_pairs(embedded(small_cohort), typed, SETTINGS)["fields"]) == {""}
+    assert set(find_pairs(replace(embedded(small_cohort), fields=typed), SETTINGS)["fields"]) == {""}
 
 
 def test_flat_contrast_finds_both_levels(small_cohort, embedded):
-    table = find_pairs(embedded(small_cohort, "flat"), FIELDS, SETTINGS)
+    table = find_pairs(replace(embedded(small_cohort, "flat"), fields=FIELDS), SETTINGS)
     assert set(table["level"]) == {"lesion and patient"} and set(table["fields"]) == {"region, age_years"}
 
 
 @pytest.mark.parametrize("objective", ["outer_only", "simclr"])
 def test_objectives_that_compare_no_pictures_with_metadata_find_nothing(small_cohort, embedded, objective):
-    assert find_pairs(embedded(small_cohort, objective), FIELDS, SETTINGS).empty
+    assert find_pairs(replace(embedded(small_cohort, objective), fields=FIELDS), SETTINGS).empty
 
 
 def test_rows_that_metadata_do_not_tell_apart_find_nothing(small_cohort, embedded):
     small_cohort.lesions["region"] = "arm"
-    assert find_pairs(embedded(small_cohort), FIELDS, SETTINGS).empty
+    assert find_pairs(replace(embedded(small_cohort), fields=FIELDS), SETTINGS).empty
 
 
 def test_of_many_queries_so_many_are_asked_and_none_where_none_is_shown(small_cohort, embedded):
     target = embedded(small_cohort)
     few = SETTINGS.model_copy(update={"retrieval": RetrievalParams(max_queries=4, num_shown=2)})
-    table = find_pairs(target, FIELDS, few)
+    table = find_pairs(replace(target, fields=FIELDS), few)
     assert table.groupby("direction").size().tolist() == [8, 8] and set(table["num_keys"]) == {36}
     none = SETTINGS.model_copy(update={"retrieval": RetrievalParams(num_shown=0)})
-    assert find_pairs(target, FIELDS, none).empty
+    assert find_pairs(replace(target, fields=FIELDS), none).empty

@@ -209,8 +209,8 @@ def test_few_labels_are_measured_as_a_table_of_all_their_scores_would_be(small_c
     few.to_parquet(tmp_path / "few.parquet")
     measured = measure.measured_in(pd.read_parquet(tmp_path / "few.parquet"))
     results, averaged = measure.summarise("small", measured, settings.confidence)
-    whole, labelled = task.make_task(cohort.lesions, cohort.splits, settings)
-    features = Features(cohort.target(), whole, labelled)
+    whole = task.make_task(cohort.lesions, cohort.splits, settings)
+    features = Features(cohort.target(), whole)
     tables = []
     for split in task.task_splits(whole, "small"):
         for key, drawn, score_NK in few_scores(whole, features, split, settings):
@@ -257,8 +257,8 @@ def test_few_labels_that_are_not_asked_for_are_not_measured(small_cohort):
 
 def test_few_labels_are_scaled_by_the_rows_drawn_alone(small_cohort):
     cohort, settings = small_cohort, small_cohort.settings
-    whole, labelled = task.make_task(cohort.lesions, cohort.splits, settings)
-    features = Features(cohort.target(), whole, labelled)
+    whole = task.make_task(cohort.lesions, cohort.splits, settings)
+    features = Features(cohort.target(), whole)
     split = next(task.task_splits(whole, "small"))
     blocks = [features.block("slimp", name, split) for name in ("image", "lesion", "patient")]
     few_labels = settings.model_copy(update={"probe": ProbeParams(strengths=[settings.low_shot.strength])})

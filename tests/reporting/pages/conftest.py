@@ -105,7 +105,13 @@ def phenotypes():
 def hostile_figures(drawn, hostile_predictions, row_counts, importance, phenotypes):
     num, malignant_K = len(HOSTILE_TEXTS), np.arange(len(HOSTILE_TEXTS)) % 2 == 0
     rows = pd.DataFrame({"image_id": [f"i{n}" for n in range(4 * num)]})
-    task = Task(rows.assign(split="train", fold=0), np.tile(np.arange(num), 4), HOSTILE_TEXTS, malignant_K)
+    task = Task(
+        rows.assign(split="train", fold=0),
+        np.tile(np.arange(num), 4),
+        HOSTILE_TEXTS,
+        malignant_K,
+        np.ones(len(rows), dtype=bool),
+    )
     embeddings = {"slimp.fold_0.image": np.random.default_rng(0).normal(size=(4 * num, 5))}
     return drawn | {
         "roc": roc_figure(hostile_predictions, HOSTILE_TEXTS, malignant_K, SETTINGS),
@@ -114,7 +120,7 @@ def hostile_figures(drawn, hostile_predictions, row_counts, importance, phenotyp
         "phenotype_map": phenotype_figure(phenotypes, [40, 60]),
         "confusion": confusion_figure(hostile_predictions, HOSTILE_TEXTS),
         "reliability": reliability_figure(hostile_predictions, HOSTILE_TEXTS, SETTINGS),
-        "embedding_map": embedding_map(task, np.ones(4 * num, dtype=bool), embeddings, 0),
+        "embedding_map": embedding_map(task, embeddings, 0),
         "row_counts": row_counts_figure(row_counts),
     }
 

@@ -45,8 +45,7 @@ class Tested:
 
 def read_changed(
     target: TargetCohort,
-    labelled: np.ndarray,
-    rows: pd.DataFrame,
+    task: Task,
     split: Split,
     changed: Sequence[pd.DataFrame],
     settings: EvaluationParams,
@@ -57,8 +56,7 @@ def read_changed(
 
     Args:
         target: Embeddings, encoders, encodings.
-        labelled: Which of the target's rows the task holds.
-        rows: The task's rows, intact.
+        task: Whose rows they are.
         split: Which of them train and are tested.
         changed: Copies of the test rows, one for each change.
         settings: On which device.
@@ -68,7 +66,7 @@ def read_changed(
     Returns:
         Of each encoder that reads metadata of the target; and `metadata_linear`, where the target has any.
     """
-    test_N = split.test_N
+    rows, test_N = task.rows, split.test_N
     # All changes below one another: a call for each would cost more than the rows do.
     joined = pd.concat([rows, *changed], ignore_index=True)
     starts = np.cumsum([len(test_N), *[test_N.sum()] * (len(changed) - 1)])
@@ -85,7 +83,7 @@ def read_changed(
         read = [level for level in encode if block(target.embeddings, method, split.name, level) is not None]
         if image_ND is None or not read:
             continue
-        image_ND = image_ND[labelled]
+        image_ND = image_ND[task.labelled_M]
         images = [image_ND, *[image_ND[test_N]] * len(changed)]
         levels = [np.split(encode[level](joined), starts) for level in read]
         intact, *others = (list(parts) for parts in zip(images, *levels, strict=True))

@@ -1,19 +1,20 @@
 """Control: metadata that were shuffled between patients. A gain that stays with them is no gain of the metadata's."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from slimp_pipeline.evaluation.audits.folds import measure_folds
 from slimp_pipeline.evaluation.features.blocks import Scaling
 from slimp_pipeline.evaluation.features.embed import block, methods
 from slimp_pipeline.evaluation.measures.bootstrap import estimate
-from slimp_pipeline.evaluation.measures.measure import Measured, Yardstick, summarise, yardsticks
+from slimp_pipeline.evaluation.measures.measure import Measured, Yardstick
 from slimp_pipeline.evaluation.measures.records import Averaged, Key, is_pretrained
-from slimp_pipeline.evaluation.parallel import in_parallel
 from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
 from slimp_pipeline.evaluation.target import TargetCohort
-from slimp_pipeline.evaluation.task import Split, Task, make_task
+from slimp_pipeline.evaluation.task import Split, Task
 from slimp_pipeline.parameters import EvaluationParams
 
 CONTROL_COLUMNS = [
@@ -43,13 +44,9 @@ def measure_controls(target: TargetCohort, settings: EvaluationParams) -> pd.Dat
     trained = [name for name in methods(target.embeddings) if is_pretrained(name)]
     if not settings.controls.num_draws or not trained:
         return pd.DataFrame(columns=CONTROL_COLUMNS)
-    task, labelled = make_task(target.rows, target.splits, settings)
-    parts = [(fold, method) for fold in yardsticks(task, target.name, settings) for method in trained]
-    work, title = partial(_measure, target, task, labelled, settings), f"Shuffling metadata of {target.name}"
-    of_parts = in_parallel(work, parts, len(task.rows), settings, title)
-    measured = [one for of_part in of_parts for one in of_part]
-    results, averaged = summarise(target.name, measured, settings.confidence)
-    sizes = results[results["draw"].isin(["all", "holdout"])].groupby("method")["num_test_patients"].max()
+    work = partial(_measure_fold, target, trained, settings)
+    results, averaged = measure_folds(work, target, settings, f"Shuffling metadata of {target.name}")
+    sizes = results.groupby("method")["num_test_patients"].max()
     table = [
         [target.name, *row, settings.controls.num_draws, sizes[row[0]]]
         for method in dict.fromkeys(key.method for key in averaged)
@@ -79,13 +76,18 @@ def shuffled_between_patients(patient_N: np.ndarray, rng: np.random.Generator) -
     return donor_N
 
 
-def _measure(
-    target: TargetCohort, task: Task, labelled: np.ndarray, settings: EvaluationParams, part: tuple[Yardstick, str]
+def _measure_fold(
+    target: TargetCohort, trained: Sequence[str], settings: EvaluationParams, task: Task, yardstick: Yardstick
 ) -> list[Measured]:
-    yardstick, method = part
+    return [one for method in trained for one in _measure(target, method, settings, task, yardstick)]
+
+
+def _measure(
+    target: TargetCohort, method: str, settings: EvaluationParams, task: Task, yardstick: Yardstick
+) -> list[Measured]:
     split = yardstick.split
     found = {name: block(target.embeddings, method, split.name, name) for name in ("image", "lesion", "patient")}
-    blocks = {name: values[labelled] for name, values in found.items() if values is not None}
+    blocks = {name: values[task.labelled_M] for name, values in found.items() if values is not None}
     if len(blocks) == 1:
         return []
     features = "+".join(blocks)

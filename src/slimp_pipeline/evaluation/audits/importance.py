@@ -7,12 +7,12 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.evaluation.audits.changed_metadata import read_changed
+from slimp_pipeline.evaluation.audits.folds import measure_folds
 from slimp_pipeline.evaluation.measures.bootstrap import estimate
-from slimp_pipeline.evaluation.measures.measure import Measured, Yardstick, average, summarise, yardsticks
+from slimp_pipeline.evaluation.measures.measure import Measured, Yardstick, average
 from slimp_pipeline.evaluation.measures.records import Key
-from slimp_pipeline.evaluation.parallel import in_parallel
 from slimp_pipeline.evaluation.target import TargetCohort
-from slimp_pipeline.evaluation.task import Task, make_task
+from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.parameters import EvaluationParams
 
 IMPORTANCE_COLUMNS = [
@@ -23,7 +23,7 @@ METRICS = ("balanced_accuracy", "macro_auroc", "malignant_auroc")
 _INTACT = ""  # in the place of a field
 
 
-def measure_importance(target: TargetCohort, fields: dict[str, FieldSpec], settings: EvaluationParams) -> pd.DataFrame:
+def measure_importance(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
     """Measure how much linear probes on all features, and on one-hot metadata, rest on each field.
 
     Probes are trained on intact rows. Of the test rows one field at a time is permuted, the columns of a checkbox
@@ -32,8 +32,7 @@ def measure_importance(target: TargetCohort, fields: dict[str, FieldSpec], setti
     field, or other fields tell the same.
 
     Args:
-        target: Rows, splits, embeddings, encodings, encoders.
-        fields: Those that are features.
+        target: Rows, splits, embeddings, encodings, encoders, fields.
         settings: Number of draws; 0: nothing is measured.
 
     Returns:
@@ -43,16 +42,13 @@ def measure_importance(target: TargetCohort, fields: dict[str, FieldSpec], setti
     Source:
         Breiman 2001, Machine Learning 45:5-32.
     """
-    task, labelled = make_task(target.rows, target.splits, settings)
-    asked = {name: field for name, field in fields.items() if set(field.table_columns(name)) <= set(task.rows)}
+    rows = target.rows
+    asked = {name: field for name, field in target.fields.items() if set(field.table_columns(name)) <= set(rows)}
     if not settings.importance.num_draws or not asked:
         return pd.DataFrame(columns=IMPORTANCE_COLUMNS)
-    work = partial(_measure_fold, target, task, labelled, asked, settings)
-    folds, title = list(yardsticks(task, target.name, settings)), f"Permuting fields of {target.name}"
-    of_folds = in_parallel(work, folds, len(task.rows), settings, title)
-    measured = [one for of_fold in of_folds for one in of_fold]
-    results, averaged = summarise(target.name, measured, settings.confidence)
-    num_patients = results.loc[results["draw"].isin(["all", "holdout"]), "num_test_patients"].max()
+    work = partial(_measure_fold, target, asked, settings)
+    results, averaged = measure_folds(work, target, settings, f"Permuting fields of {target.name}")
+    num_patients = results["num_test_patients"].max()
     table = []
     for key, permuted in averaged.items():
         intact = averaged[key._replace(shots=_INTACT)]
@@ -78,10 +74,9 @@ def permuted_rows(rows: pd.DataFrame, name: str, field: FieldSpec, rng: np.rando
 
 def _measure_fold(
     target: TargetCohort,
-    task: Task,
-    labelled: np.ndarray,
     fields: dict[str, FieldSpec],
     settings: EvaluationParams,
+    task: Task,
     yardstick: Yardstick,
 ) -> list[Measured]:
     split, test = yardstick.split, task.rows[yardstick.split.test_N]
@@ -92,7 +87,7 @@ def _measure_fold(
             changes.append(name)
             frames.append(permuted_rows(test, name, field, rng))
     measured = []
-    for tested in read_changed(target, labelled, task.rows, split, frames, settings, with_starts=False):
+    for tested in read_changed(target, task, split, frames, settings, with_starts=False):
         of_change: dict[str, list[Measured]] = {}
         for change, score_NK in zip(changes, tested.scores(task, split, settings), strict=True):
             if change == _INTACT or change in tested.fields:

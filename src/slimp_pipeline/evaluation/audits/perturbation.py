@@ -1,6 +1,6 @@
 """Missing and noisy metadata at test time: training rows stay intact, other rows lose fields or get wrong ones."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -39,7 +39,7 @@ def conditions(settings: RobustnessParams) -> list[Condition]:
 
 
 def perturbed_rows(
-    rows: pd.DataFrame, fields: dict[str, FieldSpec], condition: Condition, train_N: np.ndarray, seed: int
+    rows: pd.DataFrame, fields: Mapping[str, FieldSpec], condition: Condition, train_N: np.ndarray, seed: int
 ) -> pd.DataFrame:
     """Put rows under a condition; training rows stay as they are.
 

@@ -96,8 +96,8 @@ def _of_target(
     num_with_image = lines[-1][-1]
     if len(rows) != num_with_image:
         lines.append(("", SPLIT, "in no split", num_with_image, len(rows)))
-    task, labelled = make_task(rows, splits, settings)
-    num_labelled = int(labelled.sum())
+    task = make_task(rows, splits, settings)
+    num_labelled = len(task.rows)
     lines.append(("", LABEL, "no label", len(rows), num_labelled))
     lines += _of_partitions(adaptation_rows, ADAPT, len(rows))
     for name in partition_names(task.rows):

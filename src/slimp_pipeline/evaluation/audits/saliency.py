@@ -78,12 +78,12 @@ def explain_predictions(
     table = pd.DataFrame(columns=SALIENCY_COLUMNS)
     if not settings.saliency.num_pictures or method not in target.encoders:
         return table, {}
-    task, labelled = make_task(target.rows, target.splits, settings)
+    task = make_task(target.rows, target.splits, settings)
     split = next(task_splits(task, target.name))
     checkpoint = encoders_of(target.encoders, split.name)[method]
     image_ND = block(target.embeddings, method, split.name, "image")
     assert image_ND is not None  # every method embeds images
-    image_ND = image_ND[labelled]
+    image_ND = image_ND[task.labelled_M]
     tested = np.flatnonzero(split.test_N)
     asked = tested[in_turn(task.label_N[tested], settings.saliency.num_pictures)]
     probe, probability_NK = _probe(task, split, image_ND, asked, settings)

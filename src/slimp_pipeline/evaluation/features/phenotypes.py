@@ -1,5 +1,7 @@
 """Phenotypes of a target's patients, on a plane."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
@@ -21,15 +23,14 @@ _MAX_PATIENTS = 2000  # more can't be told apart, and make the page heavy
 _MIN_PATIENTS = 5
 
 
-def map_phenotypes(target: TargetCohort, fields: dict[str, FieldSpec], settings: EvaluationParams) -> pd.DataFrame:
+def map_phenotypes(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
     """Place patients by what their lesions look like: phenotypes of the pre-trained encoder, by t-SNE.
 
     Mapped are patients that its pre-training never saw: all of another cohort's, of its own the first partition's test
     patients; a sample where there are many.
 
     Args:
-        target: Rows, splits, embeddings, encoders.
-        fields: Fields of the cohort; those of the patient level are traits, but for free texts.
+        target: Rows, splits, embeddings, encoders, fields; those of the patient level are traits, but for free texts.
         settings: Seed and device.
 
     Returns:
@@ -38,7 +39,9 @@ def map_phenotypes(target: TargetCohort, fields: dict[str, FieldSpec], settings:
         trains no phenotype, or there are too few patients.
     """
     traits = [
-        name for name, field in fields.items() if field.level == "patient" and field.is_public and name in target.rows
+        name
+        for name, field in target.fields.items()
+        if field.level == "patient" and field.is_public and name in target.rows
     ]
     columns = [*PHENOTYPE_COLUMNS, *traits]
     method = pretrained_method(methods(target.embeddings))
@@ -56,13 +59,13 @@ def map_phenotypes(target: TargetCohort, fields: dict[str, FieldSpec], settings:
         return pd.DataFrame(columns=columns)
     encoder = PretrainedSLIMP(encoders.get(name) or encoders[ALL], pick_device(settings.device))
     phenotype_PX = encoder.encode_phenotypes(image_ND[chosen_N], rows)
-    patients = _described(rows, traits, fields)
+    patients = _described(rows, traits, target.fields)
     sample = np.sort(np.random.default_rng(settings.seed).permutation(len(patients))[:_MAX_PATIENTS])
     plane_P2 = on_a_plane(phenotype_PX[sample], settings.seed)
     return patients.iloc[sample].reset_index().assign(x=plane_P2[:, 0], y=plane_P2[:, 1])[columns]
 
 
-def _described(rows: pd.DataFrame, traits: list[str], fields: dict[str, FieldSpec]) -> pd.DataFrame:
+def _described(rows: pd.DataFrame, traits: list[str], fields: Mapping[str, FieldSpec]) -> pd.DataFrame:
     """One row per patient, as they first appear: traits, and what is known of their lesions."""
     of_lesion = {
         name: field

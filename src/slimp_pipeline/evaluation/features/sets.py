@@ -45,11 +45,10 @@ class Features:
     Args:
         target: Rows, embeddings, encodings.
         task: The task on it.
-        labelled: Which of the target's rows the task holds.
     """
 
-    def __init__(self, target: TargetCohort, task: Task, labelled: np.ndarray) -> None:
-        self._rows, self._task, self._labelled = target.rows, task, labelled
+    def __init__(self, target: TargetCohort, task: Task) -> None:
+        self._rows, self._task = target.rows, task
         self._embeddings, self._encodings = target.embeddings, target.encodings
         rows = target.rows
         self._patient = rows["patient_id"].to_numpy()
@@ -102,7 +101,7 @@ class Features:
 
     def _chosen(self, values_ND: np.ndarray) -> np.ndarray:
         """The task's rows; not copied where they are all there are."""
-        return values_ND if self._labelled.all() else values_ND[self._labelled]
+        return values_ND if self._task.labelled_M.all() else values_ND[self._task.labelled_M]
 
     def metadata(self, split: Split) -> np.ndarray | None:
         """Metadata of both levels, one-hot, each level of equal weight; None for a cohort of images alone."""

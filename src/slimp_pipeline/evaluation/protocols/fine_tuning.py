@@ -32,7 +32,7 @@ def predict_fine_tuned(
     """
     if "fine_tuning" not in settings.protocols:
         return predictions.iloc[:0]
-    task, _ = make_task(target.rows, target.splits, settings)
+    task = make_task(target.rows, target.splits, settings)
     images = LabelledImages(
         task.rows["store_index"].to_numpy(dtype=np.int64), task.label_N, task.rows["patient_id"].to_numpy()
     )

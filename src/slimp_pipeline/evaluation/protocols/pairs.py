@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.evaluation.features.embed import block, encoders_of, methods
 from slimp_pipeline.evaluation.measures.records import is_pretrained
 from slimp_pipeline.evaluation.protocols.ranking import nearest_keys, rank_of_own
@@ -21,15 +20,14 @@ TO_METADATA, TO_IMAGE = "image to metadata", "metadata to image"
 LEVELS = {"lesion": ["lesion"], "flat": ["lesion", "patient"]}  # contrast of images -> levels of the metadata
 
 
-def find_pairs(target: TargetCohort, fields: dict[str, FieldSpec], settings: EvaluationParams) -> pd.DataFrame:
+def find_pairs(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
     """Let pictures look up metadata records, and the other way round, by the projections of the encoder's objective.
 
     Of several pre-trained encoders the last is asked: an adapted one, which reads the target's own fields. Keys are
     the test rows of the first partition; of many so many query as `settings.retrieval.max_queries`.
 
     Args:
-        target: Rows, splits, embeddings, encoders.
-        fields: Fields of the cohort; free texts aren't shown.
+        target: Rows, splits, embeddings, encoders, fields; free texts aren't shown.
         settings: How many queries and results, seed and device.
 
     Returns:
@@ -43,21 +41,21 @@ def find_pairs(target: TargetCohort, fields: dict[str, FieldSpec], settings: Eva
     if not trained or not settings.retrieval.num_shown:
         return nothing
     method = trained[-1]
-    task, labelled = make_task(target.rows, target.splits, settings)
+    task = make_task(target.rows, target.splits, settings)
     split = next(task_splits(task, target.name))
     image_ND = block(target.embeddings, method, split.name, "image")
     assert image_ND is not None  # every method embeds images
     test = task.rows[split.test_N]
     checkpoint = encoders_of(target.encoders, split.name)[method]
     encoder = PretrainedSLIMP(checkpoint, pick_device(settings.device))
-    contrasts = encoder.contrast(image_ND[labelled][split.test_N], test)
+    contrasts = encoder.contrast(image_ND[task.labelled_M][split.test_N], test)
     contrast = next((name for name in LEVELS if name in contrasts), None)
     if contrast is None or len(np.unique(contrasts[contrast][2])) < 2:
         return nothing
     image_BD, metadata_BD, group_B = contrasts[contrast]
     levels = [getattr(checkpoint.encoding, level) for level in LEVELS[contrast]]
     read = [name for level in levels for name in level.fields if set(level.columns(name)) & set(test)]
-    shown = [name for name in read if name not in fields or fields[name].is_public]
+    shown = [name for name in read if name not in target.fields or target.fields[name].is_public]
     limit = settings.retrieval.max_queries or len(test)
     asked = np.sort(np.random.default_rng(settings.seed).permutation(len(test))[:limit])
     ids, tables = test["image_id"].to_numpy(), []

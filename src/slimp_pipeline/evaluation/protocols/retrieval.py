@@ -39,7 +39,7 @@ def retrieve(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
     """
     if "retrieval" not in settings.protocols:
         return pd.DataFrame(columns=OUTCOME_COLUMNS)
-    task, labelled = make_task(target.rows, target.splits, settings)
+    task = make_task(target.rows, target.splits, settings)
     device = pick_device(settings.device)
     tables = []
     splits_of_task = list(task_splits(task, target.name))
@@ -48,7 +48,7 @@ def retrieve(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
         for method in methods(target.embeddings):
             image_ND = block(target.embeddings, method, split.name, "image")
             assert image_ND is not None  # every method embeds images
-            image_ND = image_ND[labelled]
+            image_ND = image_ND[task.labelled_M]
             tables += list(_by_diagnosis(task, split, method, image_ND, settings))
             if method in own:
                 contrasts = PretrainedSLIMP(own[method], device).contrast(image_ND[split.test_N], test)

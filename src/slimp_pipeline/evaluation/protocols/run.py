@@ -33,8 +33,8 @@ def predict(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
     Raises:
         ValueError: If the cohort has no label or one class, or a partition's training patients are of one class.
     """
-    task, labelled = make_task(target.rows, target.splits, settings)
-    features = Features(target, task, labelled)
+    task = make_task(target.rows, target.splits, settings)
+    features = Features(target, task)
     splits, tables = list(task_splits(task, target.name)), Tables()
     if set(SCORERS) & set(settings.protocols):
         work, parts = partial(_score, task, features, settings), _parts(splits, features, settings.features)
@@ -60,8 +60,8 @@ def measure_low_shot(target: TargetCohort, settings: EvaluationParams) -> pd.Dat
     """
     if "low_shot" not in settings.protocols:
         return measured_table([])
-    task, labelled = make_task(target.rows, target.splits, settings)
-    features, folds = Features(target, task, labelled), list(yardsticks(task, target.name, settings))
+    task = make_task(target.rows, target.splits, settings)
+    features, folds = Features(target, task), list(yardsticks(task, target.name, settings))
     work, parts = partial(_measure_low_shot, task, features, settings), _parts(folds, features, LOW_SHOT_FEATURES)
     measured = in_parallel(work, parts, len(task.rows), settings, f"Few labels on {target.name}")
     return measured_table([one for of_part in measured for one in of_part])

@@ -3,44 +3,21 @@
 import logging
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.fabricated import tbp_truth
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.evaluation.audits import known_truth, robustness, subgroups
+from slimp_pipeline.evaluation.audits import known_truth, subgroups
 from slimp_pipeline.evaluation.audits.lineage import note_what_it_rests_on
 from slimp_pipeline.evaluation.audits.missingness import missingness_audit
-from slimp_pipeline.evaluation.features.embed import evaluation_rows, named_encoders
+from slimp_pipeline.evaluation.features.embed import evaluation_rows
 from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import check_task
 from slimp_pipeline.images.store import ImageStore
-from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams
 from slimp_pipeline.tables import duplicates
-from slimp_pipeline.tables.encoding import validated
-from slimp_pipeline.tables.missing import choose_fields
 
 logger = logging.getLogger(__name__)
-
-
-def test_robustness(
-    target: CohortSpec,
-    lesions: pd.DataFrame,
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    embeddings: dict[str, np.ndarray],
-    encoders: dict[str, Checkpoint],
-    adapted: dict[str, Checkpoint],
-    encodings: dict[str, Any],
-    features: FeatureParams,
-    settings: EvaluationParams,
-) -> pd.DataFrame:
-    """Results as test metadata get worse."""
-    named, fields = named_encoders(encoders, adapted), choose_fields(target, lesions, features)
-    name = features.result_name(target.name)
-    tested = TargetCohort(name, rows, splits, embeddings, validated(encodings), named)
-    return robustness.measure_robustness(tested, fields, settings)
 
 
 def state_task(target: CohortSpec, lesions: pd.DataFrame, settings: EvaluationParams) -> pd.DataFrame:
@@ -100,20 +77,9 @@ def group(
     return subgroups.subgroup_table(predictions, rows.drop(columns=private), settings)
 
 
-def find_known_truth(
-    target: CohortSpec,
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    embeddings: dict[str, np.ndarray],
-    encoders: dict[str, Checkpoint],
-    adapted: dict[str, Checkpoint],
-    settings: EvaluationParams,
-) -> pd.DataFrame:
+def find_known_truth(cohort: CohortSpec, target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
     """Whether the causes of a fabricated cohort are found in the embeddings; nothing for a real one."""
-    made = target.fabricated
+    made = cohort.fabricated
     if made is None or made.layout != "tbp":
         return pd.DataFrame(columns=known_truth.TRUTH_COLUMNS)
-    truth = tbp_truth(made.num_patients, made.seed)
-    named = named_encoders(encoders, adapted)
-    found = TargetCohort(target.name, rows, splits, embeddings, encoders=named)
-    return known_truth.find_truth(found, truth, settings)
+    return known_truth.find_truth(target, tbp_truth(made.num_patients, made.seed), settings)

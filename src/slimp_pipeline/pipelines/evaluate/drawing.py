@@ -1,9 +1,9 @@
 """Figures of an evaluation."""
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import make_task
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.reporting.figures.curves import precision_recall_figure, roc_figure
@@ -15,9 +15,7 @@ from slimp_pipeline.reporting.figures.traits import phenotype_figure
 
 
 def draw_results(
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    embeddings: dict[str, np.ndarray],
+    target: TargetCohort,
     results: pd.DataFrame,
     predictions: pd.DataFrame,
     robust: pd.DataFrame,
@@ -26,7 +24,7 @@ def draw_results(
     settings: EvaluationParams,
 ) -> tuple[go.Figure, ...]:
     """Figures: results, curves, confusion, reliability, few labels, worse metadata, maps, importance."""
-    task, labelled = make_task(rows, splits, settings)
+    task = make_task(target.rows, target.splits, settings)
     return (
         results_figure(results),
         roc_figure(predictions, task.classes, task.malignant_K, settings),
@@ -35,7 +33,7 @@ def draw_results(
         reliability_figure(predictions, task.classes, settings),
         low_shot_figure(results),
         robustness_figure(robust),
-        embedding_map(task, labelled, embeddings, settings.seed),
+        embedding_map(task, target.embeddings, settings.seed),
         importance_figure(importance),
         phenotype_figure(phenotypes, settings.subgroups.age_edges),
     )

@@ -11,7 +11,7 @@ from slimp_pipeline.evaluation.features.embed import chosen_rows, embed_methods,
 from slimp_pipeline.evaluation.features.transfer import fields_read, log_fields_read
 from slimp_pipeline.evaluation.measures.measure import measure_all
 from slimp_pipeline.evaluation.measures.records import join_tables
-from slimp_pipeline.evaluation.protocols import fine_tuning, retrieval, run
+from slimp_pipeline.evaluation.protocols import fine_tuning
 from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
@@ -57,59 +57,39 @@ def embed(
     return embed_methods(rows, image_store, named_encoders(encoders, adapted), settings)
 
 
-def predict(
+def know_target(
     target: CohortSpec,
+    lesions: pd.DataFrame,
     rows: pd.DataFrame,
     splits: pd.DataFrame,
     embeddings: Arrays,
     encodings: dict[str, Any],
-    settings: EvaluationParams,
-) -> pd.DataFrame:
-    """Scores of every test row by every method, feature set and protocol on frozen features."""
-    return run.predict(TargetCohort(target.name, rows, splits, embeddings, validated(encodings)), settings)
-
-
-def learn_from_few(
-    target: CohortSpec,
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    embeddings: Arrays,
-    encodings: dict[str, Any],
-    settings: EvaluationParams,
-) -> pd.DataFrame:
-    """What probes on few labels come to."""
-    return run.measure_low_shot(TargetCohort(target.name, rows, splits, embeddings, validated(encodings)), settings)
+    encoders: Encoders,
+    adapted: Encoders,
+    features: FeatureParams,
+) -> TargetCohort:
+    """The target with all that its rows are known by, as protocols and audits take it."""
+    return TargetCohort(
+        features.result_name(target.name),
+        rows,
+        splits,
+        embeddings,
+        validated(encodings),
+        named_encoders(encoders, adapted),
+        choose_fields(target, lesions, features),
+    )
 
 
 def fine_tune(
-    target: CohortSpec,
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
+    target: TargetCohort,
     image_store: ImageStore,
-    encoders: Encoders,
-    adapted: Encoders,
     frozen: pd.DataFrame,
     training: TrainingParams,
     settings: EvaluationParams,
 ) -> pd.DataFrame:
     """The same predictions, and those of fine-tuned encoders where they are asked for."""
-    tunable = TargetCohort(target.name, rows, splits, encoders=named_encoders(encoders, adapted))
-    tuned = fine_tuning.predict_fine_tuned(tunable, image_store, frozen, training.augmentation, settings)
+    tuned = fine_tuning.predict_fine_tuned(target, image_store, frozen, training.augmentation, settings)
     return join_tables([frozen, tuned])
-
-
-def retrieve(
-    target: CohortSpec,
-    rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    embeddings: Arrays,
-    encoders: Encoders,
-    adapted: Encoders,
-    settings: EvaluationParams,
-) -> pd.DataFrame:
-    """What every test row and patient finds."""
-    named = named_encoders(encoders, adapted)
-    return retrieval.retrieve(TargetCohort(target.name, rows, splits, embeddings, encoders=named), settings)
 
 
 def measure(

@@ -4,11 +4,17 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
+from slimp_pipeline.evaluation.audits.controls import measure_controls
+from slimp_pipeline.evaluation.audits.importance import measure_importance
+from slimp_pipeline.evaluation.audits.robustness import measure_robustness
+from slimp_pipeline.evaluation.protocols.retrieval import retrieve
+from slimp_pipeline.evaluation.protocols.run import measure_low_shot, predict
 from slimp_pipeline.pipelines.evaluate import audits, drawing, explanations, nodes
 
 _TARGET, _SETTINGS = "params:target.cohort", "params:evaluation"
 _ROWS = ["evaluation_rows", "target.splits"]
 _ENCODERS = ["encoders", "adapted_encoders"]
+_KNOWN = "target_cohort"  # with all that its rows are known by
 
 
 def create_pipeline(**kwargs: Any) -> Pipeline:
@@ -36,35 +42,28 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 outputs="embeddings", name="embed", tags="costly",
             ),
             Node(
-                nodes.predict, inputs=[_TARGET, *_ROWS, "embeddings", "target.encodings", _SETTINGS],
-                outputs="frozen_predictions", name="predict", tags="costly",
+                nodes.know_target,
+                inputs=[
+                    _TARGET, "target.lesions", *_ROWS, "embeddings", "target.encodings", *_ENCODERS, "params:features",
+                ],
+                outputs=_KNOWN, name="know_target",
             ),
+            Node(predict, inputs=[_KNOWN, _SETTINGS], outputs="frozen_predictions", name="predict", tags="costly"),
             Node(
-                nodes.learn_from_few, inputs=[_TARGET, *_ROWS, "embeddings", "target.encodings", _SETTINGS],
-                outputs="low_shot", name="learn_from_few", tags="costly",
+                measure_low_shot, inputs=[_KNOWN, _SETTINGS], outputs="low_shot", name="learn_from_few", tags="costly",
             ),
             Node(
                 nodes.fine_tune,
-                inputs=[
-                    _TARGET, *_ROWS, "target.image_store", *_ENCODERS, "frozen_predictions", "params:training",
-                    _SETTINGS,
-                ],
+                inputs=[_KNOWN, "target.image_store", "frozen_predictions", "params:training", _SETTINGS],
                 outputs="predictions", name="fine_tune", tags="costly",
             ),
-            Node(
-                nodes.retrieve, inputs=[_TARGET, *_ROWS, "embeddings", *_ENCODERS, _SETTINGS],
-                outputs="retrieved", name="retrieve", tags="costly",
-            ),
+            Node(retrieve, inputs=[_KNOWN, _SETTINGS], outputs="retrieved", name="retrieve", tags="costly"),
             Node(
                 nodes.measure, inputs=[_TARGET, "predictions", "low_shot", "retrieved", "params:features", _SETTINGS],
                 outputs=["results", "differences"], name="measure", tags="costly",
             ),
             Node(
-                audits.test_robustness,
-                inputs=[
-                    _TARGET, "target.lesions", *_ROWS, "embeddings", *_ENCODERS, "target.encodings",
-                    "params:features", _SETTINGS,
-                ],
+                measure_robustness, inputs=[_KNOWN, _SETTINGS],
                 outputs="robustness", name="test_robustness", tags="costly",
             ),
             Node(
@@ -85,24 +84,20 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 outputs="subgroups", name="measure_subgroups", tags="costly",
             ),
             Node(
-                audits.find_known_truth, inputs=[_TARGET, *_ROWS, "embeddings", *_ENCODERS, _SETTINGS],
+                audits.find_known_truth, inputs=[_TARGET, _KNOWN, _SETTINGS],
                 outputs="known_truth", name="find_known_truth", tags="costly",
             ),
             Node(
-                explanations.weigh_fields,
-                inputs=[
-                    _TARGET, "target.lesions", *_ROWS, "embeddings", *_ENCODERS, "target.encodings",
-                    "params:features", _SETTINGS,
-                ],
+                measure_importance, inputs=[_KNOWN, _SETTINGS],
                 outputs="importance", name="weigh_fields", tags="costly",
             ),
             Node(
-                explanations.control, inputs=[_TARGET, *_ROWS, "embeddings", "params:features", _SETTINGS],
+                measure_controls, inputs=[_KNOWN, _SETTINGS],
                 outputs="controls", name="control_metadata", tags="costly",
             ),
             Node(
                 explanations.look_closer,
-                inputs=[_TARGET, *_ROWS, "target.image_store", "embeddings", *_ENCODERS, _SETTINGS],
+                inputs=[_KNOWN, "target.image_store", _SETTINGS],
                 outputs=["phenotypes", "ugly_ducklings", "found_pairs", "saliency", "saliency_maps"],
                 name="look_closer", tags="costly",
             ),
@@ -116,9 +111,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             ),
             Node(
                 drawing.draw_results,
-                inputs=[
-                    *_ROWS, "embeddings", "results", "predictions", "robustness", "importance", "phenotypes", _SETTINGS,
-                ],
+                inputs=[_KNOWN, "results", "predictions", "robustness", "importance", "phenotypes", _SETTINGS],
                 outputs=[
                     "results_figure", "roc_figure", "precision_recall_figure", "confusion_figure",
                     "reliability_figure", "low_shot_figure", "robustness_figure", "embedding_map", "importance_figure",

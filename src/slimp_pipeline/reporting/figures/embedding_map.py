@@ -19,12 +19,12 @@ from slimp_pipeline.tables.splits import partition_names
 _MAP_POINTS = 2000  # more can't be told apart, and make the page heavy
 
 
-def embedding_map(task: Task, labelled: np.ndarray, embeddings: Mapping[str, np.ndarray], seed: int) -> go.Figure:
+def embedding_map(task: Task, embeddings: Mapping[str, np.ndarray], seed: int) -> go.Figure:
     """t-SNE of pre-trained image embeddings (first partition's encoder), coloured by class; a sample where many."""
     method = pretrained_method(methods(embeddings))
     values = block(embeddings, method, partition_names(task.rows)[0], "image")
     assert values is not None  # every method embeds images
-    values, label_N = values[labelled], task.label_N
+    values, label_N = values[task.labelled_M], task.label_N
     sample = np.sort(np.random.default_rng(seed).permutation(len(values))[:_MAP_POINTS])
     values, label_N = values[sample], label_N[sample]
     points = on_a_plane(values, seed)
