@@ -16,7 +16,7 @@ class Task:
     """What is to be told apart on a target cohort.
 
     Attributes:
-        rows: Labelled rows with image, sorted by image_id: image_id, patient_id, split, fold, fields.
+        rows: Labelled rows with image, sorted by image_id: image_id, lesion_id, patient_id, split, fold, fields.
         label_N: Class numbers.
         classes: Class names.
         malignant_K: 1 where a class is malignant, 0 where benign, -1 where neither (indeterminate, or not known).
@@ -33,6 +33,11 @@ class Task:
     def image_id_N(self) -> pd.Categorical:
         """Image ids, in the order of the rows, which is theirs."""
         return pd.Categorical(self.rows["image_id"])
+
+    @cached_property
+    def lesion_id_N(self) -> pd.Categorical:
+        """Lesion ids."""
+        return pd.Categorical(self.rows["lesion_id"])
 
     @cached_property
     def patient_id_N(self) -> pd.Categorical:

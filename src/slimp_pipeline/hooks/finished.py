@@ -22,6 +22,7 @@ from kedro.pipeline.node import Node
 
 import slimp_pipeline
 from slimp_pipeline.datasets.versioned import FinishedArtifact, OwnVersionDataset
+from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.hooks.artifacts import data_address
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
@@ -124,6 +125,8 @@ def _digest(value: Any) -> str | None:
         return value.path.name  # addressed by content
     if isinstance(value, Block):
         return _sha(value.model_dump_json().encode())
+    if isinstance(value, TargetCohort):
+        return _digest(vars(value))
     if isinstance(value, go.Figure):
         return _sha(str(value.to_json()).encode())
     if isinstance(value, str | int | float | bool | None | list):

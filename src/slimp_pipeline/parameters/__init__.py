@@ -20,6 +20,7 @@ from slimp_pipeline.parameters.evaluation import (
     RobustnessParams,
     SaliencyParams,
     SubgroupParams,
+    Unit,
 )
 from slimp_pipeline.parameters.handover import EmbeddingParams, ExportParams, PictureFormat, ReportParams
 from slimp_pipeline.parameters.model import ImageEncoderParams, MetadataEncoderParams, ModelParams, Pooling
@@ -74,6 +75,7 @@ __all__ = [
     "StudyParams",
     "SubgroupParams",
     "TrainingParams",
+    "Unit",
     "VariantParams",
 ]
 

@@ -94,6 +94,7 @@ class SubgroupParams(Block):
 
 FeatureSet = Literal["image", "image+lesion", "image+lesion+patient", "image+metadata", "image+ugly_duckling"]
 Protocol = Literal["linear_probe", "knn", "baselines", "low_shot", "retrieval", "robustness", "fine_tuning"]
+Unit = Literal["image", "lesion", "patient"]
 
 
 class EvaluationParams(Block):
@@ -104,6 +105,7 @@ class EvaluationParams(Block):
     batch_size: int = Field(64, ge=1)
     num_workers: int = Field(1, ge=0)
     label: Literal["diagnosis", "malignant"] = "diagnosis"
+    unit: Unit = "image"  # whose scores are measured: of a lesion's or a patient's pictures they are pooled
     protocols: list[Protocol] = ["linear_probe", "knn", "baselines", "low_shot", "retrieval", "robustness"]
     features: list[FeatureSet] = list(get_args(FeatureSet))  # of probes and k-NN
     probe: ProbeParams = ProbeParams()
@@ -123,6 +125,18 @@ class EvaluationParams(Block):
         if not {"linear_probe", "knn", "baselines"} & set(self.protocols):
             raise ValueError("protocols: one of linear_probe, knn and baselines is needed")
         return self
+
+    @model_validator(mode="after")
+    def _unit_has_a_label(self) -> "EvaluationParams":
+        if self.unit == "patient" and self.label == "diagnosis":
+            raise ValueError(
+                "unit: a patient's lesions differ in diagnosis. Measure patients by label: malignant, or lesions"
+            )
+        return self
+
+    def result_name(self, cohort: str) -> str:
+        """Name of a cohort in results; the unit is part of it, but for pictures."""
+        return cohort if self.unit == "image" else f"{cohort} (by {self.unit})"
 
 
 class InspectionParams(Block):

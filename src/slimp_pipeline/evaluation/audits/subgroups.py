@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.evaluation.measures.bootstrap import estimate
-from slimp_pipeline.evaluation.measures.measure import average, classes_of, fold_weightings
+from slimp_pipeline.evaluation.measures.measure import average, fold_weightings
 from slimp_pipeline.evaluation.measures.metrics import classification_metrics
-from slimp_pipeline.evaluation.measures.records import METRIC_BOUNDS
+from slimp_pipeline.evaluation.measures.records import METRIC_BOUNDS, classes_of
+from slimp_pipeline.evaluation.measures.units import by_unit
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.splits import HOLDOUT
 
@@ -90,6 +91,7 @@ def _measure(
     if sizes[0] < settings.subgroups.min_patients:
         keys = group[["method", "features"]].drop_duplicates().to_numpy()
         return [[*key, "", np.nan, np.nan, np.nan, *sizes, True] for key in keys]
+    group = by_unit(group, settings)
     by_fold: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
     for position, (_, fold) in enumerate(group.groupby("draw", observed=True)):
         weightings = fold_weightings(fold.drop_duplicates("image_id").sort_values("image_id"), settings, position)

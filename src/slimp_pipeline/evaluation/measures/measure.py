@@ -13,10 +13,12 @@ from slimp_pipeline.evaluation.measures.records import (
     RESULT_COLUMNS,
     Averaged,
     Key,
+    classes_of,
     difference_table,
     mean_where_known,
     result_rows,
 )
+from slimp_pipeline.evaluation.measures.units import Units, by_unit
 from slimp_pipeline.evaluation.task import Split, Task, task_splits
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.splits import HOLDOUT
@@ -46,35 +48,47 @@ class Measured:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """The test rows of a split, by which scores are measured as they come: they needn't be kept.
+    """The test rows of a split, by which scores of pictures are measured as they come: they needn't be kept.
 
     Attributes:
         task: Whose rows they are.
         split: Which of them are tested.
         malignant_K: The classes' groups, -1 for classes that no split tests.
-        weightings: The test rows as they are and on the resamples that all predictions share.
+        units: The test rows as units of evaluation.
+        weightings: The units as they are and on the resamples that all predictions share.
     """
 
     task: Task
     split: Split
     malignant_K: np.ndarray
+    units: Units
     weightings: Weightings
 
     def measure(self, key: Key, score_NK: np.ndarray, train_N: np.ndarray, repeat: int = 0) -> Measured:
         """Measure scores of the test rows by what was trained on the rows `train_N`, bool (N,)."""
         patients, test_N = self.task.patient_id_N.codes, self.split.test_N
         sizes = len(np.unique(patients[train_N])), len(np.unique(patients[test_N]))
-        values = classification_metrics(score_NK, self.task.label_N[test_N], self.malignant_K, self.weightings)
+        score_UK = self.units.pooled(score_NK)
+        values = classification_metrics(score_UK, self.units.label_U, self.malignant_K, self.weightings)
         return Measured(key, self.split.draw, repeat, sizes, values)
 
 
 def yardsticks(task: Task, cohort: str, settings: EvaluationParams) -> Iterator[Yardstick]:
     """One for each split of a task."""
     splits = list(task_splits(task, cohort))
-    tested = np.unique(task.label_N[np.any([split.test_N for split in splits], axis=0)])
-    malignant_K = np.where(np.isin(np.arange(len(task.classes)), tested), task.malignant_K, -1)
-    for position, split in enumerate(splits):
-        yield Yardstick(task, split, malignant_K, fold_weightings(task.rows[split.test_N], settings, position))
+    malignant_K = _of_tested(task.label_N[np.any([split.test_N for split in splits], axis=0)], task.malignant_K)
+    units_of = [
+        Units.of(task.rows[split.test_N], task.label_N[split.test_N], malignant_K, settings.unit) for split in splits
+    ]
+    malignant_K = _of_tested(np.concatenate([units.label_U for units in units_of]), malignant_K)
+    for position, (split, units) in enumerate(zip(splits, units_of, strict=True)):
+        weightings = fold_weightings(task.rows[split.test_N].iloc[units.first_U], settings, position)
+        yield Yardstick(task, split, malignant_K, units, weightings)
+
+
+def _of_tested(label_N: np.ndarray, malignant_K: np.ndarray) -> np.ndarray:
+    """The classes' groups, -1 for classes of which there is no label."""
+    return np.where(np.isin(np.arange(len(malignant_K)), label_N), malignant_K, -1)
 
 
 def measure_all(
@@ -104,8 +118,8 @@ def measure(cohort: str, predictions: pd.DataFrame, settings: EvaluationParams) 
 
     Args:
         cohort: Name of the cohort.
-        predictions: As `protocol.predict` returns them.
-        settings: Resamples, confidence, seed.
+        predictions: As `protocol.predict` returns them; their scores are pooled by unit.
+        settings: Unit, resamples, confidence, seed.
 
     Returns:
         results: `RESULT_COLUMNS`. draw is a fold's number, `holdout`, or `all`: the mean over folds, with an
@@ -115,6 +129,7 @@ def measure(cohort: str, predictions: pd.DataFrame, settings: EvaluationParams) 
         averaged: The values behind `all`, on resamples that every method of these predictions shares; where
             there are no folds, those of the hold-out.
     """
+    predictions = by_unit(predictions, settings)
     classes, malignant_K = classes_of(predictions)
     tested = predictions[["draw", "image_id", "patient_id"]].drop_duplicates(["draw", "image_id"])
     weightings = {
@@ -243,10 +258,3 @@ def _chosen(measured: list[Measured]) -> Iterable[Values]:
 def _folds_first(predictions: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     by_draw = [(str(draw), rows) for draw, rows in predictions.groupby("draw", sort=False, observed=True)]
     return sorted(by_draw, key=lambda part: (part[0] == HOLDOUT, part[0].zfill(6)))
-
-
-def classes_of(predictions: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-    """Class names of predictions, and the group of each: 1 malignant, 0 benign, -1 neither."""
-    classes = [name.removeprefix("score.") for name in predictions if name.startswith("score.")]
-    by_label = predictions.drop_duplicates("label").set_index("label")["label_malignant"]
-    return classes, by_label.reindex(classes).fillna(-1).to_numpy(dtype=np.int64)

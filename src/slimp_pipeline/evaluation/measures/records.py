@@ -126,6 +126,13 @@ def comparable(key: Key, other: Key) -> bool:
     return key[1:] == other[1:] or (key.protocol == "linear_probe" and other.protocol == "baseline")
 
 
+def classes_of(predictions: pd.DataFrame) -> tuple[list[str], np.ndarray]:
+    """Class names of predictions, and the group of each: 1 malignant, 0 benign, -1 neither."""
+    classes = [name.removeprefix("score.") for name in predictions if name.startswith("score.")]
+    by_label = predictions.drop_duplicates("label").set_index("label")["label_malignant"]
+    return classes, by_label.reindex(classes).fillna(-1).to_numpy(dtype=np.int64)
+
+
 def prediction_table(task: Task, key: Key, split: Split, score_NK: np.ndarray) -> pd.DataFrame:
     """Scores of a split's test rows, with the names of their true and their predicted class.
 
@@ -138,6 +145,7 @@ def prediction_table(task: Task, key: Key, split: Split, score_NK: np.ndarray) -
         "repeat": np.int16(0),
         "num_train_patients": np.int32(len(np.unique(task.patient_id_N.codes[split.train_N]))),
         "image_id": task.image_id_N[rows],
+        "lesion_id": task.lesion_id_N[rows],
         "patient_id": task.patient_id_N[rows],
         "label": pd.Categorical.from_codes(label_N, task.classes),
         "label_malignant": task.malignant_K[label_N].astype(np.int8),

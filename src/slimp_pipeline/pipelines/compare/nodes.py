@@ -21,7 +21,7 @@ def compare(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Values of every method over its runs, paired differences, and what was found of known causes."""
     groups = {label: [find_version(run) for run in runs] for label, runs in comparison.groups.items()}
-    name = features.result_name(target.name)
+    name = settings.result_name(features.result_name(target.name))
     values, pairs = compare_runs(name, predictions, groups, settings, leaks=features.leaks)
     return values, pairs, compare_truths(truths, groups)
 
@@ -35,5 +35,5 @@ def render(
     features: FeatureParams,
 ) -> str:
     """One page."""
-    title = features.result_name(target.title)
+    title = settings.result_name(features.result_name(target.title))
     return render_comparison(title, values, pairs, truths, settings.confidence, leaks=features.leaks)

@@ -3,6 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from slimp_pipeline.evaluation.measures.units import by_unit
 from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import make_task
 from slimp_pipeline.parameters import EvaluationParams
@@ -24,6 +25,7 @@ def draw_results(
     settings: EvaluationParams,
 ) -> tuple[go.Figure, ...]:
     """Figures: results, curves, confusion, reliability, few labels, worse metadata, maps, importance."""
+    predictions = by_unit(predictions, settings)
     task = make_task(target.rows, target.splits, settings)
     return (
         results_figure(results),

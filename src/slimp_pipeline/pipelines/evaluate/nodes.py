@@ -67,10 +67,11 @@ def know_target(
     encoders: Encoders,
     adapted: Encoders,
     features: FeatureParams,
+    settings: EvaluationParams,
 ) -> TargetCohort:
     """The target with all that its rows are known by, as protocols and audits take it."""
     return TargetCohort(
-        features.result_name(target.name),
+        settings.result_name(features.result_name(target.name)),
         rows,
         splits,
         embeddings,
@@ -93,12 +94,11 @@ def fine_tune(
 
 
 def measure(
-    target: CohortSpec,
+    target: TargetCohort,
     predictions: pd.DataFrame,
     low_shot: pd.DataFrame,
     retrieved: pd.DataFrame,
-    features: FeatureParams,
     settings: EvaluationParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Results and paired differences."""
-    return measure_all(features.result_name(target.name), predictions, low_shot, retrieved, settings)
+    return measure_all(target.name, predictions, low_shot, retrieved, settings)

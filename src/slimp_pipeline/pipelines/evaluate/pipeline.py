@@ -45,6 +45,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 nodes.know_target,
                 inputs=[
                     _TARGET, "target.lesions", *_ROWS, "embeddings", "target.encodings", *_ENCODERS, "params:features",
+                    _SETTINGS,
                 ],
                 outputs=_KNOWN, name="know_target",
             ),
@@ -59,7 +60,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             ),
             Node(retrieve, inputs=[_KNOWN, _SETTINGS], outputs="retrieved", name="retrieve", tags="costly"),
             Node(
-                nodes.measure, inputs=[_TARGET, "predictions", "low_shot", "retrieved", "params:features", _SETTINGS],
+                nodes.measure, inputs=[_KNOWN, "predictions", "low_shot", "retrieved", _SETTINGS],
                 outputs=["results", "differences"], name="measure", tags="costly",
             ),
             Node(

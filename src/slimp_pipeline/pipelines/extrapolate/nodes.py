@@ -85,7 +85,7 @@ def prove(
     if not has_two_classes(target_rows, settings):
         return pd.DataFrame(columns=RESULT_COLUMNS), pd.DataFrame(columns=run.WORTH_COLUMNS)
     proven = TargetCohort(
-        features.result_name(target.name),
+        settings.result_name(features.result_name(target.name)),
         target_rows,
         splits,
         encodings=validated(encodings),
