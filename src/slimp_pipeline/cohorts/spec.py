@@ -15,7 +15,7 @@ from slimp_pipeline.cohorts.text import as_meant
 from slimp_pipeline.parameters import Block
 
 RESERVED = frozenset(
-    {"image_id", "lesion_id", "patient_id", "patient_known", "diagnosis", "malignant", "store_index"}
+    {"image_id", "lesion_id", "patient_id", "patient_known", "site_id", "diagnosis", "malignant", "store_index"}
     | {"split", "fold", "partition", "num_images", "image_folder"}
 )  # columns of the tables that hold fields
 MISSING_TOKENS = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "none", "null"})  # case aside
@@ -208,6 +208,9 @@ class CohortSpec(Block):
     lesion_id: Texts = []  # columns that together identify a lesion; empty: every image its own
     patient_id: Texts = []  # likewise for patients; empty: every lesion its own
     missing: Texts = []  # tokens beside MISSING_ID_TOKENS that mean "not known" in columns of ids, case aside
+    site_id: Text | None = (
+        None  # hospital, clinic or department that took the picture; read by `features.split_level: site`
+    )
     patient_registry: str | None = None  # cohorts of one registry name the same person by the same patient id
     split_file: Path | None = None  # official split of this cohort; see `features.split_file`
     decisions: Text | None = None  # what people decided about its images: a table in its folder, or an absolute path
@@ -285,7 +288,8 @@ class CohortSpec(Block):
     def columns(self) -> list[str]:
         """Raw columns that are read."""
         fields = [column for field in self.fields.values() for column in field.columns]
-        return [self.image_id, *self.lesion_id, *self.patient_id, *fields, *(self.label.columns if self.label else [])]
+        sites, labels = [self.site_id] if self.site_id else [], self.label.columns if self.label else []
+        return [self.image_id, *self.lesion_id, *self.patient_id, *sites, *fields, *labels]
 
     @property
     def leaking_columns(self) -> dict[str, str]:

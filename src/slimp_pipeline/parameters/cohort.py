@@ -50,7 +50,7 @@ class FeatureParams(Block):
     """How patients are split and which fields are encoded."""
 
     seed: int = 0
-    split_level: Literal["patient", "lesion", "image"] = "patient"  # the others leak: to show by how much
+    split_level: Literal["patient", "site", "lesion", "image"] = "patient"  # the last two leak: to show by how much
     num_folds: int = Field(5, ge=2)
     holdout_share: Share = 0.0  # of patients, in no fold: tested once
     split_file: Path | None = None  # official split: CSV with image_id (or isic_id) and split
@@ -61,8 +61,10 @@ class FeatureParams(Block):
     @property
     def leaks(self) -> bool:
         """Whether patients stand on both sides of a split."""
-        return self.split_level != "patient"
+        return self.split_level in ("lesion", "image")
 
     def result_name(self, cohort: str) -> str:
-        """Name of a cohort in results; a split that leaks is part of it."""
+        """Name of a cohort in results; a split other than by patient is part of it."""
+        if self.split_level == "site":
+            return f"{cohort} (whole sites held out)"
         return f"{cohort} (split by {self.split_level}: leaks)" if self.leaks else cohort

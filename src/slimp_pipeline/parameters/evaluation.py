@@ -87,7 +87,7 @@ class SaliencyParams(Block):
 class SubgroupParams(Block):
     """Groups of patients that results are given for apart; fields that a cohort lacks are left out."""
 
-    fields: list[str] = ["sex", "age_years", "fitzpatrick", "skin_tone", "site"]
+    fields: list[str] = ["sex", "age_years", "fitzpatrick", "skin_tone", "site", "site_id"]
     age_edges: list[float] = [40.0, 60.0, 75.0]  # bounds between age bands, in years
     min_patients: int = Field(20, ge=1)  # smaller groups are named, without figures
 

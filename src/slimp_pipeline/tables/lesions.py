@@ -37,6 +37,7 @@ def lesions_schema(spec: CohortSpec) -> pa.DataFrameSchema:
             "lesion_id": required,
             "patient_id": required,
             "patient_known": pa.Column(bool),
+            **({"site_id": text} if spec.site_id else {}),
             "diagnosis": text,
             "malignant": pa.Column("boolean", nullable=True),
             **{column: kinds[kind] for column, kind in field_columns(spec).items()},

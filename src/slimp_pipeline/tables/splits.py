@@ -1,4 +1,4 @@
-"""Patient-disjoint splits: stratified folds, a hold-out, or an official split file.
+"""Patient-disjoint splits: stratified folds, a hold-out, or an official split file; of whole sites where asked for.
 
 A split by lesion or by image exists to show what the leak would add, and for nothing else.
 """
@@ -17,6 +17,7 @@ from slimp_pipeline.cohorts.files.table_file import read_table
 from slimp_pipeline.cohorts.text import table_as_meant
 from slimp_pipeline.parameters import FeatureParams
 from slimp_pipeline.tables.csv_cells import unguard_formulas
+from slimp_pipeline.tables.sites import check_sites_whole, site_groups
 
 HOLDOUT = "holdout"
 ALL = "all"  # the partition of a cohort that isn't tested on: every row trains
@@ -31,20 +32,22 @@ def split_patients(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFra
     """Split a cohort by patient, stratified by diagnosis, seeded.
 
     Args:
-        lesions: Rows to split: image_id, patient_id, diagnosis.
+        lesions: Rows to split: image_id, patient_id, diagnosis; lesion_id or site_id where these are held out.
         settings: Seed, number of folds, hold-out share or official split file.
 
     Returns:
         image_id, patient_id, split (`train` or `test`), fold (0..K-1, or -1 in the hold-out); sorted by
-        image_id. Each patient (with `split_level` each lesion or image) has one split and one fold.
+        image_id. Each patient (with `split_level` each site, lesion or image) has one split and one fold.
 
     Raises:
-        ValueError: If there are fewer patients than folds, or the official split file can't be read, leaves
-            an image out or breaks a patient apart.
+        ValueError: If there are fewer patients (sites) than folds, sites are asked for and aren't known, or the
+            official split file can't be read, leaves an image out or breaks a patient (site) apart.
     """
     splits = lesions[["image_id", "patient_id"]].copy()
     labels = lesions["diagnosis"].fillna("(no label)").to_numpy()
-    groups = lesions[f"{settings.split_level}_id"].to_numpy()
+    groups = (
+        site_groups(lesions) if settings.split_level == "site" else lesions[f"{settings.split_level}_id"].to_numpy()
+    )
     folds = None
     if settings.split_file:
         official = _read_split_file(settings.split_file)
@@ -57,7 +60,10 @@ def split_patients(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFra
     if folds is not None:
         splits.loc[~in_test, "fold"] = folds[~in_test]
     else:
-        splits.loc[~in_test, "fold"] = _folds(labels[~in_test], groups[~in_test], settings.num_folds, settings.seed)
+        folds_left = _folds(labels[~in_test], groups[~in_test], settings.num_folds, settings.seed, settings)
+        splits.loc[~in_test, "fold"] = folds_left
+    if settings.split_level == "site":
+        check_sites_whole(splits, groups)
     splits = splits.sort_values("image_id", ignore_index=True)
     if not settings.leaks:
         check_patient_disjoint(splits)
@@ -104,30 +110,31 @@ def check_patient_disjoint(splits: pd.DataFrame) -> None:
         )
 
 
-def _folds(labels: np.ndarray, patients: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-    num_patients = len(np.unique(patients))
-    if num_patients < num_folds:
-        raise ValueError(f"{num_patients} patients can't fill {num_folds} folds. Set features.num_folds lower.")
+def _folds(labels: np.ndarray, groups: np.ndarray, num_folds: int, seed: int, settings: FeatureParams) -> np.ndarray:
+    num_groups = len(np.unique(groups))
+    if num_groups < num_folds:
+        held_out = "groups of sites" if settings.split_level == "site" else "patients"
+        raise ValueError(f"{num_groups} {held_out} can't fill {num_folds} folds. Set features.num_folds lower.")
     if np.unique(labels, return_counts=True)[1].max() < num_folds:
         labels = np.zeros(len(labels), dtype=np.int64)  # no class fills the folds: there is nothing to stratify by
     folds = np.empty(len(labels), dtype=np.int64)
     splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds is spread as it can be
-        for fold, (_, test) in enumerate(splitter.split(labels, labels, patients)):
+        for fold, (_, test) in enumerate(splitter.split(labels, labels, groups)):
             folds[test] = fold
     return folds
 
 
-def _draw_holdout(labels: np.ndarray, patients: np.ndarray, settings: FeatureParams) -> np.ndarray:
+def _draw_holdout(labels: np.ndarray, groups: np.ndarray, settings: FeatureParams) -> np.ndarray:
     if settings.holdout_share == 0:
         return np.zeros(len(labels), dtype=bool)
-    share = Fraction(settings.holdout_share).limit_denominator(min(_MAX_PARTS, len(np.unique(patients))))
+    share = Fraction(settings.holdout_share).limit_denominator(min(_MAX_PARTS, len(np.unique(groups))))
     if share == 0:
-        share = Fraction(1, min(_MAX_PARTS, len(np.unique(patients))))
+        share = Fraction(1, min(_MAX_PARTS, len(np.unique(groups))))
     num_parts = max(2, share.denominator)
     num_taken = round(share * num_parts)
-    return _folds(labels, patients, num_parts, settings.seed + 1) < num_taken
+    return _folds(labels, groups, num_parts, settings.seed + 1, settings) < num_taken
 
 
 def _read_split_file(path: Path) -> pd.DataFrame:

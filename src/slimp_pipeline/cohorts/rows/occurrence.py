@@ -80,7 +80,7 @@ def _all_names(spec: CohortSpec, raw: pd.DataFrame, present: Collection[str]) ->
     lacking = [name for name in spec.optional if name not in present]
     if slips := [name for name in lacking if nearly(name, columns)]:
         yield _Named("optional", "column is called", slips, columns)
-    ids = [column for column in (spec.image_id, *spec.lesion_id, *spec.patient_id) if column in present]
+    ids = [column for column in (spec.image_id, *spec.lesion_id, *spec.patient_id, spec.site_id) if column in present]
     yield _Named("missing", "id is", spec.missing, _texts(raw[ids].melt()["value"]), case_aside=True)
     if spec.label and any(column in present for column in spec.label.columns):
         yield from _label_names(spec.label, raw)

@@ -31,9 +31,10 @@ class Reading:
     """What a cohort's tables say.
 
     Attributes:
-        rows: image_id, lesion_id, patient_id, patient_known (bool), diagnosis (text or missing), malignant
-            (boolean or missing), one column per field (numeric: float; categorical: text; checkbox: one boolean
-            column `field.option` per option), image_folder (path that the row gives with its image id; else empty).
+        rows: image_id, lesion_id, patient_id, patient_known (bool), site_id (text or missing; where the cohort names
+            its column), diagnosis (text or missing), malignant (boolean or missing), one column per field (numeric:
+            float; categorical: text; checkbox: one boolean column `field.option` per option), image_folder (path that
+            the row gives with its image id; else empty).
         quarantine: table, line, image_id, column, value, reason, kept: a row may stand there more than once. `kept`
             rows are in `rows` all the same; rows of further tables that belong to no row have no image id.
         facts: table (the first one's name), num_rows (of it), joins, names_absent (names of the YAML that occur
@@ -71,6 +72,8 @@ def read_rows(spec: CohortSpec, table_paths: Mapping[int, Path]) -> Reading:
     notes = [*joined.notes, *_told_by_lesion(rows, lesion_known), *spellings_of_patients(rows), *odd_ids(rows)]
     if not patients:
         rows["patient_id"] = rows["image_id"]
+    if spec.site_id:
+        rows["site_id"] = raw[spec.site_id].mask(missing_id(raw[spec.site_id], spec))
     rows["image_folder"] = _folders(spec, raw)
     for name, field in spec.fields.items():
         for column, values in read_field(name, field, raw, problems).items():

@@ -71,6 +71,13 @@ def patient_groups(values: pd.Series, age_edges: Sequence[float]) -> tuple[pd.Se
     return group.where(group.notna(), NOT_KNOWN), [*names, NOT_KNOWN]
 
 
+def numbered_sites(values: pd.Series) -> pd.Series:
+    """Call sites `site 1`, `site 2`, ... in the order of their names: who has the cohort can tell which they are."""
+    names = sorted(values.dropna().unique())
+    width = len(str(len(names)))
+    return values.map({name: f"site {number:0{width}}" for number, name in enumerate(names, start=1)})
+
+
 def _group_name(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 

@@ -74,7 +74,10 @@ def group(
     """Results of groups of patients; by fields that need not be features, and hold no texts that somebody typed."""
     rows = evaluation_rows(lesions, patients, splits)
     private = [name for name in rows if name in target.fields and not target.fields[name].is_public]
-    return subgroups.subgroup_table(predictions, rows.drop(columns=private), settings)
+    rows = rows.drop(columns=private)
+    if "site_id" in rows and not target.open_licence:
+        rows["site_id"] = subgroups.numbered_sites(rows["site_id"])
+    return subgroups.subgroup_table(predictions, rows, settings)
 
 
 def find_known_truth(cohort: CohortSpec, target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
