@@ -109,6 +109,15 @@ def test_fields_that_are_named_are_taken_however_much_of_them_is_missing(spec, m
     assert choose_fields(spec, lesions, FeatureParams(fields=[])) == {}
 
 
+def test_levels_are_swapped_as_a_control_and_results_say_so(spec, make_lesions):
+    settings = FeatureParams(swapped_levels=True)
+    chosen = choose_fields(spec, make_lesions(["a"] * 4), settings)
+    assert {name: field.level for name, field in chosen.items()} == {
+        name: "patient" if field.level == "lesion" else "lesion" for name, field in spec.fields.items()
+    }
+    assert settings.result_name("clinic") == "clinic (levels swapped: a control)"
+
+
 def test_a_column_that_leaks_and_a_name_that_is_no_field_are_refused(spec, make_lesions):
     leaking = spec.model_copy(update={"leaks": {"biopsed": "only suspicious lesions are"}})
     with pytest.raises(ValueError, match=r"'biopsed' can't be a feature.*only suspicious lesions are"):

@@ -8,12 +8,21 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from slimp_pipeline.evaluation.features.embed import is_control
+from slimp_pipeline.models.model_card import model_card
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import FeatureParams, SamplerParams
 from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding
 from slimp_pipeline.tables.splits import partition, split_patients
 from slimp_pipeline.training import pretrain
-from slimp_pipeline.training.pretrain import ALL, Cohort, check_contrast, pretrain_partitions, training_partitions
+from slimp_pipeline.training.pretrain import (
+    ALL,
+    Cohort,
+    check_contrast,
+    pretrain_partition,
+    pretrain_partitions,
+    training_partitions,
+)
 
 
 def silent(*_args) -> None:
@@ -123,6 +132,21 @@ def test_a_cohort_without_images_is_a_clear_error(cohort, tiny, model_settings, 
     without = Cohort("clinic", "abc123", tables_alone, tiny.patients, cohort.encodings)
     with pytest.raises(ValueError, match="cohort clinic has no row with an image: pre-training needs images"):
         pretrain_partitions(without, tiny.store, rows_of(tables_alone), model_settings, make_settings(), None, silent)
+
+
+def test_a_control_trains_on_strangers_metadata_and_says_so(cohort, tiny, model_settings, make_settings, caplog):
+    def trained(**changes):
+        settings = make_settings(num_epochs=1, **changes)
+        rows = tiny.lesions[["image_id", "patient_id"]]
+        return pretrain_partition(cohort, tiny.store, "all", rows, model_settings, settings, None, lambda *_: None)[0]
+
+    own, control = trained(), trained(shuffled_metadata=True)
+    assert not own.facts["shuffled_metadata"] and control.facts["shuffled_metadata"]
+    assert "what is trained is a control" in caplog.text
+    assert any(not torch.equal(own.state[name], control.state[name]) for name in own.state)
+    assert is_control({"slimp": {"all": control}}) and not is_control({"slimp": {"all": own}})
+    card = model_card(model_settings.image_encoder, control.encoding, control.facts)
+    assert "**A control**: every patient had another's metadata." in card
 
 
 def test_first_weights_depend_on_the_seed_alone(cohort, tiny, model_settings, make_settings):

@@ -23,6 +23,7 @@ def model_card(encoder: ImageEncoderParams, encoding: Encoding, facts: Mapping[s
     )
     labels = "malignant lesions were drawn first (positive sampling)" if facts.get("positive_sampling") else "none"
     licence = facts.get("licence", "?")
+    control = "\n- **A control**: every patient had another's metadata." if facts.get("shuffled_metadata") else ""
     return f"""---
 library_name: timm
 license: other
@@ -50,7 +51,7 @@ embedding = encoder.encode_images(["lesion.jpg"])
 - Image encoder: `{encoder.name}`, {encoder.image_size} px, arguments {encoder.arguments or "none"}, first weights
   `{Path(encoder.weights).name}`.
 - Metadata fields: {", ".join(fields)}.
-- Labels used in training: {labels}.
+- Labels used in training: {labels}.{control}
 
 ## Licence
 

@@ -55,6 +55,7 @@ class FeatureParams(Block):
     holdout_share: Share = 0.0  # of patients, in no fold: tested once
     split_file: Path | None = None  # official split: CSV with image_id (or isic_id) and split
     fields: Literal["all", "always_present"] | list[str] = "all"
+    swapped_levels: bool = False  # a control: fields of lesions stand for patients', and the other way round
     max_missing_share: Share = 0.05  # always_present: fields missing in more of the rows are left out
     near_duplicate_bits: int = Field(3, ge=0, le=3)  # Hamming distance of 64-bit perceptual hashes
 
@@ -64,7 +65,8 @@ class FeatureParams(Block):
         return self.split_level in ("lesion", "image")
 
     def result_name(self, cohort: str) -> str:
-        """Name of a cohort in results; a split other than by patient is part of it."""
+        """Name of a cohort in results; a split other than by patient is part of it, and a control."""
+        cohort = f"{cohort} (levels swapped: a control)" if self.swapped_levels else cohort
         if self.split_level == "site":
             return f"{cohort} (whole sites held out)"
         return f"{cohort} (split by {self.split_level}: leaks)" if self.leaks else cohort

@@ -39,15 +39,22 @@ def choose_fields(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeaturePa
     """Fields that become features: those named, all, or those that are (nearly) always present.
 
     Which fields are always present is told from all of the cohort's rows, with an image or not, without labels: a
-    field that is left blank for harmless lesions gives the label away by being blank.
+    field that is left blank for harmless lesions gives the label away by being blank. As a control levels may be
+    swapped: of a patient's rows that differ in what was a lesion's field, `patients.RULE` makes one value.
 
     Raises:
         ValueError: If a name is a leaking column (says why), or no field of this cohort.
     """
     if settings.fields != "always_present":
-        return cohort.select_fields(settings.fields)
-    fields = cohort.select_fields("all")
-    return {name: fields[name] for name in always_present(lesions, fields, settings.max_missing_share)}
+        chosen = cohort.select_fields(settings.fields)
+    else:
+        fields = cohort.select_fields("all")
+        chosen = {name: fields[name] for name in always_present(lesions, fields, settings.max_missing_share)}
+    return {name: _swapped(field) for name, field in chosen.items()} if settings.swapped_levels else chosen
+
+
+def _swapped(field: FieldSpec) -> FieldSpec:
+    return field.model_copy(update={"level": "patient" if field.level == "lesion" else "lesion"})
 
 
 def without_unchosen(rows: pd.DataFrame, cohort: CohortSpec, chosen: Mapping[str, FieldSpec]) -> pd.DataFrame:

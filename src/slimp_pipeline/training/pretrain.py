@@ -18,6 +18,7 @@ from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import CHANGES_NOTHING_LEARNT, ModelParams, Objective, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
 from slimp_pipeline.tables.splits import ALL, partition, partition_names, rows_digest
+from slimp_pipeline.tables.strangers import with_strangers_metadata
 from slimp_pipeline.training.checkpoint import running_folder, running_key, weights_digest
 from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.history import Value
@@ -171,9 +172,15 @@ def train_partition(
     lesions = _lesions_with_image(cohort, training_rows)
     encoding, key = cohort.encodings[name], _key(cohort, name, lesions, model, model_settings, settings)
     held_out = _held_out_patients(lesions, settings)
+    read, patients = lesions, cohort.patients
+    if settings.shuffled_metadata:
+        logger.warning(
+            "Every patient has another's metadata (training.shuffled_metadata): what is trained is a control"
+        )
+        read, patients = with_strangers_metadata(lesions, patients, encoding, settings.seed)
     training, validation = (
-        patient_lesions(part.reset_index(drop=True), cohort.patients, encoding) if len(part) else None
-        for part in (lesions[~held_out], lesions[held_out])
+        patient_lesions(part.reset_index(drop=True), patients, encoding) if len(part) else None
+        for part in (read[~held_out], read[held_out])
     )
     assert training is not None  # held-out patients are never all
     with running_folder(running_root, key) as running:
@@ -242,6 +249,7 @@ def _facts(
         "num_training_images": len(lesions),
         "num_training_patients": int(lesions["patient_id"].nunique()),
         "positive_sampling": settings.sampler.malignant_first_share > 0,
+        "shuffled_metadata": settings.shuffled_metadata,
         "training": settings.model_dump(mode="json"),
         "best_validation_epoch": best_epoch,
         "run": running,

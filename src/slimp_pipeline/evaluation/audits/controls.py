@@ -1,6 +1,7 @@
-"""Control: metadata that were shuffled between patients. A gain that stays with them is no gain of the metadata's."""
+"""Controls: strangers' metadata, whose gain is none; and shuffled labels, from which nothing is learnt."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
 from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import Split, Task
 from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.tables.strangers import shuffled_between_patients
 
 CONTROL_COLUMNS = [
     "cohort", "method", "features", "compared", "reference", "metric", "difference", "ci_low", "ci_high", "num_draws",
@@ -23,21 +25,25 @@ CONTROL_COLUMNS = [
 ]  # fmt: skip
 IMAGE, FUSED, SHUFFLED = "image", "fused", "fused, shuffled"
 PAIRS = ((FUSED, IMAGE), (SHUFFLED, IMAGE), (FUSED, SHUFFLED))
+LABELS, CHANCE = "image, labels shuffled", "chance"
+_CHANCE = {"macro_auroc": 0.5, "malignant_auroc": 0.5}  # that of the balanced accuracy depends on the classes tested
 METRICS = ("balanced_accuracy", "macro_auroc", "malignant_auroc")
 
 
 def measure_controls(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
-    """Measure what metadata add to images, and what strangers' metadata add.
+    """Measure what metadata add to images, what strangers' metadata add, and what shuffled labels teach.
 
     Linear probes of the pre-trained encoders are trained and tested on image features, on these with the metadata
-    embeddings, and on these with metadata that were shuffled between patients, training and test rows alike.
+    embeddings, and on these with metadata that were shuffled between patients, training and test rows alike. One more
+    is trained on images with shuffled labels: it can't do better than chance, unless the evaluation itself leaks.
 
     Args:
         target: Rows, splits, embeddings.
         settings: Number of draws; 0: nothing is measured.
 
     Returns:
-        `CONTROL_COLUMNS`, a row per method, pair of `PAIRS` and metric of `METRICS` that can be measured; means over
+        `CONTROL_COLUMNS`, a row per method, pair of `PAIRS`, and (`LABELS`, `CHANCE`), and metric of `METRICS` that
+        can be measured; means over
         folds and draws, paired on the same resamples, intervals by bootstrap over patients within folds. `features`
         says what is fused.
     """
@@ -55,27 +61,6 @@ def measure_controls(target: TargetCohort, settings: EvaluationParams) -> pd.Dat
     return pd.DataFrame(table, columns=CONTROL_COLUMNS)
 
 
-def shuffled_between_patients(patient_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """For each row, the row that lends its metadata: of another patient, the same one for all of a patient's rows.
-
-    Args:
-        patient_N: Patient of each row, of two patients at least.
-        rng: Of the draw.
-
-    Returns:
-        Positions, int (N,). A patient with more rows than its lender takes the lender's in turn, over again.
-    """
-    number_N, ids = pd.factorize(patient_N)
-    cycle_P = rng.permutation(len(ids))
-    lender_P = np.empty_like(cycle_P)
-    lender_P[cycle_P] = np.roll(cycle_P, 1)  # round in a circle: nobody lends to themselves
-    rows_of = [np.flatnonzero(number_N == number) for number in range(len(ids))]
-    donor_N = np.empty(len(number_N), dtype=np.int64)
-    for number, rows in enumerate(rows_of):
-        donor_N[rows] = np.resize(rng.permutation(rows_of[lender_P[number]]), len(rows))
-    return donor_N
-
-
 def _measure_fold(
     target: TargetCohort, trained: Sequence[str], settings: EvaluationParams, task: Task, yardstick: Yardstick
 ) -> list[Measured]:
@@ -88,40 +73,55 @@ def _measure(
     split = yardstick.split
     found = {name: block(target.embeddings, method, split.name, name) for name in ("image", "lesion", "patient")}
     blocks = {name: values[task.labelled_M] for name, values in found.items() if values is not None}
-    if len(blocks) == 1:
-        return []
-    features = "+".join(blocks)
-    variants = [(IMAGE, 0, [blocks["image"]]), (FUSED, 0, list(blocks.values()))]
+    features, image = "+".join(blocks), [blocks["image"]]
+    variants = [(IMAGE, 0, image, task), (FUSED, 0, list(blocks.values()), task)] if len(blocks) > 1 else []
     for draw in range(settings.controls.num_draws):
-        donor_N = _lenders(task, split, np.random.default_rng([settings.seed, draw]))
-        lent = [values if name == "image" else values[donor_N] for name, values in blocks.items()]
-        variants.append((SHUFFLED, draw, lent))
+        rng = np.random.default_rng([settings.seed, draw])
+        if len(blocks) > 1:
+            donor_N = _lenders(task, split, rng)
+            lent = [values if name == "image" else values[donor_N] for name, values in blocks.items()]
+            variants.append((SHUFFLED, draw, lent, task))
+        variants.append((LABELS, draw, image, replace(task, label_N=_shuffled_labels(task, split, rng))))
     measured = []
-    for name, draw, features_ND in variants:
+    for name, draw, features_ND, taught in variants:
         scaling = Scaling.fit(features_ND, split.train_N)
-        probe = fit_task_probe(task, scaling(features_ND, split.train_N), split.train_N, settings)
+        probe = fit_task_probe(taught, scaling(features_ND, split.train_N), split.train_N, settings)
         score_NK = probe.scores(scaling(features_ND, split.test_N))
         measured.append(yardstick.measure(Key(method, features, "linear_probe", name), score_NK, split.train_N, draw))
     return measured
 
 
+def _shuffled_labels(task: Task, split: Split, rng: np.random.Generator) -> np.ndarray:
+    """Labels, (N,), those of the training rows in another order."""
+    label_N, rows = task.label_N.copy(), np.flatnonzero(split.train_N)
+    label_N[rows] = label_N[rng.permutation(rows)]
+    return label_N
+
+
 def _lenders(task: Task, split: Split, rng: np.random.Generator) -> np.ndarray:
-    """Lender of each row, (N,): training rows lend to training rows, test rows to test rows."""
+    """Lender of each row, (N,): training rows lend to training rows, test rows to test rows, within a site."""
     patients, donor_N = task.patient_id_N.codes, np.arange(len(task.rows))
+    site_N = task.rows["site_id"].to_numpy() if "site_id" in task.rows else None
     for side_N in (split.train_N, split.test_N):
         rows = np.flatnonzero(side_N)
         if len(np.unique(patients[rows])) > 1:
-            donor_N[rows] = rows[shuffled_between_patients(patients[rows], rng)]
+            donor_N[rows] = rows[
+                shuffled_between_patients(patients[rows], rng, None if site_N is None else site_N[rows])
+            ]
     return donor_N
 
 
 def _differences(method: str, averaged: Averaged, confidence: float) -> list[list[object]]:
     own = {key.shots: (key, values) for key, values in averaged.items() if key.method == method}
     rows: list[list[object]] = []
-    for compared, reference in PAIRS:
+    for compared, reference in PAIRS if FUSED in own else ():
         key, values = own[compared]
         for metric in METRICS:
             if metric in values and not np.isnan(values[metric][0]):
                 difference = estimate(values[metric] - own[reference][1][metric], confidence)
                 rows.append([method, key.features, compared, reference, metric, *difference])
+    for metric, chance in _CHANCE.items():
+        key, values = own[LABELS]
+        if metric in values and not np.isnan(values[metric][0]):
+            rows.append([method, IMAGE, LABELS, CHANCE, metric, *estimate(values[metric] - chance, confidence)])
     return rows

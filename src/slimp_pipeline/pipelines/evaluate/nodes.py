@@ -7,7 +7,7 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.audits.leaks import check_no_leak, check_pretraining
-from slimp_pipeline.evaluation.features.embed import chosen_rows, embed_methods, named_encoders
+from slimp_pipeline.evaluation.features.embed import chosen_rows, embed_methods, is_control, named_encoders
 from slimp_pipeline.evaluation.features.transfer import fields_read, log_fields_read
 from slimp_pipeline.evaluation.measures.measure import measure_all
 from slimp_pipeline.evaluation.measures.records import join_tables
@@ -70,13 +70,15 @@ def know_target(
     settings: EvaluationParams,
 ) -> TargetCohort:
     """The target with all that its rows are known by, as protocols and audits take it."""
+    named = named_encoders(encoders, adapted)
+    name = f"{target.name} (pre-trained on shuffled metadata: a control)" if is_control(named) else target.name
     return TargetCohort(
-        settings.result_name(features.result_name(target.name)),
+        settings.result_name(features.result_name(name)),
         rows,
         splits,
         embeddings,
         validated(encodings),
-        named_encoders(encoders, adapted),
+        named,
         choose_fields(target, lesions, features),
     )
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from slimp_pipeline.evaluation.audits.controls import FUSED, IMAGE, SHUFFLED
+from slimp_pipeline.evaluation.audits.controls import FUSED, IMAGE, LABELS, SHUFFLED
 from slimp_pipeline.evaluation.measures.records import pretrained_method, summary_draw
 from slimp_pipeline.reporting.labels import METRIC_NAMES, features_name, in_order, method_name
 
@@ -47,14 +47,14 @@ def importance_tables(importance: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def control_tables(controls: pd.DataFrame) -> list[dict[str, Any]]:
-    """What metadata add, and what strangers' metadata add, by method.
+    """What metadata add, and what strangers' metadata add, by method that reads any.
 
     Returns:
         method, features, metrics, num_draws, verdict (text), is_gain, and lines of what is compared and cells.
     """
-    tables = []
-    for method in in_order(controls["method"]):
-        own = controls[controls["method"] == method]
+    tables, of_metadata = [], controls[controls["compared"] != LABELS]
+    for method in in_order(of_metadata["method"]):
+        own = of_metadata[of_metadata["method"] == method]
         metrics = list(dict.fromkeys(own["metric"]))
         cells = own.set_index(["compared", "reference", "metric"])
         verdict, is_gain = _verdict(cells)
@@ -77,6 +77,16 @@ def control_tables(controls: pd.DataFrame) -> list[dict[str, Any]]:
             }
         )
     return tables
+
+
+def shuffled_labels(controls: pd.DataFrame) -> list[str]:
+    """What the image probe of each method came to that was taught shuffled labels, in a sentence each."""
+    taught = controls[(controls["compared"] == LABELS) & (controls["metric"] == "macro_auroc")]
+    return [
+        f"{method_name(row['method'])}, taught shuffled labels: {METRIC_NAMES['macro_auroc']} "
+        f"{_value_and_range(row, 'difference')} from chance."
+        for _, row in taught.iterrows()
+    ]
 
 
 def _verdict(cells: pd.DataFrame) -> tuple[str, bool]:

@@ -10,6 +10,7 @@ from slimp_pipeline.reporting.findings.explanations import (
     importance_tables,
     leak_lines,
     saliency_summary,
+    shuffled_labels,
     worst_group,
 )
 
@@ -29,6 +30,7 @@ def explained_sections(explained: Explained, subgroups: pd.DataFrame, results: p
     return {
         "importance": importance_tables(explained.importance),
         "controls": control_tables(explained.controls),
+        "shuffled_labels": shuffled_labels(explained.controls),
         "leak_audit": leak_lines(explained.leaks),
         "worst_group": worst_group(subgroups, results),
         "saliency_summary": saliency_summary(explained.saliency),

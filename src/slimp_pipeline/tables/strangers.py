@@ -1,0 +1,73 @@
+"""Strangers' metadata: a control. What metadata of other patients teach or add isn't what metadata say of a lesion."""
+
+import numpy as np
+import pandas as pd
+
+from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
+
+
+def shuffled_between_patients(
+    patient_N: np.ndarray, rng: np.random.Generator, site_N: np.ndarray | None = None
+) -> np.ndarray:
+    """For each row, the row that lends its metadata: of another patient, the same one for all of a patient's rows.
+
+    Args:
+        patient_N: Patient of each row, of two patients at least.
+        rng: Of the draw.
+        site_N: Site of each row: a patient of the same site lends, where there is another. A patient of several sites
+            is taken for one of the first.
+
+    Returns:
+        Positions, int (N,). A patient with more rows than its lender takes the lender's in turn, over again.
+    """
+    number_N, ids = pd.factorize(patient_N)
+    first_P = np.unique(number_N, return_index=True)[1]
+    site_P = np.zeros(len(ids), dtype=np.int64) if site_N is None else pd.factorize(site_N[first_P])[0]
+    lender_P = np.empty(len(ids), dtype=np.int64)
+    for cycle in _circles(site_P, rng):
+        lender_P[cycle] = np.roll(cycle, 1)  # round in a circle: nobody lends to themselves
+    rows_of = np.split(np.argsort(number_N, kind="stable"), np.cumsum(np.bincount(number_N))[:-1])
+    donor_N = np.empty(len(number_N), dtype=np.int64)
+    for number, rows in enumerate(rows_of):
+        donor_N[rows] = np.resize(rng.permutation(rows_of[lender_P[number]]), len(rows))
+    return donor_N
+
+
+def with_strangers_metadata(
+    lesions: pd.DataFrame, patients: pd.DataFrame, encoding: Encoding, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give every patient the metadata of another one, of the same site where sites are known.
+
+    Args:
+        lesions: patient_id, lesion-level fields; site_id where sites are known.
+        patients: patient_id, patient-level fields.
+        encoding: Which fields are read.
+        seed: Of the draw.
+
+    Returns:
+        Copies of both: the lesion-level fields of a patient's rows are the lender's, and so are the patient's own.
+    """
+    site_N = lesions["site_id"].to_numpy() if "site_id" in lesions else None
+    patient_N = lesions["patient_id"].to_numpy()
+    donor_N = shuffled_between_patients(patient_N, np.random.default_rng(seed), site_N)
+    lender = pd.Series(patient_N[donor_N], index=patient_N)
+    lender = lender[~lender.index.duplicated()]
+    here = patients["patient_id"].isin(lender.index)
+    row_of = pd.Series(np.arange(len(patients)), index=patients["patient_id"])
+    donor_P = np.arange(len(patients))
+    donor_P[here] = row_of[lender[patients.loc[here, "patient_id"]]]
+    return _lent(lesions, donor_N, encoding.lesion), _lent(patients, donor_P, encoding.patient)
+
+
+def _circles(site_P: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Patients in circles, by site; those who are alone at theirs join the largest circle."""
+    circles = [rng.permutation(np.flatnonzero(site_P == site)) for site in np.unique(site_P)]
+    circles.sort(key=len)
+    alone = [circle for circle in circles[:-1] if len(circle) == 1]
+    others = [circle for circle in circles[:-1] if len(circle) > 1]
+    return [*others, np.concatenate([circles[-1], *alone])]
+
+
+def _lent(table: pd.DataFrame, donor_N: np.ndarray, level: LevelEncoding) -> pd.DataFrame:
+    columns = [column for name in level.fields for column in level.columns(name) if column in table]
+    return table.assign(**{column: table[column].array[donor_N] for column in columns})

@@ -1,0 +1,82 @@
+"""Metadata of strangers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimp_pipeline.cohorts.spec import FieldSpec
+from slimp_pipeline.tables.encoding import fit_encoding
+from slimp_pipeline.tables.strangers import shuffled_between_patients, with_strangers_metadata
+
+FIELDS = {
+    "diameter_mm": FieldSpec(kind="numeric", level="lesion", column="d"),
+    "age_years": FieldSpec(kind="numeric", level="patient", column="a"),
+}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_metadata_come_from_one_other_patient(seed):
+    patient_N = np.array(list("aaabbcdddd"))
+    donor_N = shuffled_between_patients(patient_N, np.random.default_rng(seed))
+    lenders = set()
+    for patient in "abcd":
+        (lender,) = set(patient_N[donor_N[patient_N == patient]])
+        assert lender != patient
+        lenders.add(lender)
+        # Each row of the lender's is lent before any is lent again.
+        lent = donor_N[patient_N == patient]
+        assert len(set(lent)) == min(len(lent), (patient_N == lender).sum())
+    assert lenders == set("abcd")
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.sampled_from("xyz")), min_size=2, max_size=40), st.integers(0, 9))
+def test_a_patient_of_the_same_site_lends_where_there_is_another(rows, seed):
+    site_of = dict(rows)
+    patient_N = np.array([patient for patient, _ in rows])
+    if len(site_of) < 2:
+        return
+    site_N = np.array([site_of[patient] for patient in patient_N])
+    donor_N = shuffled_between_patients(patient_N, np.random.default_rng(seed), site_N)
+    assert (patient_N[donor_N] != patient_N).all()
+    size_of = pd.Series(site_of).value_counts()
+    # Patients who are alone at their site join the largest circle: there a stranger of another site may lend.
+    within = size_of.index[(size_of > 1) & ((size_of < size_of.max()) | (size_of > 1).all())]
+    chosen = np.isin(site_N, within)
+    assert (site_N[donor_N] == site_N)[chosen].all()
+
+
+def test_without_sites_the_draw_is_that_of_one_site():
+    patient_N, draw = np.array(list("aabbcde")), np.random.default_rng
+    one_site = shuffled_between_patients(patient_N, draw(3), np.full(7, "x"))
+    assert (shuffled_between_patients(patient_N, draw(3)) == one_site).all()
+
+
+@pytest.fixture
+def tables():
+    lesions = pd.DataFrame(
+        {
+            "image_id": list("uvwxyz"),
+            "patient_id": ["a", "a", "b", "b", "c", "c"],
+            "diameter_mm": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+            "diagnosis": ["n", "n", "m", "m", "n", "m"],
+        }
+    )
+    patients = pd.DataFrame({"patient_id": ["a", "b", "c", "of no lesion here"], "age_years": [10.0, 20.0, 30.0, 40.0]})
+    return lesions, patients
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_levels_come_from_one_lender_and_all_else_stays(tables, seed):
+    lesions, patients = tables
+    lent, of_patients = with_strangers_metadata(lesions, patients, fit_encoding(lesions, patients, FIELDS), seed)
+    owner = dict(zip(lesions["diameter_mm"], lesions["patient_id"], strict=True))
+    age_of = patients.set_index("patient_id")["age_years"]
+    for patient in "abc":
+        (lender,) = {owner[value] for value in lent.loc[lent["patient_id"] == patient, "diameter_mm"]}
+        assert lender != patient
+        assert of_patients.set_index("patient_id").loc[patient, "age_years"] == age_of[lender]
+    assert of_patients["age_years"].iloc[3] == 40.0
+    pd.testing.assert_frame_equal(lent.drop(columns="diameter_mm"), lesions.drop(columns="diameter_mm"))
+    assert lesions["diameter_mm"].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
