@@ -116,6 +116,9 @@ class EvaluationParams(Block):
     subgroups: SubgroupParams = SubgroupParams()
     importance: ImportanceParams = ImportanceParams()
     controls: ControlParams = ControlParams()
+    field_reading: bool = (
+        False  # how well each field is read from images, and what it adds: takes as long as the probes
+    )
     saliency: SaliencyParams = SaliencyParams()
     num_resamples: int = Field(1000, ge=10)  # bootstrap over patients
     confidence: float = Field(0.95, gt=0.5, lt=1)

@@ -5,6 +5,7 @@ from typing import Any
 from kedro.pipeline import Node, Pipeline
 
 from slimp_pipeline.evaluation.audits.controls import measure_controls
+from slimp_pipeline.evaluation.audits.field_reading import measure_reading
 from slimp_pipeline.evaluation.audits.importance import measure_importance
 from slimp_pipeline.evaluation.audits.robustness import measure_robustness
 from slimp_pipeline.evaluation.protocols.retrieval import retrieve
@@ -91,6 +92,10 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             Node(
                 measure_importance, inputs=[_KNOWN, _SETTINGS],
                 outputs="importance", name="weigh_fields", tags="costly",
+            ),
+            Node(
+                measure_reading, inputs=[_KNOWN, _SETTINGS],
+                outputs="field_reading", name="read_fields", tags="costly",
             ),
             Node(
                 measure_controls, inputs=[_KNOWN, _SETTINGS],
