@@ -26,6 +26,7 @@ class ProbeParams(Block):
         50_000, ge=100
     )  # of inner folds: where training rows are more, so many are drawn
     num_neighbours: int = Field(11, ge=1)
+    for_macro_f1: bool = False  # also with class weights chosen for macro-F1 by inner folds: `linear_probe_f1`
     max_voters: int | None = Field(20_000, ge=1)  # of k-NN: where training rows are more, so many are drawn
 
 

@@ -44,6 +44,7 @@ COMPARED = (
 PROTOCOL_NAMES = {
     "linear_probe": "linear probe",
     "linear_probe_calibrated": "linear probe, calibrated by a temperature",
+    "linear_probe_f1": "linear probe, class weights chosen for macro-F1",
     "knn": "k-NN, plain vote",
     "knn_prior_weighted": "k-NN, prior-weighted vote",
     "baseline": "baseline",

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import log_loss
+from sklearn.metrics import f1_score, log_loss
 
 from slimp_pipeline.evaluation.measures.bootstrap import Weightings
-from slimp_pipeline.evaluation.measures.calibration import fit_temperature, reliability, rescale
+from slimp_pipeline.evaluation.measures.calibration import (
+    fit_class_weights,
+    fit_temperature,
+    reliability,
+    rescale,
+    reweight,
+)
 from slimp_pipeline.evaluation.measures.metrics import expected_calibration_error
 
 
@@ -126,3 +132,28 @@ def test_settings_out_of_range_are_refused():
             rescale(score_NK, temperature)
     with pytest.raises(ValueError, match="at least one bin"):
         reliability(score_NK, np.array([0]), num_bins=0)
+
+
+def test_class_weights_find_the_best_threshold_of_two_classes():
+    rng = np.random.default_rng(0)
+    label_N = (rng.random(400) < 0.1).astype(int)
+    positive_N = np.clip(0.15 + 0.25 * label_N + rng.normal(0, 0.1, 400), 0.01, 0.99)
+    score_NK = np.stack([1 - positive_N, positive_N], axis=1)
+    weighted = reweight(score_NK, fit_class_weights(score_NK, label_N))
+    best = max(f1_score(label_N, positive_N > threshold, average="macro") for threshold in np.unique(positive_N))
+    found = f1_score(label_N, weighted.argmax(axis=1), average="macro")
+    assert f1_score(label_N, score_NK.argmax(axis=1), average="macro") < 0.65 < best - 0.02 <= found
+    assert weighted.sum(axis=1) == pytest.approx(np.ones(400))
+
+
+@given(seed=st.integers(0, 50), num_classes=st.integers(2, 5))
+def test_class_weights_are_never_worse_than_none_and_count_rows_as_they_weigh(seed, num_classes):
+    rng = np.random.default_rng(seed)
+    score_NK = rng.dirichlet(np.ones(num_classes), 30)
+    label_N, count_N = rng.integers(0, num_classes, 30), rng.integers(1, 4, 30)
+    weight_K = fit_class_weights(score_NK, label_N, count_N.astype(float))
+    repeated = fit_class_weights(np.repeat(score_NK, count_N, axis=0), np.repeat(label_N, count_N))
+    assert weight_K == pytest.approx(repeated)
+    labels = {"average": "macro", "sample_weight": count_N, "zero_division": 0}
+    plain = f1_score(label_N, score_NK.argmax(axis=1), **labels)
+    assert f1_score(label_N, (score_NK * weight_K).argmax(axis=1), **labels) >= plain - 1e-12

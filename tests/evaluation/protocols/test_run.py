@@ -61,6 +61,7 @@ def test_result_tables_have_exactly_the_promised_columns(small_results):
         "repeat",
         "num_train_patients",
         "image_id",
+        "lesion_id",
         "patient_id",
         "label",
         "label_malignant",
@@ -330,3 +331,22 @@ def test_a_task_needs_two_classes(small_cohort, diagnosis, found):
     small_cohort.lesions["diagnosis"] = pd.Series([diagnosis] * 120, dtype="str")
     with pytest.raises(ValueError, match=found):
         task.make_task(small_cohort.lesions, small_cohort.splits, EvaluationParams())
+
+
+def test_class_weights_for_macro_f1_are_a_protocol_of_their_own_where_asked_for(small_cohort):
+    probe = small_cohort.settings.probe.model_copy(update={"strengths": [0.1, 1.0], "for_macro_f1": True})
+    small_cohort.settings = small_cohort.settings.model_copy(update={"probe": probe})
+    _, _, predictions = small_cohort.run("linear_probe")
+    assert set(predictions["protocol"]) == {"linear_probe", "linear_probe_calibrated", "linear_probe_f1"}
+    scores = [name for name in predictions if name.startswith("score.")]
+    plain, weighted = (
+        predictions[predictions["protocol"] == name].reset_index(drop=True)
+        for name in ("linear_probe", "linear_probe_f1")
+    )
+    ratio = weighted[scores].to_numpy() / plain[scores].to_numpy()
+    by_class = (ratio / ratio[:, :1])[plain["draw"] == "0"]
+    key = plain.loc[plain["draw"] == "0", ["method", "features"]].agg("|".join, axis=1)
+    for name in key.unique():  # one weight for each class, the same for all rows of a fold's probe
+        own = by_class[(key == name).to_numpy()]
+        assert own == pytest.approx(np.tile(own[0], (len(own), 1)), rel=1e-5)
+    assert (weighted["predicted"] != plain["predicted"]).any()

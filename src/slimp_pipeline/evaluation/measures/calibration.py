@@ -1,4 +1,4 @@
-"""Calibration of class probabilities: temperature scaling and the reliability diagram's numbers."""
+"""Calibration of class probabilities: temperature, class weights for macro-F1, the reliability diagram's numbers."""
 
 import numpy as np
 import pandas as pd
@@ -6,6 +6,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
+_CLASS_WEIGHTS = np.exp(np.linspace(-4, 4, 65))  # that are tried for each class in turn
+_ROUNDS = 3
 _LOG_FLOOR = np.log(1e-12)  # a row of a class that was never trained on costs this much at every temperature
 
 
@@ -54,6 +56,55 @@ def rescale(score_NK: np.ndarray, temperature: float) -> np.ndarray:
     if not 0 < temperature < np.inf:
         raise ValueError(f"temperature is {temperature}: it must be finite and above 0")
     return np.exp(_log_rescaled(score_NK, temperature))
+
+
+def fit_class_weights(score_NK: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray | None = None) -> np.ndarray:
+    """Weights of the classes with which the most probable class has the best macro-F1.
+
+    Classes take turns: each is given the best of a set of weights while the others keep theirs. That is no global
+    optimum, but never worse than weights of 1. Fit them on rows that the classifier was not trained on.
+
+    Args:
+        score_NK: Class probabilities, float (N, K), N >= 1, K >= 2.
+        label_N: Class numbers, int (N,), 0..K-1.
+        weight_N: How much each row counts; None: all alike.
+
+    Returns:
+        float (K,), above 0; 1 for a class without a row.
+
+    Raises:
+        ValueError: If the scores are no probabilities, or the labels don't fit them.
+    """
+    _check(score_NK, label_N)
+    counts_N = np.ones(len(label_N)) if weight_N is None else weight_N
+    weight_K = np.ones(score_NK.shape[1])
+    best = _macro_f1(score_NK, label_N, counts_N)
+    for _ in range(_ROUNDS):
+        before = best
+        for k in np.unique(label_N):
+            for weight in _CLASS_WEIGHTS:
+                tried_K = weight_K.copy()
+                tried_K[k] = weight
+                found = _macro_f1(score_NK * tried_K, label_N, counts_N)
+                if found > best:
+                    best, weight_K = found, tried_K
+        if best == before:
+            break
+    return weight_K
+
+
+def reweight(score_NK: np.ndarray, weight_K: np.ndarray) -> np.ndarray:
+    """Class probabilities times class weights, float64 (N, K), rows sum to 1."""
+    weighted_NK = score_NK.astype(np.float64) * weight_K
+    return weighted_NK / weighted_NK.sum(axis=1, keepdims=True)
+
+
+def _macro_f1(score_NK: np.ndarray, label_N: np.ndarray, counts_N: np.ndarray) -> float:
+    """Mean F1 over the classes that are there or are predicted, as `metrics.macro_f1`."""
+    num_classes, predicted_N = score_NK.shape[1], score_NK.argmax(axis=1)
+    hit_K = np.bincount(label_N, counts_N * (predicted_N == label_N), num_classes)
+    total_K = np.bincount(label_N, counts_N, num_classes) + np.bincount(predicted_N, counts_N, num_classes)
+    return float((2 * hit_K[total_K > 0] / total_K[total_K > 0]).mean())
 
 
 def reliability(score_NK: np.ndarray, label_N: np.ndarray, num_bins: int = 15) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import ThreadpoolController
 
 from slimp_pipeline.evaluation.features.blocks import Scaling
-from slimp_pipeline.evaluation.measures.calibration import fit_temperature
+from slimp_pipeline.evaluation.measures.calibration import fit_class_weights, fit_temperature
 from slimp_pipeline.evaluation.protocols.logistic import LinearModels, fit_logistic
 from slimp_pipeline.evaluation.protocols.thinning import thin
 from slimp_pipeline.evaluation.task import Task
@@ -31,11 +31,13 @@ class FittedProbe:
         model: Of all classes; those without a training row get probability 0.
         strength: The chosen strength.
         temperature: Of the log probabilities, fitted on held-out training patients; 1 where nothing is chosen.
+        weight_K: Class weights for the best macro-F1 on these patients; ones where nothing is chosen, or not asked for.
     """
 
     model: LinearModels
     strength: float
     temperature: float
+    weight_K: np.ndarray
 
     def scores(self, feature_ND: np.ndarray) -> np.ndarray:
         """Class probabilities, float64 (N, K)."""
@@ -85,9 +87,9 @@ def fit_probe(
     )
     # Threads that wait for one another cost more than they save on matrices this small.
     with _threads().limit(limits=1 if feature_ND.size < _SMALL else None):
-        strength, temperature = _choose(rows, label_N, patient_N, settings, seed)
+        strength, temperature, weight_K = _choose(rows, label_N, patient_N, settings, seed)
         model = rows.fit(_balanced(label_N, np.ones(len(label_N), dtype=bool))[None], [strength], _TO_SCORE)
-    return FittedProbe(model, strength, temperature)
+    return FittedProbe(model, strength, temperature, weight_K)
 
 
 def fit_task_probe(task: Task, train_ND: np.ndarray, train_N: np.ndarray, settings: EvaluationParams) -> FittedProbe:
@@ -119,12 +121,13 @@ class _Rows:
 
 def _choose(
     rows: _Rows, label_N: np.ndarray, patient_N: np.ndarray, settings: ProbeParams, seed: int
-) -> tuple[float, float]:
-    """Strength, and the temperature that calibrates it, by inner folds."""
+) -> tuple[float, float, np.ndarray]:
+    """Strength, the temperature that calibrates it, and class weights, by inner folds."""
+    alike_K = np.ones(rows.num_classes)
     strengths = sorted(settings.strengths)
     num_folds = min(settings.num_inner_folds, len(np.unique(patient_N)), int(np.bincount(label_N).max()))
     if len(strengths) == 1 or num_folds < 2:
-        return strengths[0], 1.0
+        return strengths[0], 1.0, alike_K
     num_rows, thinned = len(label_N), thin(label_N, rows.num_classes, settings.max_choice_rows, seed)
     rows, label_N, patient_N = rows.take(thinned.rows), label_N[thinned.rows], patient_N[thinned.rows]
     splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
@@ -134,7 +137,7 @@ def _choose(
             held_out for train, held_out in splitter.split(label_N, label_N, patient_N) if _telling(label_N[train])
         ]
     if not folds:
-        return strengths[0], 1.0
+        return strengths[0], 1.0, alike_K
     trains = [~np.isin(np.arange(len(label_N)), held_out) for held_out in folds]
     weight_FN = np.stack([_balanced(label_N, train_N) for train_N in trains]) * (num_rows / len(label_N))
     models = rows.fit(np.repeat(weight_FN, len(strengths), axis=0), strengths * len(folds), _TO_CHOOSE)
@@ -149,7 +152,9 @@ def _choose(
     class_weights = 1 / np.maximum(np.bincount(label_N), 1)
     losses = [_log_loss(score_NK, held_out, class_weights) for score_NK in score_SNK]
     best = int(np.argmin(losses))
-    return strengths[best], fit_temperature(score_SNK[best], held_out, thinned.stands_for_K[held_out])
+    stands_for_N = thinned.stands_for_K[held_out]
+    weight_K = fit_class_weights(score_SNK[best], held_out, stands_for_N) if settings.for_macro_f1 else alike_K
+    return strengths[best], fit_temperature(score_SNK[best], held_out, stands_for_N), weight_K
 
 
 @cache

@@ -7,7 +7,7 @@ import numpy as np
 
 from slimp_pipeline.evaluation.features.blocks import Scaling
 from slimp_pipeline.evaluation.features.sets import Features, Sides
-from slimp_pipeline.evaluation.measures.calibration import rescale
+from slimp_pipeline.evaluation.measures.calibration import rescale, reweight
 from slimp_pipeline.evaluation.measures.records import Key
 from slimp_pipeline.evaluation.protocols.gbdt import gbdt_scores
 from slimp_pipeline.evaluation.protocols.knn import knn_votes
@@ -28,10 +28,12 @@ class Scored(NamedTuple):
 
 
 def score_linear_probe(task: Task, sides: Sides, split: Split, settings: EvaluationParams) -> dict[str, np.ndarray]:
-    """Linear probe, as it is and calibrated by a temperature."""
+    """Linear probe, as it is, calibrated by a temperature, and with class weights for macro-F1."""
     probe = fit_task_probe(task, sides.train_ND, split.train_N, settings)
     score_NK = probe.scores(sides.test_ND)
-    return {"linear_probe": score_NK, "linear_probe_calibrated": rescale(score_NK, probe.temperature)}
+    scored = {"linear_probe": score_NK, "linear_probe_calibrated": rescale(score_NK, probe.temperature)}
+    weighted = {"linear_probe_f1": reweight(score_NK, probe.weight_K)} if settings.probe.for_macro_f1 else {}
+    return scored | weighted
 
 
 def score_knn(task: Task, sides: Sides, split: Split, settings: EvaluationParams) -> dict[str, np.ndarray]:
