@@ -42,11 +42,19 @@ def test_a_name_that_several_pictures_share_means_none_of_them_and_that_is_said(
     rows = read("image_id,diameter_mm\na,2\nb,1\n", pictures)
     assert rows.has_row_N.tolist() == [False, False, True]
     assert notes(rows, "share their name") and "x/a.png, y/a.png" in notes(rows, "share their name")[0]
-    assert rows.unmatched == {2: "a"}
+    assert rows.unmatched == {2: ("a", "several pictures have this name: write paths below the folder")}
+
+
+def test_a_name_with_suffix_tells_pictures_of_one_stem_apart(read):
+    pictures = pd.DataFrame({"picture": ["a.jpg", "a.png", "b.png"], "image_id": ["a", "a", "b"]})
+    rows = read("image_id,diameter_mm\na.png,2\na.jpg,1\nb,3\n", pictures)
+    assert rows.fields["diameter_mm"].tolist() == ["1", "2", "3"]
+    assert rows.unmatched == {} and not notes(rows, "share their name")
 
 
 def test_rows_without_a_picture_are_told_by_their_line(read):
-    assert read("image_id,diameter_mm\na,1\nz,2\n").unmatched == {3: "z"}
+    rows = read("image_id,diameter_mm\na,1\nz,2\n,3\n")
+    assert rows.unmatched == {3: ("z", "no picture has this name"), 4: ("", "it names no picture")}
 
 
 def test_columns_that_are_not_read_and_fields_that_are_not_there_are_named(read):
@@ -79,6 +87,10 @@ def test_a_table_that_cannot_be_used_is_refused_in_a_sentence(read):
         read("isic_id,sex\na,male\n")
     with pytest.raises(ValueError, match=r"several rows are of the picture a \(lines 2, 4\)"):
         read("image_id,sex\na,male\nb,male\na,female\n")
+    with pytest.raises(ValueError, match=r"several rows are of the picture a\.png \(lines 2, 4\)"):
+        read("image_id,sex\na,male\nb,male\na.png,female\n")
+    with pytest.raises(ValueError, match=r"several rows are of the picture more/c\.png \(lines 2, 3\)"):
+        read("image_id,sex\nmore/c,male\nmore/c.png,female\n")
     with pytest.raises(ValueError, match=r"no row is of a picture \(its first: 'z'; the first picture: 'a'\)"):
         read("image_id,sex\nz,male\n")
 

@@ -13,6 +13,8 @@ from slimp_pipeline.cohorts.spec import MISSING_TOKENS
 from slimp_pipeline.tables.encoding import UNSEEN, CategoricalEncoding, Encoding, LevelEncoding, encode
 
 _NUM_SHOWN = 3
+_NONE, _NO_NAME = "no picture has this name", "it names no picture"
+_SEVERAL = "several pictures have this name: write paths below the folder"
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,14 @@ class PictureRows:
         fields: The encoder's fields that the table has, N rows; None where nothing is known.
         has_row_N: Whether a picture has a row, bool.
         lesion_id_N: Its lesion; None where the table says none. None instead of all where there is no such column.
-        unmatched: Rows without a picture: line of the table -> the picture that it names.
+        unmatched: Rows without a picture: line of the table -> the picture that it names, and why it is none.
         notes: What is worth saying, in sentences.
     """
 
     fields: pd.DataFrame
     has_row_N: np.ndarray
     lesion_id_N: np.ndarray | None
-    unmatched: dict[int, str]
+    unmatched: dict[int, tuple[str, str]]
     notes: list[str]
 
 
@@ -58,7 +60,8 @@ def read_rows(
             f"{path}: no column `{image_column}`, which would say whose row it is. It has: {', '.join(table)}. Name "
             "the right one: --params=embedding.image_column=..."
         )
-    line_N, notes = _lines_of_pictures(path, table[image_column], pictures)
+    named = table[image_column].str.replace("\\", "/", regex=False).str.removeprefix("./")
+    line_N, notes, why = _lines_of_pictures(path, named, pictures)
     has_row_N = line_N >= 0
     rows = table.reindex(np.where(has_row_N, line_N, -1)).reset_index(drop=True)
     wanted = [column for level in _levels(encoding) for name in level.fields for column in level.columns(name)]
@@ -69,39 +72,53 @@ def read_rows(
     if lesion_id_N is not None and (without := int((has_row_N & pd.isna(lesion_id_N)).sum())):
         notes.append(f"{without:,} pictures have a row without `{lesion_column}`, and stand in no lesion")
     unmatched = table.loc[~table.index.isin(line_N[has_row_N]), image_column]
-    return PictureRows(fields, has_row_N, lesion_id_N, {int(line): name for line, name in unmatched.items()}, notes)
+    told = {int(line): (name, why[line]) for line, name in unmatched.items()}
+    return PictureRows(fields, has_row_N, lesion_id_N, told, notes)
 
 
 def _levels(encoding: Encoding) -> tuple[LevelEncoding, LevelEncoding]:
     return encoding.lesion, encoding.patient
 
 
-def _lines_of_pictures(path: Path, named: pd.Series, pictures: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
-    """Line of each picture's row, int64 (N,), -1 for none; and how names were matched."""
-    named = named.str.replace("\\", "/", regex=False).str.removeprefix("./")
+def _lines_of_pictures(path: Path, named: pd.Series, pictures: pd.DataFrame) -> tuple[np.ndarray, list[str], pd.Series]:
+    """Line of each picture's row, int64 (N,), -1 for none; how names were matched; why rows are of no picture."""
     given = named[named.ne("")]
-    if (twice := given[given.duplicated(keep=False)]).size:
-        lines = ", ".join(map(str, twice.index[twice.eq(twice.iloc[0])][:_NUM_SHOWN]))
-        raise ValueError(f"{path}: several rows are of the picture {twice.iloc[0]} (lines {lines}). Keep one of them")
     has_paths = given.str.contains("/", regex=False).any()
-    names = pictures["picture" if has_paths else "image_id"]
-    is_shared = names.duplicated(keep=False)
-    matching = match_ids(given, names[~is_shared])
-    line_of = pd.Series(given.index, index=given.to_numpy())
-    row_id = names.where(~is_shared).map(matching.row_of)
-    line_N = row_id.map(line_of).fillna(-1).to_numpy(dtype=np.int64)
+    whole_N = pictures["picture"] if has_paths else pictures["picture"].str.rpartition("/")[2]
+    bare_N = pictures["picture"].map(_without_suffix) if has_paths else pictures["image_id"]
+    by_whole_N = whole_N.isin(given) & ~whole_N.duplicated(keep=False)  # a suffix tells pictures of one stem apart
+    is_shared_N = bare_N.duplicated(keep=False) & ~by_whole_N
+    _require_one_row(path, given, whole_N[by_whole_N], bare_N[by_whole_N & ~bare_N.duplicated(keep=False)])
+    names_N = bare_N.where(~by_whole_N, whole_N)
+    matching = match_ids(given, names_N[~is_shared_N])
+    row_id_N = names_N.where(~is_shared_N).map(matching.row_of)
+    line_N = row_id_N.map(pd.Series(given.index, index=given.to_numpy())).fillna(-1).to_numpy(dtype=np.int64)
     if not (line_N >= 0).any():
         raise ValueError(
             f"{path}: no row is of a picture (its first: {given.iloc[0] if len(given) else 'none'!a}; the first "
-            f"picture: {names.iloc[0]!a}). Rows name pictures by file name, or by path below the folder"
+            f"picture: {names_N.iloc[0]!a}). Rows name pictures by file name, or by path below the folder"
         )
-    notes = list(matching.notes)
-    if (shared := names[is_shared & names.isin(given)]).size:
+    notes, shared_N = list(matching.notes), is_shared_N & (bare_N.isin(given) | whole_N.isin(given))
+    if shared_N.any():
         notes.append(
-            f"{len(shared):,} pictures share their name with another ({_some(pictures.loc[shared.index, 'picture'])}): "
+            f"{shared_N.sum():,} pictures share their name with another ({_some(pictures.loc[shared_N, 'picture'])}): "
             "which of them a row means isn't told, unless the table holds paths"
         )
-    return line_N, notes
+    why = pd.Series(_NONE, index=named.index).mask(named.isin([*bare_N[shared_N], *whole_N[shared_N]]), _SEVERAL)
+    return line_N, notes, why.mask(named.eq(""), _NO_NAME)
+
+
+def _require_one_row(path: Path, given: pd.Series, whole: pd.Series, bare: pd.Series) -> None:
+    """Refuse two rows of one picture, with and without its suffix, too."""
+    picture = given.map(dict(zip(bare, whole[bare.index], strict=True))).fillna(given)
+    if (twice := picture[picture.duplicated(keep=False)]).size:
+        lines = ", ".join(map(str, twice.index[twice.eq(twice.iloc[0])][:_NUM_SHOWN]))
+        raise ValueError(f"{path}: several rows are of the picture {twice.iloc[0]} (lines {lines}). Keep one of them")
+
+
+def _without_suffix(picture: str) -> str:
+    folder, slash, name = picture.rpartition("/")
+    return folder + slash + (name.rpartition(".")[0] or name)
 
 
 def _or_none(column: pd.Series) -> pd.Series:
