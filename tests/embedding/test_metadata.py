@@ -91,6 +91,11 @@ def test_a_table_that_cannot_be_used_is_refused_in_a_sentence(read):
         read("image_id,sex\na,male\nb,male\na.png,female\n")
     with pytest.raises(ValueError, match=r"several rows are of the picture more/c\.png \(lines 2, 3\)"):
         read("image_id,sex\nmore/c,male\nmore/c.png,female\n")
+    with pytest.raises(
+        ValueError,
+        match=r"no column `lesoin`, .*It has: image_id, lesion\. Name the right one: --params=embedding\.les",
+    ):
+        read("image_id,lesion\na,l1\n", lesion_column="lesoin")
     with pytest.raises(ValueError, match=r"no row is of a picture \(its first: 'z'; the first picture: 'a'\)"):
         read("image_id,sex\nz,male\n")
 

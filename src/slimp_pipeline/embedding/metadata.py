@@ -10,6 +10,8 @@ import pandas as pd
 from slimp_pipeline.cohorts.files.table_file import read_table
 from slimp_pipeline.cohorts.ids import match_ids
 from slimp_pipeline.cohorts.spec import MISSING_TOKENS
+from slimp_pipeline.cohorts.text import in_one_line
+from slimp_pipeline.parameters import EmbeddingParams
 from slimp_pipeline.tables.encoding import UNSEEN, CategoricalEncoding, Encoding, LevelEncoding, encode
 
 _NUM_SHOWN = 3
@@ -49,17 +51,13 @@ def read_rows(
         pictures: picture, image_id.
         encoding: The encoder's; columns are read by the names of its fields, in the units of these names.
         image_column: Column that names the picture.
-        lesion_column: Column that names the lesion; needn't be there.
+        lesion_column: Column that names the lesion; needn't be there where it is the default's.
 
     Raises:
         ValueError: If the table can't be read, has no such column, or two rows for a picture; or none is of a picture.
     """
     table = read_table(path)
-    if image_column not in table:
-        raise ValueError(
-            f"{path}: no column `{image_column}`, which would say whose row it is. It has: {', '.join(table)}. Name "
-            "the right one: --params=embedding.image_column=..."
-        )
+    _require_columns(path, table, image_column, lesion_column)
     named = table[image_column].str.replace("\\", "/", regex=False).str.removeprefix("./")
     line_N, notes, why = _lines_of_pictures(path, named, pictures)
     has_row_N = line_N >= 0
@@ -74,6 +72,18 @@ def read_rows(
     unmatched = table.loc[~table.index.isin(line_N[has_row_N]), image_column]
     told = {int(line): (name, why[line]) for line, name in unmatched.items()}
     return PictureRows(fields, has_row_N, lesion_id_N, told, notes)
+
+
+def _require_columns(path: Path, table: pd.DataFrame, image_column: str, lesion_column: str) -> None:
+    wanted = {"image_column": (image_column, "whose row it is")}
+    if lesion_column != EmbeddingParams.model_fields["lesion_column"].default:  # else it may be absent
+        wanted["lesion_column"] = (lesion_column, "of which lesion a picture is")
+    for setting, (name, says) in wanted.items():
+        if name not in table:
+            raise ValueError(
+                f"{path}: no column `{name}`, which would say {says}. It has: {', '.join(table)}. Name the right one: "
+                f"--params=embedding.{setting}=..."
+            )
 
 
 def _levels(encoding: Encoding) -> tuple[LevelEncoding, LevelEncoding]:
@@ -113,7 +123,9 @@ def _require_one_row(path: Path, given: pd.Series, whole: pd.Series, bare: pd.Se
     picture = given.map(dict(zip(bare, whole[bare.index], strict=True))).fillna(given)
     if (twice := picture[picture.duplicated(keep=False)]).size:
         lines = ", ".join(map(str, twice.index[twice.eq(twice.iloc[0])][:_NUM_SHOWN]))
-        raise ValueError(f"{path}: several rows are of the picture {twice.iloc[0]} (lines {lines}). Keep one of them")
+        raise ValueError(
+            f"{path}: several rows are of the picture {in_one_line(twice.iloc[0])} (lines {lines}). Keep one of them"
+        )
 
 
 def _without_suffix(picture: str) -> str:
@@ -153,5 +165,5 @@ def _notes_on_values(level: LevelEncoding, fields: pd.DataFrame) -> Iterator[str
 
 
 def _some(values: pd.Series) -> str:
-    different = list(dict.fromkeys(map(str, values)))
+    different = list(dict.fromkeys(map(in_one_line, map(str, values))))
     return ", ".join(different[:_NUM_SHOWN]) + (", …" if len(different) > _NUM_SHOWN else "")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from slimp_pipeline.cohorts.text import in_one_line
 from slimp_pipeline.embedding.listing import EMBEDDED, NO_PICTURE, REFUSED
 from slimp_pipeline.embedding.metadata import PictureRows
 from slimp_pipeline.embedding.request import Request
@@ -83,7 +84,7 @@ def _require_few_refused(files: pd.DataFrame, counts: dict[str, int], max_refuse
     refused = files[files["outcome"] == REFUSED]
     kinds = refused.groupby("reason", sort=False)["picture"].agg(["size", "first"])
     kinds = kinds.sort_values("size", ascending=False, kind="stable")
-    lines = [f"  {row.size:,} x {row.Index} ({row.first})" for row in kinds.head(_NUM_SHOWN).itertuples()]
+    lines = [f"  {row.size:,} x {row.Index} ({in_one_line(row.first)})" for row in kinds.head(_NUM_SHOWN).itertuples()]
     if len(kinds) > _NUM_SHOWN:
         lines.append(f"  and {len(kinds) - _NUM_SHOWN} other reasons")
     if not counts[EMBEDDED]:

@@ -102,6 +102,8 @@ def _encoder(folder: Path | None) -> Path:
             "there is no exported model yet. Run `kedro run --pipeline=export` first (after pretrain, and evaluate for "
             "known lesions and a classifier), or name an exported folder: --params=encoder=<folder>"
         )
+    if not folder.is_dir():
+        raise FileNotFoundError(f"encoder: there is no folder {folder}. `kedro run --pipeline=export` makes one")
     if not (folder / CONFIG).is_file():
         below = sorted(str(path.parent) for path in folder.glob(f"*/*/{CONFIG}"))
         hint = f"Below it are: {', '.join(below)}" if below else "`kedro run --pipeline=export` makes one"
