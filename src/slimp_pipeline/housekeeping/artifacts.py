@@ -15,7 +15,8 @@ from typing import Any
 VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")  # Kedro's; one for each run
 RAW, LISTINGS = "01_raw", "listings"  # of raw data, only what was noted of downloads is an artifact
 LAYERS = (
-    RAW, "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models", "07_model_output", "08_reporting",
+    RAW, "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models", "07_model_output",
+    "08_reporting",
 )  # fmt: skip
 PACKED, STORE = "image_store", "image_store.json"  # folder of packed images, and the artifact that names one of them
 FINISHED = Path("07_model_output/finished")  # notes of what costly nodes gave
@@ -49,7 +50,8 @@ class Artifact:
     def others_files(self, data: Path) -> list[str]:
         """What lies in the version's folder and is no run's; what systems hide there is nobody's."""
         own = Path(self.name).name
-        return sorted(name for name in os.listdir(self.folder(data)) if name != own and not name.startswith("."))
+        names = (path.name for path in self.folder(data).iterdir())
+        return sorted(name for name in names if name != own and not name.startswith("."))
 
 
 def artifacts(data: Path) -> Iterator[Artifact]:
