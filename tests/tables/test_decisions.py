@@ -48,6 +48,11 @@ def test_dropped_images_and_duplicates_go_to_the_quarantine_and_kept_ones_stay(d
     assert decided.facts["num_rows"] == 6  # those that were there
 
 
+def test_decisions_that_leave_no_row_are_refused(decide):
+    with pytest.raises(ValueError, match=r"decisions\.csv drops all 5 rows that could be read: let some stay"):
+        decide(*(f"i000{number},drop," for number in range(5)))
+
+
 def test_a_wrong_label_is_taken_as_not_known_and_the_row_stays(decide):
     decided = decide("i0002,wrong_label,melanoma?")
     rows = decided.rows.set_index("image_id")
