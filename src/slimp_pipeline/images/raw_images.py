@@ -77,13 +77,13 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def may_be_readable_later(reason: str | None) -> bool:
+def may_be_readable_later(reason: object) -> bool:
     """Whether a refusal tells of rights, or of a share that was away, not of the picture: worth a second look.
 
     Args:
-        reason: Why an image was refused; None where it wasn't.
+        reason: Why an image was refused; no text where it wasn't.
     """
-    return reason is not None and reason.startswith(_UNREADABLE)
+    return isinstance(reason, str) and reason.startswith(_UNREADABLE)
 
 
 def memory_per_image(settings: IngestParams) -> int:
