@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from slimp_pipeline.embedding.metadata import read_rows
+from slimp_pipeline.parameters import EmbeddingParams
 
 PICTURES = pd.DataFrame({"picture": ["a.png", "b.jpg", "more/c.png", "d.png"], "image_id": ["a", "b", "c", "d"]})
 
@@ -13,8 +14,7 @@ PICTURES = pd.DataFrame({"picture": ["a.png", "b.jpg", "more/c.png", "d.png"], "
 def read(encoding, tmp_path):
     def rows(text, pictures=PICTURES, **columns):
         (tmp_path / "table.csv").write_text(text)
-        names = {"image_column": "image_id", "lesion_column": "lesion_id"} | columns
-        return read_rows(tmp_path / "table.csv", pictures, encoding, **names)
+        return read_rows(tmp_path / "table.csv", pictures, encoding, EmbeddingParams(**columns))
 
     return rows
 
@@ -80,6 +80,22 @@ def test_a_picture_with_a_row_and_no_lesion_is_counted(read):
     assert rows.lesion_id_N.tolist() == [None, "l1", None, None]
     assert notes(rows, "in no lesion") == ["1 pictures have a row without `lesion_id`, and stand in no lesion"]
     assert read("image_id\na\n").lesion_id_N is None
+
+
+def test_lesions_of_several_patients_are_not_pooled_though_they_share_an_id(read):
+    rows = read("image_id,patient_id,lesion_id\na,p1,1\nb,p1,1\nc,p2,1\nd,,1\n")
+    assert rows.lesion_id_N.tolist() == ["p1_1", "p1_1", "p2_1", None]
+    assert notes(rows, "several") == [
+        "1 lesion ids stand under several patients: a lesion is told by `patient_id`, too"
+    ]
+    alone = read("image_id,patient_id,lesion_id\na,p1,1\nb,p1,1\nc,p2,2\nd,,1\n")
+    assert alone.lesion_id_N.tolist() == ["1", "1", "2", "1"] and not notes(alone, "several")
+    assert not notes(alone, "aren't read")
+
+
+def test_ids_that_joining_would_confuse_are_refused(read):
+    with pytest.raises(ValueError, match="joined by `_` `who` and `lesion_id` don't tell lesions apart"):
+        read("image_id,who,lesion_id\na,p,1\nb,q,1\nc,p_1,2\nd,p,1_2\n", patient_column="who")
 
 
 def test_a_table_that_cannot_be_used_is_refused_in_a_sentence(read):

@@ -38,9 +38,7 @@ class PictureRows:
     notes: list[str]
 
 
-def read_rows(
-    path: Path, pictures: pd.DataFrame, encoding: Encoding, image_column: str, lesion_column: str
-) -> PictureRows:
+def read_rows(path: Path, pictures: pd.DataFrame, encoding: Encoding, settings: EmbeddingParams) -> PictureRows:
     """Read a table, CSV, Excel or Parquet, and find each picture's row.
 
     A row names its picture by the name of its file, with or without suffix, or where the table holds paths by its path
@@ -50,40 +48,70 @@ def read_rows(
         path: The table.
         pictures: picture, image_id.
         encoding: The encoder's; columns are read by the names of its fields, in the units of these names.
-        image_column: Column that names the picture.
-        lesion_column: Column that names the lesion; needn't be there where it is the default's.
+        settings: Columns that name picture, lesion and patient; the latter two needn't be there where they are the
+            defaults.
 
     Raises:
         ValueError: If the table can't be read, has no such column, or two rows for a picture; or none is of a picture.
     """
     table = read_table(path)
-    _require_columns(path, table, image_column, lesion_column)
-    named = table[image_column].str.replace("\\", "/", regex=False).str.removeprefix("./")
+    _require_columns(path, table, settings)
+    named = table[settings.image_column].str.replace("\\", "/", regex=False).str.removeprefix("./")
     line_N, notes, why = _lines_of_pictures(path, named, pictures)
     has_row_N = line_N >= 0
     rows = table.reindex(np.where(has_row_N, line_N, -1)).reset_index(drop=True)
     wanted = [column for level in _levels(encoding) for name in level.fields for column in level.columns(name)]
     fields = pd.DataFrame({name: _or_none(rows[name]) for name in wanted if name in rows}, index=rows.index)
-    notes += _notes_on_columns(table, wanted, {image_column, lesion_column})
+    ids = {settings.image_column, settings.lesion_column, settings.patient_column}
+    notes += _notes_on_columns(table, wanted, ids)
     notes += [note for level in _levels(encoding) for note in _notes_on_values(level, fields)]
-    lesion_id_N = _or_none(rows[lesion_column]).to_numpy(dtype=object) if lesion_column in table else None
-    if lesion_id_N is not None and (without := int((has_row_N & pd.isna(lesion_id_N)).sum())):
-        notes.append(f"{without:,} pictures have a row without `{lesion_column}`, and stand in no lesion")
-    unmatched = table.loc[~table.index.isin(line_N[has_row_N]), image_column]
+    lesion_id_N, lesion_notes = _lesions(path, rows, has_row_N, settings)
+    unmatched = table.loc[~table.index.isin(line_N[has_row_N]), settings.image_column]
     told = {int(line): (name, why[line]) for line, name in unmatched.items()}
-    return PictureRows(fields, has_row_N, lesion_id_N, told, notes)
+    return PictureRows(fields, has_row_N, lesion_id_N, told, notes + lesion_notes)
 
 
-def _require_columns(path: Path, table: pd.DataFrame, image_column: str, lesion_column: str) -> None:
-    wanted = {"image_column": (image_column, "whose row it is")}
-    if lesion_column != EmbeddingParams.model_fields["lesion_column"].default:  # else it may be absent
-        wanted["lesion_column"] = (lesion_column, "of which lesion a picture is")
-    for setting, (name, says) in wanted.items():
-        if name not in table:
+def _require_columns(path: Path, table: pd.DataFrame, settings: EmbeddingParams) -> None:
+    says = {
+        "image_column": "whose row it is",
+        "lesion_column": "of which lesion a picture is",
+        "patient_column": "of which patient a lesion is",
+    }
+    for setting, what in says.items():
+        name, usual = getattr(settings, setting), EmbeddingParams.model_fields[setting].default
+        if name not in table and (name != usual or setting == "image_column"):  # by their usual names others may lack
             raise ValueError(
-                f"{path}: no column `{name}`, which would say {says}. It has: {', '.join(table)}. Name the right one: "
+                f"{path}: no column `{name}`, which would say {what}. It has: {', '.join(table)}. Name the right one: "
                 f"--params=embedding.{setting}=..."
             )
+
+
+def _lesions(
+    path: Path, rows: pd.DataFrame, has_row_N: np.ndarray, settings: EmbeddingParams
+) -> tuple[np.ndarray | None, list[str]]:
+    """Lesion of each picture, None where none is known; None where there is no such column. And notes.
+
+    Where patients share lesion ids, patient and lesion together are the id, joined by `_` as in cohorts.
+    """
+    lesion, patient = settings.lesion_column, settings.patient_column
+    if lesion not in rows:
+        return None, []
+    notes, id_N = [], _or_none(rows[lesion])
+    if patient in rows:
+        patient_N = _or_none(rows[patient])
+        num_patients = patient_N.groupby(id_N).nunique()
+        if shared := int((num_patients > 1).sum()):
+            pairs = pd.DataFrame({"patient": patient_N, "lesion": id_N}).dropna()
+            id_N = patient_N.str.cat(id_N, sep="_").astype(object)
+            if id_N.nunique() < len(pairs.drop_duplicates()):
+                raise ValueError(
+                    f"{path}: {shared:,} lesion ids stand under several patients, and joined by `_` `{patient}` and "
+                    f"`{lesion}` don't tell lesions apart, either. Give these ids another form"
+                )
+            notes = [f"{shared:,} lesion ids stand under several patients: a lesion is told by `{patient}`, too"]
+    if without := int((has_row_N & pd.isna(id_N).to_numpy()).sum()):
+        notes.append(f"{without:,} pictures have a row without `{lesion}`, and stand in no lesion")
+    return id_N.where(id_N.notna(), None).to_numpy(dtype=object), notes
 
 
 def _levels(encoding: Encoding) -> tuple[LevelEncoding, LevelEncoding]:

@@ -70,7 +70,7 @@ def look_through(settings: EmbeddingParams, exported: Path | None) -> Request:
 def _rows(table: Path, settings: EmbeddingParams, encoder: Path, files: pd.DataFrame) -> PictureRows:
     pictures = files[files["outcome"] == EMBEDDED].reset_index(drop=True)
     encoding = read_checkpoint(encoder).encoding
-    rows = read_rows(table, pictures, encoding, settings.image_column, settings.lesion_column)
+    rows = read_rows(table, pictures, encoding, settings)
     for note in rows.notes:
         logger.warning("%s: %s", table.name, note)
     return rows

@@ -22,6 +22,11 @@ PACKED, STORE = "image_store", "image_store.json"  # folder of packed images, an
 FINISHED = Path("07_model_output/finished")  # notes of what costly nodes gave
 LINEAGE, EVALUATION = "lineage.json", "evaluation_lineage.json"  # artifacts that tell what a run rests on
 
+_REMEDY = (
+    "nothing was removed. Put it back from a copy; or, if what this run rests on may go once nothing else needs it, "
+    "remove the folder"
+)
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -94,10 +99,7 @@ def read_note(artifact: Artifact, data: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{path} can't be read ({error}), and says what is needed: nothing was removed. Put it back from a copy, "
-            f"or remove its folder {path.parent}"
-        ) from error
+        raise ValueError(f"{path} can't be read ({error}), and says what is needed: {_REMEDY} {path.parent}") from error
     if not isinstance(note, dict):
         raise odd_note(artifact, data)
     return note
@@ -106,10 +108,7 @@ def read_note(artifact: Artifact, data: Path) -> dict[str, Any] | None:
 def odd_note(artifact: Artifact, data: Path) -> ValueError:
     """What to raise where a note isn't as a run writes it."""
     path = artifact.path(data)
-    return ValueError(
-        f"{path} doesn't say what it should, and says what is needed: nothing was removed. Put it back from a copy, or "
-        f"remove its folder {path.parent}"
-    )
+    return ValueError(f"{path} doesn't say what it should, and says what is needed: {_REMEDY} {path.parent}")
 
 
 def size_of(path: Path) -> tuple[int, int]:

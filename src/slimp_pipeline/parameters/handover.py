@@ -56,6 +56,7 @@ class EmbeddingParams(Block):
     sample: UserPath | None = Field(None, exclude=True)  # the challenge's sample file, which says rows and their order
     image_column: str = "image_id"  # of the metadata table
     lesion_column: str = "lesion_id"  # likewise; it may be absent
+    patient_column: str = "patient_id"  # likewise; tells lesions apart whose ids patients share
     device: Device = "auto"
     num_nearest: int = Field(5, ge=1)  # known lesions that are named for each picture
     max_refused_share: Share = 0.0  # of the pictures; above it the run ends with an error, all the same with results
