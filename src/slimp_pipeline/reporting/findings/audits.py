@@ -13,13 +13,14 @@ def retrieval_table(results: pd.DataFrame) -> list[dict[str, Any]]:
     """Retrieval by what is looked up, every method beside chance.
 
     Returns:
-        Groups: title, metrics, and lines of method and cells of value and range; None where nothing was measured.
+        One table for each: title, metrics, and a group of lines of method and cells of value and range; None where
+        nothing was measured.
     """
     chosen = results[results["protocol"] == "retrieval"]
     if chosen.empty:
         return []
     chosen = chosen[chosen["draw"] == summary_draw(chosen)].dropna(subset="value")
-    groups = []
+    tables = []
     for features, rows in chosen.groupby("features", sort=False):
         metrics = list(dict.fromkeys(rows["metric"]))
         cells = rows.set_index(["method", "metric"])
@@ -28,8 +29,9 @@ def retrieval_table(results: pd.DataFrame) -> list[dict[str, Any]]:
             for name in in_order(rows["method"])
         ]
         title = "image to images of its diagnosis" if features == "image" else features
-        groups.append({"title": title, "metrics": [_spoken(metric) for metric in metrics], "lines": lines})
-    return groups
+        spoken = [_spoken(metric) for metric in metrics]
+        tables.append({"title": title, "metrics": spoken, "groups": [{"lines": lines}]})
+    return tables
 
 
 def fields_read_table(table: pd.DataFrame) -> dict[str, Any] | None:
