@@ -48,6 +48,25 @@ def test_the_page_holds_its_numbers_and_calls_rows_without_diagnosis_unlabelled(
     assert "hold-out" in text
 
 
+def test_rows_without_patient_id_are_said_to_weaken_the_split(page, roles):
+    roles[-1].manifest["num_rows_without_patient_id"] = 12
+    roles[0].manifest["num_rows_without_patient_id"] = 0
+    text = page()
+    said = "12 rows have no patient id: each of their lesions counts as a patient of its own"
+    assert said in text.split("<h2 ", 1)[0]
+    assert section(text, "Split check").count("rows have no patient id") == 1
+    roles[-1].manifest["num_rows_without_patient_id"] = 0
+    assert "rows have no patient id" not in page()
+
+
+def test_what_was_not_run_is_not_spoken_of(page, results, differences):
+    alone = results[results["method"] == "slimp"].assign(method="flat")
+    text = page(results=alone, differences=differences[:0])
+    assert "the same model before pre-training" in page() and "the same model before pre-training" not in text
+    near = section(text, "Nearest neighbours")
+    assert "by flat contrast's image embedding" in near and "SLIMP" not in near
+
+
 def test_names_of_categories_are_escaped(page):
     text = page()
     assert "<script>alert" not in text and "<img src=x" not in text and "<b>more</b>" not in text
@@ -77,8 +96,9 @@ def test_pictures_that_pretraining_saw_under_another_name_are_counted_by_kind(pa
 
 
 def test_a_split_that_leaks_is_called_so_at_the_top(page):
-    assert "and are no results" in page(leaks=True).split("<h2 ", 1)[0]
-    assert "no results" not in page()
+    top = page(leaks=True).split("<h2 ", 1)[0]
+    assert "and are no results" in top and "patient-disjoint" not in top
+    assert "no results" not in page() and "patient-disjoint" in page().split("<h2 ", 1)[0]
 
 
 def test_a_split_that_leaks_is_called_so_even_if_the_setting_is_forgotten(page, roles):

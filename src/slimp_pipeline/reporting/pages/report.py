@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from slimp_pipeline.evaluation.features.embed import STARTS
+from slimp_pipeline.evaluation.measures.records import pretrained_method
 from slimp_pipeline.reporting.findings.audits import (
     fields_read_table,
     known_truth_table,
@@ -17,7 +19,7 @@ from slimp_pipeline.reporting.findings.audits import (
 from slimp_pipeline.reporting.findings.learnt import learnt_of_run
 from slimp_pipeline.reporting.findings.rows import lineage_lines, row_tables
 from slimp_pipeline.reporting.findings.tables import differences_tables, headline, results_tables
-from slimp_pipeline.reporting.labels import UNLABELLED
+from slimp_pipeline.reporting.labels import METHOD_NAMES, UNLABELLED, method_name
 from slimp_pipeline.reporting.pages.explained import Explained, explained_sections
 from slimp_pipeline.reporting.pages.shell import embedded, render_template
 from slimp_pipeline.reporting.pages.size import held_below
@@ -137,6 +139,8 @@ def render_page(
 def _measured_values(measured: Measured, *, leaks: bool) -> dict[str, Any]:
     return {
         "leaks": leaks,
+        "method": method_name(pretrained_method(measured.results["method"])),
+        "untrained": [METHOD_NAMES[name] for name in STARTS if name in set(measured.results["method"])],
         "headline": headline(measured.results, measured.differences),
         "results": results_tables(measured.results),
         "differences": differences_tables(measured.differences),
