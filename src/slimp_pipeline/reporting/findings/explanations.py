@@ -86,6 +86,9 @@ def _verdict(cells: pd.DataFrame) -> tuple[str, bool]:
         for compared, reference in ((FUSED, IMAGE), (SHUFFLED, IMAGE), (FUSED, SHUFFLED))
     )
     name, added = METRIC_NAMES[HEADLINE], _value_and_range(gain, "difference")
+    if gain["ci_high"] < 0:
+        taken = f"{-gain['difference']:.3f} [{-gain['ci_high']:.3f}, {-gain['ci_low']:.3f}]"
+        return f"No gain: metadata take {taken} from the images' {name}.", False
     if gain["ci_low"] <= 0:
         return (
             f"Metadata add {added} to the images' {name}: no gain outside noise, so nothing is to be explained.",
