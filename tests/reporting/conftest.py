@@ -234,7 +234,7 @@ def pictures(gallery):
     record = {"record": [{"field": "site", "value": HOSTILE}], "num_unknown": 2}
     pair = {
         "method": "SLIMP", "direction": "image to metadata", "rank": 3, "num_keys": 17, "query": {"picture": picture},
-        "results": [record | {"is_own": own} for own in (False, False, False, True)],
+        "results": [record | {"is_own": own, "is_query": own} for own in (False, False, False, True)],
     }  # fmt: skip
     drawn = {
         "sources": [PIXEL] * 3, "label": "NEV", "predicted": HOSTILE, "probability": "0.71", "correlation": "0.25",

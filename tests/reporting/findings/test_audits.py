@@ -11,7 +11,7 @@ NEAR = "\N{NO-BREAK SPACE}"
 
 def test_every_method_of_a_retrieval_stands_above_chance(retrieval):
     images, lesions = retrieval_table(retrieval)
-    assert images["title"] == "image to images of its diagnosis" and lesions["title"] == "image to lesion"
+    assert images["title"] == "image to images of its diagnosis" and lesions["title"] == "image to lesion fields"
     assert images["metrics"] == [f"precision @{NEAR}1", f"precision @{NEAR}10", "mean average precision"]
     assert [line["method"] for line in images["groups"][0]["lines"]] == ["SLIMP", "random init", "chance"]
     assert [line["method"] for line in lesions["groups"][0]["lines"]] == ["SLIMP", "chance"]

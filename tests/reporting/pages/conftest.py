@@ -172,11 +172,9 @@ def hostile_pictures(gallery):
         for text in HOSTILE_TEXTS
     ]
     record = {"record": [{"field": text, "value": text} for text in HOSTILE_TEXTS], "num_unknown": 2}
+    record |= {"is_own": True, "is_query": True}
     found = {"method": HOSTILE_TEXTS[0], "rank": 2, "num_keys": 9}
-    pairs = [
-        found | {"direction": text, "query": {"picture": drawn[0]}, "results": [record | {"is_own": True}]}
-        for text in HOSTILE_TEXTS
-    ]
+    pairs = [found | {"direction": text, "query": {"picture": drawn[0]}, "results": [record]} for text in HOSTILE_TEXTS]
     told = {"probability": "0.70", "correlation": "0.60"}
     maps = [
         told | {"sources": [one["src"]] * 3, "label": text, "predicted": text, "image_id": text}

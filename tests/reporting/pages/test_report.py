@@ -63,6 +63,8 @@ def test_what_was_not_run_is_not_spoken_of(page, results, differences):
     alone = results[results["method"] == "slimp"].assign(method="flat")
     text = page(results=alone, differences=differences[:0])
     assert "the same model before pre-training" in page() and "the same model before pre-training" not in text
+    on_images = page(results=results[results["features"].isin(["image", "metadata"])])
+    assert "the same model before pre-training" not in on_images  # no random tokeniser was read
     near = section(text, "Nearest neighbours")
     assert "by flat contrast's image embedding" in near and "SLIMP" not in near
 
@@ -121,7 +123,10 @@ def test_the_level_of_the_intervals_is_the_one_given(page):
 
 def test_retrieval_stands_beside_chance(page, results):
     own = section(page(), "Retrieval")
-    assert "<summary>image to images of its diagnosis</summary>" in own and "<summary>image to lesion</summary>" in own
+    assert (
+        "<summary>image to images of its diagnosis</summary>" in own
+        and "<summary>image to lesion fields</summary>" in own
+    )
     assert own.index("<th>SLIMP</th>") < own.index("<th>random init</th>") < own.index("<th>chance</th>")
     assert '<span class="value">0.310</span> <span class="range">[0.260, 0.370]</span>' in own
     assert "<h2>Retrieval</h2>" not in page(results=results)
@@ -158,6 +163,7 @@ def test_groups_of_patients_are_shown_with_their_sizes(page, subgroups):
     assert "<summary>sex</summary>" in own and "<summary>age, years</summary>" in own
     assert '<th>female</th><td>3</td><td>7</td><td colspan="2">too small</td>' in own
     assert '<th>not known</th><td>22</td><td>40</td><td><span class="value">0.520</span>' in own
+    assert "Blank: no fold of the group can be measured so, as where it holds one class alone." in own
     small = subgroups[subgroups["too_small"]]
     assert '<td colspan="1">too small</td>' in section(page(subgroups=small), "Groups of patients")
     assert "<h2>Groups of patients</h2>" not in page(subgroups=subgroups[:0])
@@ -249,6 +255,18 @@ def test_what_was_not_measured_is_said_not_to_be(page, explained, drawn):
     assert "Not measured: the probes read no metadata field" in section(text, "What the probes rest on")
     assert "Not measured: the encoder reads no metadata" in section(text, "Control: strangers' metadata")
     assert "No map: the encoder's objective trains no phenotype" in section(text, "Phenotypes of the patients")
+
+
+def test_a_result_that_has_the_same_metadata_but_is_another_lesion_is_no_own_partner(page, pictures):
+    (query,) = pictures.pair_gallery
+    results = [query["results"][-1] | {"is_own": True, "is_query": own} for own in (False, True)]
+    text = page(others=dataclasses.replace(pictures, pair_gallery=[query | {"results": results}]))
+    own = section(text, "Pictures and metadata that find one another")
+    assert own.index("the same metadata</p>") < own.index("own partner</p>") and own.count("</p></figure>") == 2
+
+
+def test_counts_of_diagnoses_say_that_they_are_of_all_rows(page):
+    assert "Diagnoses, of all rows" in section(page(), "Data")
 
 
 def test_leaks_that_were_found_are_said_to_be(page, explained):

@@ -8,6 +8,8 @@ import pandas as pd
 from slimp_pipeline.evaluation.measures.records import pretrained_method, summary_draw
 from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_name
 
+_SIDES = {"lesion": "lesion fields", "patient": "patient fields"}  # of a retrieval
+
 
 def retrieval_table(results: pd.DataFrame) -> list[dict[str, Any]]:
     """Retrieval by what is looked up, every method beside chance.
@@ -28,7 +30,8 @@ def retrieval_table(results: pd.DataFrame) -> list[dict[str, Any]]:
             {"method": method_name(name), "cells": [_known(cells, (name, metric)) for metric in metrics]}
             for name in in_order(rows["method"])
         ]
-        title = "image to images of its diagnosis" if features == "image" else features
+        sides = str(features).split(" to ") if " to " in features else ["image", "images of its diagnosis"]
+        title = " to ".join(_SIDES.get(side, side) for side in sides)
         spoken = [_spoken(metric) for metric in metrics]
         tables.append({"title": title, "metrics": spoken, "groups": [{"lines": lines}]})
     return tables

@@ -137,10 +137,11 @@ def render_page(
 
 
 def _measured_values(measured: Measured, *, leaks: bool) -> dict[str, Any]:
+    fused = set(measured.results.loc[measured.results["features"].str.startswith("image+"), "method"])
     return {
         "leaks": leaks,
         "method": method_name(pretrained_method(measured.results["method"])),
-        "untrained": [METHOD_NAMES[name] for name in STARTS if name in set(measured.results["method"])],
+        "untrained": [METHOD_NAMES[name] for name in STARTS if name in fused],
         "headline": headline(measured.results, measured.differences),
         "results": results_tables(measured.results),
         "differences": differences_tables(measured.differences),
