@@ -201,6 +201,17 @@ def test_the_page_stands_alone_and_fits_a_phone_and_a_desk(page, show, width_px)
     assert browser.find_elements("css selector", "table th")[0].is_displayed()
 
 
+@pytest.mark.parametrize("width_px", [390, 690, 820, 1280])
+def test_values_of_a_record_have_room_for_a_word_at_every_width(page, pictures, show, width_px):
+    (query,) = pictures.pair_gallery
+    record = {"record": [{"field": "skin_cancer_history", "value": "ABDOMEN"}], "num_unknown": 2, "is_own": False}
+    others = dataclasses.replace(pictures, pair_gallery=[query | {"results": [record] * 4}])
+    browser = show(page(others=others), width_px, num_figures=10)
+    lines = "const text = document.createRange(); text.selectNodeContents(value); return text.getClientRects().length"
+    count = f"return [...document.querySelectorAll('.pairs dd')].map((value) => {{ {lines} }})"
+    assert browser.execute_script(count) == [1] * 4
+
+
 def test_what_probes_rest_on_is_said_before_its_table(page):
     own = section(page(), "What the probes rest on")
     said = "SLIMP, image + lesion + patient: balanced accuracy drops outside noise as one of these is permuted:"

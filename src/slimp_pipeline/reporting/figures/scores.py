@@ -92,7 +92,7 @@ def reliability_figure(predictions: pd.DataFrame, classes: list[str], settings: 
             line={"color": method_colour(method), "dash": "solid" if protocol == "linear_probe_calibrated" else "dot"},
         )
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=BY_CHANCE, showlegend=False, hoverinfo="skip")
-    name, level = figure_text(method_name(method)), f"{100 * settings.confidence:g} %"
+    name, level = figure_text(method_name(method)), f"{100 * settings.confidence:g}\N{NO-BREAK SPACE}%"
     subtitle = f"{name}, image features; size: number of images; bars: {level} intervals"
     return laid_out(figure, "Reliability", subtitle, "confidence", "accuracy")
 
