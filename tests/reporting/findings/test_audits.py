@@ -66,6 +66,11 @@ def test_shares_by_malignancy_are_blank_where_the_label_is_the_diagnosis(missing
     assert first["malignant"] == first["benign"] == "" and first["missing"] == "30.0%"
 
 
+def test_what_missing_fields_tell_is_said_not_to_be_measurable_where_no_fold_has_two_classes(missingness):
+    (first, _) = missingness_table(missingness.assign(auroc=np.nan, ci_low=np.nan, ci_high=np.nan))["lines"]
+    assert first["auroc"] == {"value": "not measurable", "range": ""}
+
+
 def test_an_audit_that_measured_nothing_is_told_from_one_that_found_no_gap(missingness):
     assert missingness_table(missingness[:1]) == {"lines": [], "warned": [], "measured": True}
     assert missingness_table(missingness[:0]) == {"lines": [], "warned": [], "measured": False}

@@ -141,6 +141,21 @@ def test_what_is_read_of_the_target_is_told_with_its_doubts_unless_it_is_everyth
     assert "Of the source's 1 fields the target has 0." in nothing
 
 
+def test_adapted_encoders_are_spoken_of_where_there_are_some(page, results):
+    adapted = results[results["method"] == "slimp"].assign(method="slimp_adapted")
+    said = "adapted encoders read the target's own fields"
+    assert said in section(page(results=pd.concat([results, adapted])), "What the source's encoders read")
+    assert said not in page()
+
+
+def test_where_source_and_target_are_one_cohort_fields_without_a_value_are_not_read(page, roles):
+    roles[0].manifest["cohort"] = roles[-1].manifest["cohort"]
+    text = page()
+    own = section(text, "What the encoders read")
+    assert "Of the cohort's 3 fields 2 have a known value: age_years, diameter_mm." in own
+    assert "source's encoders" not in text and "the target has" not in text
+
+
 def test_fields_whose_gaps_tell_the_label_are_named(page, missingness):
     own = section(page(), "What missing fields tell")
     assert "tells the label: diameter_mm. A result" in own
@@ -152,9 +167,9 @@ def test_fields_whose_gaps_tell_the_label_are_named(page, missingness):
 
 def test_no_missing_field_and_nothing_measured_are_told_apart(page, missingness):
     none = section(page(missingness=missingness[:1]), "What missing fields tell")
-    assert "No field is missing in any labelled row." in none and "<table" not in none
+    assert "Every field is known in all labelled rows, or in none." in none and "<table" not in none
     empty = section(page(missingness=missingness[:0]), "What missing fields tell")
-    assert "Not measured" in empty and "No field is missing" not in empty
+    assert "Not measured" in empty and "Every field is known" not in empty
 
 
 def test_groups_of_patients_are_shown_with_their_sizes(page, subgroups):

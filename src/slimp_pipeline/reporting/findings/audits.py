@@ -67,7 +67,7 @@ def missingness_table(missingness: pd.DataFrame) -> dict[str, Any]:
             "missing": f"{row.missing_share:.1%}",
             "malignant": "" if pd.isna(row.missing_share_malignant) else f"{row.missing_share_malignant:.1%}",
             "benign": "" if pd.isna(row.missing_share_benign) else f"{row.missing_share_benign:.1%}",
-            "auroc": {"value": f"{row.auroc:.3f}", "range": f"[{row.ci_low:.3f}, {row.ci_high:.3f}]"},
+            "auroc": _interval(row.auroc, row.ci_low, row.ci_high),
             "warning": bool(row.warning),
         }
         for row in shown.itertuples()
@@ -141,7 +141,13 @@ def _known(
 
 
 def _estimate(row: pd.Series) -> dict[str, str]:
-    return {"value": f"{row['value']:.3f}", "range": f"[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"}
+    return _interval(row["value"], row["ci_low"], row["ci_high"])
+
+
+def _interval(value: float, low: float, high: float) -> dict[str, str]:
+    if pd.isna(value):
+        return {"value": "not measurable", "range": ""}
+    return {"value": f"{value:.3f}", "range": f"[{low:.3f}, {high:.3f}]"}
 
 
 def _spoken(metric: str) -> str:

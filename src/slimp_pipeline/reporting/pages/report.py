@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from slimp_pipeline.evaluation.features.embed import STARTS
-from slimp_pipeline.evaluation.measures.records import pretrained_method
+from slimp_pipeline.evaluation.measures.records import ADAPTED, pretrained_method
 from slimp_pipeline.reporting.findings.audits import (
     fields_read_table,
     known_truth_table,
@@ -114,6 +114,7 @@ def render_page(
         "roles": [vars(role) | {"checks": checks[role.role], "diagnoses": _diagnoses(role)} for role in roles],
         "source": roles[0].manifest,
         "target": roles[-1].manifest,
+        "is_crossfit": roles[0].manifest["cohort"] == roles[-1].manifest["cohort"],
         "conflict_rule": RULE,
         "pretraining": _pretraining(trained.training_rows, trained.history),
         "health": _health(trained.history),
@@ -141,6 +142,7 @@ def _measured_values(measured: Measured, *, leaks: bool) -> dict[str, Any]:
     return {
         "leaks": leaks,
         "method": method_name(pretrained_method(measured.results["method"])),
+        "has_adapted": measured.results["method"].str.endswith(ADAPTED).any(),
         "untrained": [METHOD_NAMES[name] for name in STARTS if name in fused],
         "headline": headline(measured.results, measured.differences),
         "results": results_tables(measured.results),
