@@ -234,6 +234,14 @@ def test_what_probes_rest_on_is_said_before_its_table(page):
     assert "<th>diameter_mm</th><td>lesion</td>" in own and "&lt;script&gt;" in own
 
 
+def test_a_single_draw_is_one(page, explained):
+    once = dataclasses.replace(
+        explained, importance=explained.importance.assign(num_draws=1), controls=explained.controls.assign(num_draws=1)
+    )
+    text = page(closer=once)
+    assert text.count("(1 draw)") == 2 and "(1 draws)" not in text
+
+
 def test_the_control_says_whether_the_gain_is_one(page):
     own = section(page(), "Control: strangers' metadata")
     assert 'class="good">SLIMP: Metadata add +0.200 [+0.100, +0.300]' in own and "fused, shuffled minus image" in own
