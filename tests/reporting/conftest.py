@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from slimp_pipeline.evaluation.audits.controls import CONTROL_COLUMNS, PAIRS
+from slimp_pipeline.evaluation.audits.field_reading import ADDS, READ, READING_COLUMNS
 from slimp_pipeline.evaluation.audits.importance import IMPORTANCE_COLUMNS
 from slimp_pipeline.evaluation.audits.known_truth import TRUTH_COLUMNS
 from slimp_pipeline.evaluation.audits.leak_table import LEAK_COLUMNS
@@ -199,6 +200,19 @@ def controls():
 
 
 @pytest.fixture
+def field_reading():
+    """One field that images show, one that they don't."""
+    rows = [
+        ["region", "lesion", READ, "macro_auroc", 0.9, 0.85, 0.95],
+        ["age_years", "patient", READ, "macro_auroc", 0.52, 0.4, 0.6],
+        ["smoke.cigars", "patient", READ, "macro_auroc", 0.6, 0.5, 0.7],
+        *[["region", "lesion", ADDS, metric, 0.01, -0.02, 0.04] for metric in ("balanced_accuracy", "macro_auroc")],
+        *[["age_years", "patient", ADDS, metric, 0.1, 0.05, 0.15] for metric in ("balanced_accuracy", "macro_auroc")],
+    ]
+    return pd.DataFrame([["small", "slimp", *row, 40] for row in rows], columns=READING_COLUMNS)
+
+
+@pytest.fixture
 def patient_phenotypes():
     rng = np.random.default_rng(0)
     table = {
@@ -215,14 +229,14 @@ def patient_phenotypes():
 
 
 @pytest.fixture
-def explained(field_importance, controls):
+def explained(field_importance, controls, field_reading):
     lines = [
         ["patient on both sides of a split", 1234, 0, "patients"],
         ["test patient in adaptation", 40, 0, "patients"],
     ]
     one = ["slimp", "secret-1", "NEV", HOSTILE, 0.71, 0.99, 0.25]
     leaks, saliency = pd.DataFrame(lines, columns=LEAK_COLUMNS), pd.DataFrame([one], columns=SALIENCY_COLUMNS)
-    return Explained(field_importance, controls, leaks, saliency)
+    return Explained(field_importance, controls, field_reading, leaks, saliency)
 
 
 @pytest.fixture
@@ -234,7 +248,7 @@ def pictures(gallery):
     record = {"record": [{"field": "site", "value": HOSTILE}], "num_unknown": 2}
     pair = {
         "method": "SLIMP", "direction": "image to metadata", "rank": 3, "num_keys": 17, "query": {"picture": picture},
-        "results": [record | {"is_own": own} for own in (False, False, False, True)],
+        "results": [record | {"is_own": own, "is_query": own} for own in (False, False, False, True)],
     }  # fmt: skip
     drawn = {
         "sources": [PIXEL] * 3, "label": "NEV", "predicted": HOSTILE, "probability": "0.71", "correlation": "0.25",

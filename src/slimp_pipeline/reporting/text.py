@@ -2,6 +2,7 @@
 
 import html
 import re
+import textwrap
 from typing import Any
 
 _MAX_CHARACTERS = 48  # of a name in a figure; tables hold it whole
@@ -13,16 +14,22 @@ def visible(text: str) -> str:
     return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def short(name: Any) -> str:
+def short(name: Any, num_characters: int = _MAX_CHARACTERS) -> str:
     """A name that leaves a figure room for its drawing."""
     text = visible(str(name))
-    cut = len(text) > _MAX_CHARACTERS
-    return text[: _MAX_CHARACTERS - 1] + "\N{HORIZONTAL ELLIPSIS}" if cut else text
+    cut = len(text) > num_characters
+    return text[: num_characters - 1] + "\N{HORIZONTAL ELLIPSIS}" if cut else text
 
 
-def figure_text(name: Any) -> str:
+def figure_text(name: Any, num_characters: int = _MAX_CHARACTERS) -> str:
     """A name as Plotly draws it letter by letter: of itself Plotly reads tags in texts."""
-    return html.escape(short(name), quote=False)
+    return html.escape(short(name, num_characters), quote=False)
+
+
+def in_lines(name: Any, num_characters: int) -> str:
+    """The same in lines of so many characters at most, where one line would take the drawing's room."""
+    lines = textwrap.wrap(short(name), num_characters, break_on_hyphens=False)
+    return "<br>".join(figure_text(line) for line in lines)
 
 
 def read_out(text: str | None) -> str:

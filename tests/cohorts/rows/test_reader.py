@@ -186,7 +186,9 @@ def test_images_of_one_lesion_without_patient_id_stay_together(read_table: Read)
 
 def test_a_cohort_without_patient_column_takes_the_lesion_and_without_either_the_image(read_table: Read) -> None:
     by_lesion, _ = read_table(HEADER + GOOD, patient_id=[])
-    assert by_lesion[["lesion_id", "patient_id", "patient_known"]].to_numpy().tolist() == [["l1", "l1", True]]
+    assert by_lesion[["lesion_id", "patient_id", "patient_known"]].to_numpy().tolist() == [["l1", "l1", False]]
+    the_same, _ = read_table(HEADER + GOOD, patient_id=["lesion"])
+    pd.testing.assert_frame_equal(the_same, by_lesion)
     by_image, _ = read_table(HEADER + GOOD, patient_id=[], lesion_id=[])
     assert by_image[["lesion_id", "patient_id", "patient_known"]].to_numpy().tolist() == [["i1", "i1", False]]
 

@@ -35,7 +35,7 @@ def test_only_pre_trained_methods_have_a_band_and_it_holds_their_curve(predictio
     high, low = np.split(np.asarray(band.y), 2)
     assert (low[::-1] <= curve.y).all() and (curve.y <= high).all() and (high > low[::-1]).any()
     assert sum(trace.fill == "toself" for trace in figure.data) == 1
-    assert "95 % interval" in figure.layout.title.subtitle.text
+    assert "95\N{NO-BREAK SPACE}% interval" in figure.layout.title.subtitle.text
 
 
 def test_precision_starts_from_the_share_of_positives_that_chance_attains(predictions):

@@ -77,6 +77,14 @@ def test_every_line_of_few_labels_is_named_once_whichever_panel_there_is(low_sho
         assert len(named) == len(set(named)) == 4
 
 
+def test_the_longest_names_of_few_labels_fit_the_width_of_a_phone(low_shot):
+    longest = low_shot.assign(method=low_shot["method"].replace("random_init", "initial_weights_adapted"))
+    named = [trace.name for trace in low_shot_figure(longest).data]
+    assert "initial weights, the target's fields,<br>image + lesion + patient" in named
+    assert max(len(line) for name in named for line in name.split("<br>")) <= 48
+    assert low_shot_figure(longest).layout.height > low_shot_figure(low_shot).layout.height
+
+
 def test_few_labels_of_a_hold_out_alone_and_none_at_all(low_shot, results):
     alone = low_shot[low_shot["draw"] == "0"].assign(draw="holdout")
     np.testing.assert_allclose(by_axis(low_shot_figure(alone), "x")[2].y, [0.2, 0.3, 0.4])

@@ -19,7 +19,16 @@ def test_the_confusion_matrix_counts_the_predictions(predictions):
     assert np.sum(heatmap.text) == len(own)
     assert heatmap.text[0][1] == ((own["label"] == classes[0]) & (own["predicted"] == classes[1])).sum()
     np.testing.assert_allclose(np.sum(heatmap.z, axis=1), 1)
-    assert list(figure.layout.xaxis.ticktext) == [figure_text(name) for name in classes]
+    assert figure.layout.xaxis.ticktext[1] == figure.layout.yaxis.ticktext[1] == figure_text(classes[1])
+
+
+def test_long_class_names_leave_the_confusion_matrix_its_room(predictions):
+    long = [f"Squamous cell carcinoma, not otherwise specified {number}" for number in range(11)]
+    few, many = (confusion_figure(predictions, classes) for classes in (CLASSES, long))
+    rows = [line for tick in many.layout.yaxis.ticktext for line in tick.split("<br>")]
+    assert max(map(len, rows)) <= 18 and max(map(len, many.layout.xaxis.ticktext)) <= 16
+    assert many.layout.height > few.layout.height + 14 * (len(rows) - 11)
+    assert list(many.layout.xaxis.tickvals) == list(range(11))  # cut names may coincide
 
 
 def scored(confidences, right, **changes):

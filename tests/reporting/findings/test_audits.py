@@ -11,29 +11,32 @@ NEAR = "\N{NO-BREAK SPACE}"
 
 def test_every_method_of_a_retrieval_stands_above_chance(retrieval):
     images, lesions = retrieval_table(retrieval)
-    assert images["title"] == "image to images of its diagnosis" and lesions["title"] == "image to lesion"
+    assert images["title"] == "image to images of its diagnosis" and lesions["title"] == "image to lesion fields"
     assert images["metrics"] == [f"precision @{NEAR}1", f"precision @{NEAR}10", "mean average precision"]
-    assert [line["method"] for line in images["lines"]] == ["SLIMP", "random init", "chance"]
-    assert [line["method"] for line in lesions["lines"]] == ["SLIMP", "chance"]
+    assert [line["method"] for line in images["groups"][0]["lines"]] == ["SLIMP", "random init", "chance"]
+    assert [line["method"] for line in lesions["groups"][0]["lines"]] == ["SLIMP", "chance"]
 
 
 def test_cells_of_a_retrieval_are_the_means_over_folds_of_their_metric(retrieval):
     images, lesions = retrieval_table(retrieval.sample(frac=1, random_state=0).sort_values("method", kind="stable"))
-    first = {line["method"]: line["cells"][images["metrics"].index(f"precision @{NEAR}10")] for line in images["lines"]}
+    first = {
+        line["method"]: line["cells"][images["metrics"].index(f"precision @{NEAR}10")]
+        for line in images["groups"][0]["lines"]
+    }
     assert first["SLIMP"] == {"value": "0.310", "range": "[0.260, 0.370]"}
     assert first["chance"] == {"value": "0.110", "range": "[0.060, 0.170]"}
-    assert lesions["lines"][0]["cells"] == [{"value": "0.300", "range": "[0.250, 0.360]"}]
+    assert lesions["groups"][0]["lines"][0]["cells"] == [{"value": "0.300", "range": "[0.250, 0.360]"}]
 
 
 def test_a_retrieval_without_folds_shows_the_hold_out(retrieval):
     alone = retrieval[retrieval["draw"] == "0"].assign(draw="holdout")
-    assert retrieval_table(alone)[0]["lines"][0]["cells"][0]["value"] == "0.800"
+    assert retrieval_table(alone)[0]["groups"][0]["lines"][0]["cells"][0]["value"] == "0.800"
 
 
 def test_what_one_method_did_not_measure_is_an_empty_cell(retrieval):
     absent = (retrieval["method"] == "slimp") & (retrieval["metric"] == "precision_at_10")
     for table in (retrieval[~absent], retrieval.assign(value=retrieval["value"].mask(absent))):
-        cells = {line["method"]: line["cells"] for line in retrieval_table(table)[0]["lines"]}
+        cells = {line["method"]: line["cells"] for line in retrieval_table(table)[0]["groups"][0]["lines"]}
         assert cells["SLIMP"][1] is None and cells["SLIMP"][2]["value"] == "0.320"
         assert cells["chance"][1]["value"] == "0.110"
 
@@ -61,6 +64,11 @@ def test_shares_by_malignancy_are_blank_where_the_label_is_the_diagnosis(missing
     shares = ["missing_share_malignant", "missing_share_benign"]
     (first, _) = missingness_table(missingness.assign(**dict.fromkeys(shares, np.nan)))["lines"]
     assert first["malignant"] == first["benign"] == "" and first["missing"] == "30.0%"
+
+
+def test_what_missing_fields_tell_is_said_not_to_be_measurable_where_no_fold_has_two_classes(missingness):
+    (first, _) = missingness_table(missingness.assign(auroc=np.nan, ci_low=np.nan, ci_high=np.nan))["lines"]
+    assert first["auroc"] == {"value": "not measurable", "range": ""}
 
 
 def test_an_audit_that_measured_nothing_is_told_from_one_that_found_no_gap(missingness):

@@ -1,13 +1,17 @@
 """What the page says of fields, controls, groups, leaks and saliency."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from slimp_pipeline.evaluation.audits.controls import CHANCE, LABELS
 from slimp_pipeline.reporting.findings.explanations import (
     control_tables,
     importance_tables,
     leak_lines,
+    reading_tables,
     saliency_summary,
+    shuffled_labels,
     worst_group,
 )
 
@@ -34,7 +38,7 @@ def with_intervals(controls, gain, left, owed):
     [
         ([0.2, 0.1, 0.3], [0.01, -0.04, 0.06], [0.19, 0.08, 0.3], "owed to the patients' own metadata", True),
         ([0.02, -0.05, 0.1], [0.01, -0.04, 0.06], [0.01, -0.1, 0.1], "no gain outside noise", False),
-        ([-0.2, -0.3, -0.1], [0.01, -0.04, 0.06], [-0.2, -0.3, -0.1], "no gain outside noise", False),
+        ([-0.2, -0.3, -0.1], [0.01, -0.04, 0.06], [-0.2, -0.3, -0.1], "take 0.200 [0.100, 0.300] from", False),
         ([0.2, 0.1, 0.3], [0.19, 0.1, 0.3], [0.01, -0.04, 0.06], "No gain: metadata add +0.200", False),
         ([0.2, 0.1, 0.3], [0.1, 0.05, 0.15], [0.1, 0.02, 0.2], "only +0.100 [+0.020, +0.200] is owed", True),
     ],
@@ -74,3 +78,35 @@ def test_maps_that_look_the_same_with_random_weights_fail(explained):
     assert not saliency_summary(same)["passes"] and saliency_summary(same)["correlation"] == "0.80"
     assert saliency_summary(explained.saliency[:0]) is None
     assert saliency_summary(explained.saliency.assign(rank_correlation=np.nan)) is None
+
+
+def test_fields_are_listed_as_the_image_shows_them_with_what_they_add(field_reading):
+    (table,) = reading_tables(field_reading)
+    assert table["method"] == "SLIMP"
+    assert table["questions"] == [
+        "read from the image: macro AUROC",
+        "adds to the image: balanced accuracy",
+        "adds to the image: macro AUROC",
+    ]
+    assert [(line["field"], line["level"]) for line in table["lines"]] == [
+        ("region", "lesion"),
+        ("smoke.cigars", "patient"),
+        ("age_years", "patient"),
+    ]
+    region, option, _ = (line["cells"] for line in table["lines"])
+    assert region[0] == {"value": "0.900", "range": "[0.850, 0.950]"}
+    assert region[1] == {"value": "+0.010", "range": "[-0.020, +0.040]"}
+    assert option[1:] == [None, None]
+    assert reading_tables(field_reading[:0]) == []
+
+
+def test_what_shuffled_labels_came_to_is_said_and_is_no_gain_of_metadata(controls):
+    taught = pd.DataFrame(
+        [["small", "slimp", "image", LABELS, CHANCE, "macro_auroc", 0.012, -0.03, 0.05, 2, 40]], columns=list(controls)
+    )
+    assert shuffled_labels(taught) == [
+        "SLIMP, taught shuffled labels: macro AUROC +0.012 [-0.030, +0.050] from chance."
+    ]
+    assert control_tables(taught) == []
+    assert control_tables(pd.concat([controls, taught])) == control_tables(controls)
+    assert shuffled_labels(controls) == []

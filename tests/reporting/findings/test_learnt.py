@@ -48,7 +48,7 @@ def differences(**interval_by_reference):
 def controls(*lows):
     pairs = (("fused", "image"), ("fused, shuffled", "image"), ("fused", "fused, shuffled"))
     lines = [
-        ["small", "slimp", "image+lesion", *pair, "balanced_accuracy", 0.1, low, 0.2, 5, 10]
+        ["small", "slimp", "image+lesion", *pair, "balanced_accuracy", low + 0.1, low, low + 0.2, 5, 10]
         for pair, low in zip(pairs, lows, strict=False)
     ]
     return pd.DataFrame(lines, columns=CONTROL_COLUMNS)
@@ -121,6 +121,7 @@ def test_a_hold_out_is_named():
         ((0.01, 0.01, -0.1), "; what the metadata it reads add to images, strangers' metadata add too."),
         ((0.01, -0.1, 0.01), "; the metadata it reads add to images what strangers' metadata don't."),
         ((np.nan, np.nan, np.nan), "; the metadata it reads add nothing to images outside noise."),
+        ((-0.9, -0.1, -0.9), "; the metadata it reads make images worse, outside noise."),
     ],
 )
 def test_a_fused_gain_that_stays_with_strangers_metadata_is_no_gain(lows, said):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from slimp_pipeline.evaluation.audits.controls import CONTROL_COLUMNS
+from slimp_pipeline.evaluation.audits.field_reading import READ, READING_COLUMNS
 from slimp_pipeline.evaluation.audits.importance import IMPORTANCE_COLUMNS
 from slimp_pipeline.evaluation.audits.known_truth import TRUTH_COLUMNS
 from slimp_pipeline.evaluation.audits.leak_table import LEAK_COLUMNS
@@ -157,11 +158,13 @@ def hostile_explained(importance):
     controls = [
         ["small", "slimp", "image+lesion", *pair, "balanced_accuracy", 0.1, 0.05, 0.15, 5, 20] for pair in pairs
     ]
+    reading = [["small", "slimp", text, "lesion", READ, "macro_auroc", 0.7, 0.6, 0.8, 20] for text in HOSTILE_TEXTS]
     leaks = [[text, 20, number, text] for number, text in enumerate(HOSTILE_TEXTS)]
     saliency = [["slimp", text, text, text, 0.7, 0.9, 0.6] for text in HOSTILE_TEXTS]
     return Explained(
         importance,
         pd.DataFrame(controls, columns=CONTROL_COLUMNS),
+        pd.DataFrame(reading, columns=READING_COLUMNS),
         pd.DataFrame(leaks, columns=LEAK_COLUMNS),
         pd.DataFrame(saliency, columns=SALIENCY_COLUMNS),
     )
@@ -178,11 +181,9 @@ def hostile_pictures(gallery):
         for text in HOSTILE_TEXTS
     ]
     record = {"record": [{"field": text, "value": text} for text in HOSTILE_TEXTS], "num_unknown": 2}
+    record |= {"is_own": True, "is_query": True}
     found = {"method": HOSTILE_TEXTS[0], "rank": 2, "num_keys": 9}
-    pairs = [
-        found | {"direction": text, "query": {"picture": drawn[0]}, "results": [record | {"is_own": True}]}
-        for text in HOSTILE_TEXTS
-    ]
+    pairs = [found | {"direction": text, "query": {"picture": drawn[0]}, "results": [record]} for text in HOSTILE_TEXTS]
     told = {"probability": "0.70", "correlation": "0.60"}
     maps = [
         told | {"sources": [one["src"]] * 3, "label": text, "predicted": text, "image_id": text}

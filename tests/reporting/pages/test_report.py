@@ -48,6 +48,27 @@ def test_the_page_holds_its_numbers_and_calls_rows_without_diagnosis_unlabelled(
     assert "hold-out" in text
 
 
+def test_rows_without_patient_id_are_said_to_weaken_the_split(page, roles):
+    roles[-1].manifest["num_rows_without_patient_id"] = 12
+    roles[0].manifest["num_rows_without_patient_id"] = 0
+    text = page()
+    said = "12 rows have no patient id: each of their lesions counts as a patient of its own"
+    assert said in text.split("<h2 ", 1)[0]
+    assert section(text, "Split check").count("rows have no patient id") == 1
+    roles[-1].manifest["num_rows_without_patient_id"] = 0
+    assert "rows have no patient id" not in page()
+
+
+def test_what_was_not_run_is_not_spoken_of(page, results, differences):
+    alone = results[results["method"] == "slimp"].assign(method="flat")
+    text = page(results=alone, differences=differences[:0])
+    assert "the same model before pre-training" in page() and "the same model before pre-training" not in text
+    on_images = page(results=results[results["features"].isin(["image", "metadata"])])
+    assert "the same model before pre-training" not in on_images  # no random tokeniser was read
+    near = section(text, "Nearest neighbours")
+    assert "by flat contrast's image embedding" in near and "SLIMP" not in near
+
+
 def test_names_of_categories_are_escaped(page):
     text = page()
     assert "<script>alert" not in text and "<img src=x" not in text and "<b>more</b>" not in text
@@ -77,8 +98,9 @@ def test_pictures_that_pretraining_saw_under_another_name_are_counted_by_kind(pa
 
 
 def test_a_split_that_leaks_is_called_so_at_the_top(page):
-    assert "and are no results" in page(leaks=True).split("<h2 ", 1)[0]
-    assert "no results" not in page()
+    top = page(leaks=True).split("<h2 ", 1)[0]
+    assert "and are no results" in top and "patient-disjoint" not in top
+    assert "no results" not in page() and "patient-disjoint" in page().split("<h2 ", 1)[0]
 
 
 def test_a_split_that_leaks_is_called_so_even_if_the_setting_is_forgotten(page, roles):
@@ -101,7 +123,10 @@ def test_the_level_of_the_intervals_is_the_one_given(page):
 
 def test_retrieval_stands_beside_chance(page, results):
     own = section(page(), "Retrieval")
-    assert "<summary>image to images of its diagnosis</summary>" in own and "<summary>image to lesion</summary>" in own
+    assert (
+        "<summary>image to images of its diagnosis</summary>" in own
+        and "<summary>image to lesion fields</summary>" in own
+    )
     assert own.index("<th>SLIMP</th>") < own.index("<th>random init</th>") < own.index("<th>chance</th>")
     assert '<span class="value">0.310</span> <span class="range">[0.260, 0.370]</span>' in own
     assert "<h2>Retrieval</h2>" not in page(results=results)
@@ -116,6 +141,21 @@ def test_what_is_read_of_the_target_is_told_with_its_doubts_unless_it_is_everyth
     assert "Of the source's 1 fields the target has 0." in nothing
 
 
+def test_adapted_encoders_are_spoken_of_where_there_are_some(page, results):
+    adapted = results[results["method"] == "slimp"].assign(method="slimp_adapted")
+    said = "adapted encoders read the target's own fields"
+    assert said in section(page(results=pd.concat([results, adapted])), "What the source's encoders read")
+    assert said not in page()
+
+
+def test_where_source_and_target_are_one_cohort_fields_without_a_value_are_not_read(page, roles):
+    roles[0].manifest["cohort"] = roles[-1].manifest["cohort"]
+    text = page()
+    own = section(text, "What the encoders read")
+    assert "Of the cohort's 3 fields 2 have a known value: age_years, diameter_mm." in own
+    assert "source's encoders" not in text and "the target has" not in text
+
+
 def test_fields_whose_gaps_tell_the_label_are_named(page, missingness):
     own = section(page(), "What missing fields tell")
     assert "tells the label: diameter_mm. A result" in own
@@ -127,9 +167,9 @@ def test_fields_whose_gaps_tell_the_label_are_named(page, missingness):
 
 def test_no_missing_field_and_nothing_measured_are_told_apart(page, missingness):
     none = section(page(missingness=missingness[:1]), "What missing fields tell")
-    assert "No field is missing in any labelled row." in none and "<table" not in none
+    assert "Every field is known in all labelled rows, or in none." in none and "<table" not in none
     empty = section(page(missingness=missingness[:0]), "What missing fields tell")
-    assert "Not measured" in empty and "No field is missing" not in empty
+    assert "Not measured" in empty and "Every field is known" not in empty
 
 
 def test_groups_of_patients_are_shown_with_their_sizes(page, subgroups):
@@ -138,6 +178,7 @@ def test_groups_of_patients_are_shown_with_their_sizes(page, subgroups):
     assert "<summary>sex</summary>" in own and "<summary>age, years</summary>" in own
     assert '<th>female</th><td>3</td><td>7</td><td colspan="2">too small</td>' in own
     assert '<th>not known</th><td>22</td><td>40</td><td><span class="value">0.520</span>' in own
+    assert "Blank: no fold of the group can be measured so, as where it holds one class alone." in own
     small = subgroups[subgroups["too_small"]]
     assert '<td colspan="1">too small</td>' in section(page(subgroups=small), "Groups of patients")
     assert "<h2>Groups of patients</h2>" not in page(subgroups=subgroups[:0])
@@ -175,6 +216,17 @@ def test_the_page_stands_alone_and_fits_a_phone_and_a_desk(page, show, width_px)
     assert browser.find_elements("css selector", "table th")[0].is_displayed()
 
 
+@pytest.mark.parametrize("width_px", [390, 690, 820, 1280])
+def test_values_of_a_record_have_room_for_a_word_at_every_width(page, pictures, show, width_px):
+    (query,) = pictures.pair_gallery
+    record = {"record": [{"field": "skin_cancer_history", "value": "ABDOMEN"}], "num_unknown": 2, "is_own": False}
+    others = dataclasses.replace(pictures, pair_gallery=[query | {"results": [record] * 4}])
+    browser = show(page(others=others), width_px, num_figures=10)
+    lines = "const text = document.createRange(); text.selectNodeContents(value); return text.getClientRects().length"
+    count = f"return [...document.querySelectorAll('.pairs dd')].map((value) => {{ {lines} }})"
+    assert browser.execute_script(count) == [1] * 4
+
+
 def test_what_probes_rest_on_is_said_before_its_table(page):
     own = section(page(), "What the probes rest on")
     said = "SLIMP, image + lesion + patient: balanced accuracy drops outside noise as one of these is permuted:"
@@ -182,8 +234,16 @@ def test_what_probes_rest_on_is_said_before_its_table(page):
     assert "<th>diameter_mm</th><td>lesion</td>" in own and "&lt;script&gt;" in own
 
 
+def test_a_single_draw_is_one(page, explained):
+    once = dataclasses.replace(
+        explained, importance=explained.importance.assign(num_draws=1), controls=explained.controls.assign(num_draws=1)
+    )
+    text = page(closer=once)
+    assert text.count("(1 draw)") == 2 and "(1 draws)" not in text
+
+
 def test_the_control_says_whether_the_gain_is_one(page):
-    own = section(page(), "Control: strangers' metadata")
+    own = section(page(), "Controls: strangers' metadata, shuffled labels")
     assert 'class="good">SLIMP: Metadata add +0.200 [+0.100, +0.300]' in own and "fused, shuffled minus image" in own
 
 
@@ -222,13 +282,32 @@ def test_a_section_without_pictures_says_why(page, roles):
 
 def test_what_was_not_measured_is_said_not_to_be(page, explained, drawn):
     nothing = dataclasses.replace(
-        explained, importance=explained.importance[:0], controls=explained.controls[:0], saliency=explained.saliency[:0]
+        explained,
+        importance=explained.importance[:0],
+        controls=explained.controls[:0],
+        field_reading=explained.field_reading[:0],
+        saliency=explained.saliency[:0],
     )
     figures = {name: figure for name, figure in drawn.items() if name not in ("importance", "phenotype_map")}
     text = page(closer=nothing, figures=figures)
     assert "Not measured: the probes read no metadata field" in section(text, "What the probes rest on")
-    assert "Not measured: the encoder reads no metadata" in section(text, "Control: strangers' metadata")
+    assert "Not measured: the encoder reads no metadata" in section(
+        text, "Controls: strangers' metadata, shuffled labels"
+    )
     assert "No map: the encoder's objective trains no phenotype" in section(text, "Phenotypes of the patients")
+    assert "Fields in the image" not in text and "Fields in the image" in page()
+
+
+def test_a_result_that_has_the_same_metadata_but_is_another_lesion_is_no_own_partner(page, pictures):
+    (query,) = pictures.pair_gallery
+    results = [query["results"][-1] | {"is_own": True, "is_query": own} for own in (False, True)]
+    text = page(others=dataclasses.replace(pictures, pair_gallery=[query | {"results": results}]))
+    own = section(text, "Pictures and metadata that find one another")
+    assert own.index("the same metadata</p>") < own.index("own partner</p>") and own.count("</p></figure>") == 2
+
+
+def test_counts_of_diagnoses_say_that_they_are_of_all_rows(page):
+    assert "Diagnoses, of all rows" in section(page(), "Data")
 
 
 def test_leaks_that_were_found_are_said_to_be(page, explained):

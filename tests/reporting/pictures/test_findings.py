@@ -120,6 +120,7 @@ def test_the_own_partner_is_always_among_what_is_shown(drawn):
         own = [result["is_own"] for result in one["results"]]
         assert own.count(True) == 1 and len(own) == (2 if one["rank"] == 2 else 3)
         assert own[-1] and one["num_keys"] == 12
+        assert [result["is_query"] for result in one["results"]][-1]
 
 
 def test_a_record_tells_what_is_known_and_how_much_is_not(drawn):

@@ -89,6 +89,8 @@ def read_rows(spec: CohortSpec, table_paths: Mapping[int, Path]) -> Reading:
     rows = rows.drop(index=set_aside).reset_index(drop=True)
     notes += [*check_labels(spec.name, spec.label, rows), *improbable_patient(rows, spec)]
     notes += spellings_of_categories(rows, spec)
+    if patients == spec.lesion_id:
+        rows["patient_known"] = False  # whose lesions are one person's isn't told
     return Reading(rows, quarantine, facts | {"notes": notes})
 
 

@@ -37,7 +37,16 @@ _FIGURES = {
     )
 } | {"embedding_map_figure": "embedding_map", "phenotype_map_figure": "phenotype_map"}
 
-_EXPLAINED = ("importance", "controls", "leaks", "saliency", "patient_view", "pair_gallery", "saliency_pictures")
+_EXPLAINED = (
+    "importance",
+    "controls",
+    "field_reading",
+    "leaks",
+    "saliency",
+    "patient_view",
+    "pair_gallery",
+    "saliency_pictures",
+)
 
 
 def create_pipeline(**kwargs: Any) -> Pipeline:

@@ -5,14 +5,13 @@ Source:
 """
 
 import re
-import textwrap
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from slimp_pipeline.reporting.figures.layout import laid_out
 from slimp_pipeline.reporting.labels import COLOURS, method_name
-from slimp_pipeline.reporting.text import figure_text, short
+from slimp_pipeline.reporting.text import figure_text, in_lines, short
 
 _WRAP_CHARACTERS = 18  # longer names would leave a phone no room for the values
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)T(?=\d)")  # of a run's version, which is too long for a line
@@ -45,9 +44,8 @@ def critical_difference_figure(values: pd.DataFrame, pairs: pd.DataFrame, metric
     subtitle = "bars join methods that don't differ outside noise" if names else "no method could be measured"
     laid_out(figure, metric_name[:1].upper() + metric_name[1:], subtitle, metric_name, "")
     dates_apart = [_DATE.sub(r"\1 ", name) for name in names]
-    wrapped = [textwrap.wrap(name, _WRAP_CHARACTERS, break_on_hyphens=False) for name in dates_apart]
-    ticks = ["<br>".join(figure_text(line) for line in lines) for lines in wrapped]
-    row_px = _GAP_PX + _LINE_PX * max([2, *(len(lines) for lines in wrapped)])
+    ticks = [in_lines(name, _WRAP_CHARACTERS) for name in dates_apart]
+    row_px = _GAP_PX + _LINE_PX * max([2, *(1 + tick.count("<br>") for tick in ticks)])
     figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=ticks, range=[len(names) - 0.5, -0.5], zeroline=False
     )

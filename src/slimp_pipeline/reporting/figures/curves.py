@@ -81,7 +81,9 @@ def _add_curves(
 
 
 def _subtitle(settings: EvaluationParams) -> str:
-    return f"linear probe on image features; band: {100 * settings.confidence:g} % interval at each place"
+    return (
+        f"linear probe on image features; band: {100 * settings.confidence:g}\N{NO-BREAK SPACE}% interval at each place"
+    )
 
 
 def _folds(predictions: pd.DataFrame) -> list[pd.DataFrame]:

@@ -9,11 +9,9 @@ from slimp_pipeline.evaluation.features.embed import block, methods
 from slimp_pipeline.evaluation.features.phenotypes import on_a_plane
 from slimp_pipeline.evaluation.measures.records import pretrained_method
 from slimp_pipeline.evaluation.task import Task
-from slimp_pipeline.reporting.figures.layout import laid_out
-from slimp_pipeline.reporting.labels import (
-    COLOURS,
-)
-from slimp_pipeline.reporting.text import figure_text
+from slimp_pipeline.reporting.figures.layout import LEGEND_CHARACTERS, laid_out
+from slimp_pipeline.reporting.labels import COLOURS
+from slimp_pipeline.reporting.text import in_lines
 from slimp_pipeline.tables.splits import partition_names
 
 _MAP_POINTS = 2000  # more can't be told apart, and make the page heavy
@@ -36,7 +34,7 @@ def embedding_map(task: Task, embeddings: Mapping[str, np.ndarray], seed: int) -
             x=chosen[:, 0],
             y=chosen[:, 1],
             mode="markers",
-            name=figure_text(name),
+            name=in_lines(name, LEGEND_CHARACTERS),
             showlegend=True,
             marker={
                 "size": 6,
@@ -47,4 +45,6 @@ def embedding_map(task: Task, embeddings: Mapping[str, np.ndarray], seed: int) -
         )
     figure.update_xaxes(showticklabels=False, zeroline=False)
     figure.update_yaxes(showticklabels=False, zeroline=False)
-    return laid_out(figure, "Map of the image embeddings", f"t-SNE, {len(points)} images", "", "")
+    laid_out(figure, "Map of the image embeddings", f"t-SNE, {len(points)} images", "", "")
+    num_lines = sum(1 + trace.name.count("<br>") for trace in figure.data)
+    return figure.update_layout(height=440 + 15 * max(0, num_lines - 6))  # on a phone every class has a line

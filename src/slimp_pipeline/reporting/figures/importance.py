@@ -5,9 +5,10 @@ import plotly.graph_objects as go
 
 from slimp_pipeline.reporting.figures.layout import laid_out
 from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_colour, method_name
-from slimp_pipeline.reporting.text import figure_text
+from slimp_pipeline.reporting.text import figure_text, in_lines
 
 _MAX_FIELDS = 25
+_LINE_CHARACTERS = 26  # longer names would leave a phone no room for the drops
 
 
 def importance_figure(importance: pd.DataFrame, metric: str = "balanced_accuracy") -> go.Figure:
@@ -30,9 +31,11 @@ def importance_figure(importance: pd.DataFrame, metric: str = "balanced_accuracy
             error_x={"array": own["ci_high"] - own["drop"], "arrayminus": own["drop"] - own["ci_low"], "thickness": 1},
         )
     figure.update_layout(scattermode="group", scattergap=0.4)
-    places = {"tickvals": list(range(len(shown))), "ticktext": [figure_text(name) for name in shown]}
+    names = [in_lines(name, _LINE_CHARACTERS) for name in shown]
+    places = {"tickvals": list(range(len(shown))), "ticktext": names}
     figure.update_yaxes(**places, range=[len(shown) - 0.5, -0.5], zeroline=False)
     more = f", the {len(shown)} of {len(largest)} that matter most" if len(largest) > len(shown) else ""
     subtitle = f"one field of the test rows permuted at a time{more}"
     laid_out(figure, "What the probes rest on", subtitle, f"drop of {METRIC_NAMES[metric]}", "")
-    return figure.update_layout(height=190 + 14 * len(chosen))
+    num_rows = max(chosen["method"].nunique(), *(1 + name.count("<br>") for name in names), 1)
+    return figure.update_layout(height=190 + 14 * len(shown) * num_rows)

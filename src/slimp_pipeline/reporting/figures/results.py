@@ -17,6 +17,7 @@ from slimp_pipeline.reporting.text import figure_text
 from slimp_pipeline.tables.splits import HOLDOUT
 
 _SYMBOLS = {"linear_probe": "circle", "baseline": "diamond"}
+_LINE_CHARACTERS = 48
 _DASHES = ("solid", "dot", "dash", "dashdot")
 
 
@@ -62,7 +63,7 @@ def low_shot_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") ->
                     x=rows["shots"],
                     y=rows["value"],
                     mode="lines+markers",
-                    name=f"{figure_text(method_name(method))}, {features_name(features)}",
+                    name=_in_legend(method, str(features)),
                     legendgroup=f"{method}{features}",
                     showlegend=column == 1 or not len(by_rows),
                     error_y=_error(rows),
@@ -72,7 +73,8 @@ def low_shot_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") ->
                 )
     figure.update_xaxes(type="category")
     laid_out(figure, "Few labels", "linear probe, mean over draws and folds", "", METRIC_NAMES[metric])
-    figure.update_layout(height=440 + 15 * sum(trace.showlegend for trace in figure.data))
+    num_lines = sum(1 + trace.name.count("<br>") for trace in figure.data if trace.showlegend)
+    figure.update_layout(height=440 + 15 * num_lines)
     figure.update_xaxes(title="images per class", row=1, col=1)
     figure.update_xaxes(title="share of patients", row=1, col=2)
     return figure
@@ -117,6 +119,12 @@ def robustness_figure(robustness: pd.DataFrame, metric: str = "balanced_accuracy
     figure.update_xaxes(title="% of fields<br>corrupted", row=1, col=2)
     figure.update_xaxes(title="level<br>left out", tickangle=0, tickfont={"size": 10}, row=1, col=3)
     return figure
+
+
+def _in_legend(method: str, features: str) -> str:
+    """Both names: in two lines where one would be too long for a phone."""
+    names = figure_text(method_name(method)), features_name(features)
+    return (", " if sum(map(len, names)) < _LINE_CHARACTERS else ",<br>").join(names)
 
 
 def _error(rows: pd.DataFrame) -> dict[str, object]:

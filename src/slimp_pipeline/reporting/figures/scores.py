@@ -10,9 +10,11 @@ from slimp_pipeline.evaluation.measures.records import pretrained_method
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.reporting.figures.layout import BY_CHANCE, laid_out
 from slimp_pipeline.reporting.labels import PROTOCOL_NAMES, method_colour, method_name
-from slimp_pipeline.reporting.text import figure_text
+from slimp_pipeline.reporting.text import figure_text, in_lines
 from slimp_pipeline.tables.splits import HOLDOUT
 
+_TICK_CHARACTERS, _CUT_CHARACTERS = 18, 16  # of a class's name to the left, and upright below
+_LINE_PX, _CHARACTER_PX, _FRAME_PX = 15, 6, 190
 _NUM_BINS = 10  # fewer than the calibration error has: bins of few rows scatter
 
 
@@ -44,13 +46,15 @@ def confusion_figure(predictions: pd.DataFrame, classes: list[str]) -> go.Figure
             showscale=False,
         )
     )
-    ticks = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}  # cut names may coincide
-    figure.update_xaxes(**ticks)
-    figure.update_yaxes(**ticks, autorange="reversed")
+    broken = [in_lines(name, _TICK_CHARACTERS) for name in classes]
+    cut = [figure_text(name, _CUT_CHARACTERS) for name in classes]
+    ticks = {"tickvals": places, "showgrid": False, "zeroline": False}  # cut names may coincide
+    figure.update_xaxes(**ticks, ticktext=cut)
+    figure.update_yaxes(**ticks, ticktext=broken, autorange="reversed")
     subtitle = "counts; colour: share of the true class"
-    return laid_out(
-        figure, f"Confusion, {figure_text(method_name(method))}, image probe", subtitle, "predicted", "true"
-    )
+    laid_out(figure, f"Confusion, {figure_text(method_name(method))}, image probe", subtitle, "predicted", "true")
+    num_lines = sum(max(2, 1 + name.count("<br>")) for name in broken)
+    return figure.update_layout(height=max(440, _FRAME_PX + _LINE_PX * num_lines + _CHARACTER_PX * max(map(len, cut))))
 
 
 def reliability_figure(predictions: pd.DataFrame, classes: list[str], settings: EvaluationParams) -> go.Figure:
@@ -88,7 +92,7 @@ def reliability_figure(predictions: pd.DataFrame, classes: list[str], settings: 
             line={"color": method_colour(method), "dash": "solid" if protocol == "linear_probe_calibrated" else "dot"},
         )
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=BY_CHANCE, showlegend=False, hoverinfo="skip")
-    name, level = figure_text(method_name(method)), f"{100 * settings.confidence:g} %"
+    name, level = figure_text(method_name(method)), f"{100 * settings.confidence:g}\N{NO-BREAK SPACE}%"
     subtitle = f"{name}, image features; size: number of images; bars: {level} intervals"
     return laid_out(figure, "Reliability", subtitle, "confidence", "accuracy")
 

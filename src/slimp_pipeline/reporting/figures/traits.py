@@ -7,9 +7,9 @@ import plotly.graph_objects as go
 
 from slimp_pipeline.evaluation.audits.subgroups import AGE, NOT_KNOWN, patient_groups
 from slimp_pipeline.evaluation.features.phenotypes import PHENOTYPE_COLUMNS
-from slimp_pipeline.reporting.figures.layout import laid_out
+from slimp_pipeline.reporting.figures.layout import LEGEND_CHARACTERS, laid_out
 from slimp_pipeline.reporting.labels import COLOURS
-from slimp_pipeline.reporting.text import figure_text
+from slimp_pipeline.reporting.text import figure_text, in_lines
 
 _MALIGNANT, _MISSING = "any_malignant", "missing_share"
 _MAX_VALUES = 8  # a colour each; the rarer ones of more share one
@@ -73,7 +73,7 @@ def _add_trait(
         if len(chosen):
             colour = _UNKNOWN_COLOUR if name == NOT_KNOWN else COLOURS[number]
             place = {"x": chosen["x"], "y": chosen["y"], "mode": "markers", "marker": {"size": 8, "color": colour}}
-            figure.add_scatter(**place, name=figure_text(name), opacity=0.8, visible=visible)
+            figure.add_scatter(**place, name=in_lines(name, LEGEND_CHARACTERS), opacity=0.8, visible=visible)
 
 
 def _spoken(trait: str) -> str:

@@ -8,18 +8,21 @@ import pandas as pd
 from slimp_pipeline.evaluation.measures.records import pretrained_method, summary_draw
 from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_name
 
+_SIDES = {"lesion": "lesion fields", "patient": "patient fields"}  # of a retrieval
+
 
 def retrieval_table(results: pd.DataFrame) -> list[dict[str, Any]]:
     """Retrieval by what is looked up, every method beside chance.
 
     Returns:
-        Groups: title, metrics, and lines of method and cells of value and range; None where nothing was measured.
+        One table for each: title, metrics, and a group of lines of method and cells of value and range; None where
+        nothing was measured.
     """
     chosen = results[results["protocol"] == "retrieval"]
     if chosen.empty:
         return []
     chosen = chosen[chosen["draw"] == summary_draw(chosen)].dropna(subset="value")
-    groups = []
+    tables = []
     for features, rows in chosen.groupby("features", sort=False):
         metrics = list(dict.fromkeys(rows["metric"]))
         cells = rows.set_index(["method", "metric"])
@@ -27,9 +30,11 @@ def retrieval_table(results: pd.DataFrame) -> list[dict[str, Any]]:
             {"method": method_name(name), "cells": [_known(cells, (name, metric)) for metric in metrics]}
             for name in in_order(rows["method"])
         ]
-        title = "image to images of its diagnosis" if features == "image" else features
-        groups.append({"title": title, "metrics": [_spoken(metric) for metric in metrics], "lines": lines})
-    return groups
+        sides = str(features).split(" to ") if " to " in features else ["image", "images of its diagnosis"]
+        title = " to ".join(_SIDES.get(side, side) for side in sides)
+        spoken = [_spoken(metric) for metric in metrics]
+        tables.append({"title": title, "metrics": spoken, "groups": [{"lines": lines}]})
+    return tables
 
 
 def fields_read_table(table: pd.DataFrame) -> dict[str, Any] | None:
@@ -62,7 +67,7 @@ def missingness_table(missingness: pd.DataFrame) -> dict[str, Any]:
             "missing": f"{row.missing_share:.1%}",
             "malignant": "" if pd.isna(row.missing_share_malignant) else f"{row.missing_share_malignant:.1%}",
             "benign": "" if pd.isna(row.missing_share_benign) else f"{row.missing_share_benign:.1%}",
-            "auroc": {"value": f"{row.auroc:.3f}", "range": f"[{row.ci_low:.3f}, {row.ci_high:.3f}]"},
+            "auroc": _interval(row.auroc, row.ci_low, row.ci_high),
             "warning": bool(row.warning),
         }
         for row in shown.itertuples()
@@ -136,7 +141,13 @@ def _known(
 
 
 def _estimate(row: pd.Series) -> dict[str, str]:
-    return {"value": f"{row['value']:.3f}", "range": f"[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"}
+    return _interval(row["value"], row["ci_low"], row["ci_high"])
+
+
+def _interval(value: float, low: float, high: float) -> dict[str, str]:
+    if pd.isna(value):
+        return {"value": "not measurable", "range": ""}
+    return {"value": f"{value:.3f}", "range": f"[{low:.3f}, {high:.3f}]"}
 
 
 def _spoken(metric: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from slimp_pipeline.evaluation.audits.controls import FUSED, IMAGE, LABELS, SHUFFLED
+from slimp_pipeline.evaluation.audits.field_reading import READ
 from slimp_pipeline.evaluation.measures.records import pretrained_method, summary_draw
 from slimp_pipeline.reporting.labels import METRIC_NAMES, features_name, in_order, method_name
 
@@ -79,6 +80,44 @@ def control_tables(controls: pd.DataFrame) -> list[dict[str, Any]]:
     return tables
 
 
+def reading_tables(field_reading: pd.DataFrame) -> list[dict[str, Any]]:
+    """How well fields are read from images, and what they add, by method; the best read first.
+
+    Returns:
+        method, questions (texts), and lines of field, level and cells.
+    """
+    tables = []
+    for method in in_order(field_reading["method"]):
+        own = field_reading[field_reading["method"] == method]
+        asked = list(
+            own[["question", "metric"]].drop_duplicates().sort_values("question", ascending=False).itertuples()
+        )
+        cells = own.set_index(["field", "question", "metric"])
+        read = own[own["question"] == READ].set_index("field")["value"]
+        fields = own.drop_duplicates("field").set_index("field")["level"]
+        ranked = fields.index[read.reindex(fields.index).argsort(kind="stable")[::-1]]
+        tables.append(
+            {
+                "method": method_name(method),
+                "questions": [f"{one.question}: {METRIC_NAMES[one.metric]}" for one in asked],
+                "lines": [
+                    {
+                        "field": name,
+                        "level": fields[name],
+                        "cells": [
+                            _signed(
+                                cells, (name, one.question, one.metric), "value", "" if one.question == READ else "+"
+                            )
+                            for one in asked
+                        ],
+                    }
+                    for name in ranked
+                ],
+            }
+        )
+    return tables
+
+
 def shuffled_labels(controls: pd.DataFrame) -> list[str]:
     """What the image probe of each method came to that was taught shuffled labels, in a sentence each."""
     taught = controls[(controls["compared"] == LABELS) & (controls["metric"] == "macro_auroc")]
@@ -96,6 +135,9 @@ def _verdict(cells: pd.DataFrame) -> tuple[str, bool]:
         for compared, reference in ((FUSED, IMAGE), (SHUFFLED, IMAGE), (FUSED, SHUFFLED))
     )
     name, added = METRIC_NAMES[HEADLINE], _value_and_range(gain, "difference")
+    if gain["ci_high"] < 0:
+        taken = f"{-gain['difference']:.3f} [{-gain['ci_high']:.3f}, {-gain['ci_low']:.3f}]"
+        return f"No gain: metadata take {taken} from the images' {name}.", False
     if gain["ci_low"] <= 0:
         return (
             f"Metadata add {added} to the images' {name}: no gain outside noise, so nothing is to be explained.",
@@ -189,11 +231,11 @@ def saliency_summary(saliency: pd.DataFrame) -> dict[str, Any] | None:
     }
 
 
-def _signed(cells: pd.DataFrame, place: Any, value: str) -> dict[str, str] | None:
+def _signed(cells: pd.DataFrame, place: Any, value: str, sign: str = "+") -> dict[str, str] | None:
     if place not in cells.index:
         return None
     row = cells.loc[place]
-    return {"value": f"{row[value]:+.3f}", "range": f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"}
+    return {"value": f"{row[value]:{sign}.3f}", "range": f"[{row['ci_low']:{sign}.3f}, {row['ci_high']:{sign}.3f}]"}
 
 
 def _value_and_range(row: pd.Series, value: str, sign: str = "+") -> str:

@@ -77,7 +77,10 @@ def _added_by_metadata(controls: pd.DataFrame) -> str:
     """Whether metadata add to images, and strangers' as much; nothing where that wasn't measured."""
     if controls.empty:
         return ""
-    low = controls.set_index(["compared", "reference"])["ci_low"]
+    by_pair = controls.set_index(["compared", "reference"])
+    low = by_pair["ci_low"]
+    if by_pair["ci_high"][FUSED, IMAGE] < 0:
+        return "; the metadata it reads make images worse, outside noise"
     if not low[FUSED, IMAGE] > 0:
         return "; the metadata it reads add nothing to images outside noise"
     if not low[FUSED, SHUFFLED] > 0:

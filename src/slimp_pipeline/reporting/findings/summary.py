@@ -13,6 +13,7 @@ from slimp_pipeline.reporting.findings.learnt import (
     learnt_of_run,
 )
 from slimp_pipeline.reporting.labels import verdict
+from slimp_pipeline.tables.splits import HOLDOUT
 
 
 def summary_lines(
@@ -41,7 +42,8 @@ def summary_lines(
     baseline = chosen[chosen["method"] == "metadata_linear"]
     name = metric.replace("_", " ")
     lines = [learnt_of_run(results, differences, controls, leaks=leaks, metric=metric)]
-    lines.append(f"{results['cohort'].iloc[0]}: {name} of a linear probe, mean over folds [interval]")
+    where = "on the hold-out" if draw == HOLDOUT else "mean over folds"
+    lines.append(f"{results['cohort'].iloc[0]}: {name} of a linear probe, {where} [interval]")
     for row in pd.concat([image, baseline]).itertuples():
         lines.append(f"  {row.method:<16} {row.features:<9} {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]")
     for row in leading_differences(differences, metric).itertuples():

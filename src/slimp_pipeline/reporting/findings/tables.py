@@ -5,7 +5,15 @@ from typing import Any
 import pandas as pd
 
 from slimp_pipeline.evaluation.measures.records import leading_differences, summary_draw
-from slimp_pipeline.reporting.labels import COMPARED, METRIC_NAMES, PROTOCOL_NAMES, features_name, in_order, method_name
+from slimp_pipeline.reporting.labels import (
+    COMPARED,
+    METRIC_NAMES,
+    PROTOCOL_NAMES,
+    features_name,
+    in_order,
+    method_name,
+    verdict,
+)
 from slimp_pipeline.tables.splits import HOLDOUT
 
 
@@ -84,9 +92,7 @@ def _cell(row: pd.Series, value: str, form: str) -> dict[str, str]:
     if pd.isna(row[value]):
         return {"value": "not measurable", "range": "", "verdict": ""}
     low, high = row["ci_low"], row["ci_high"]
-    noise = not (low > 0 or high < 0)
-    return {
-        "value": form.format(row[value]),
-        "range": f"[{form.format(low)}, {form.format(high)}]",
-        "verdict": "within noise" if noise else ("better" if row[value] > 0 else "worse"),
-    }
+    said = verdict(low, high) if value == "difference" else ""
+    if said == "outside noise":
+        said = "better" if low > 0 else "worse"
+    return {"value": form.format(row[value]), "range": f"[{form.format(low)}, {form.format(high)}]", "verdict": said}

@@ -9,6 +9,7 @@ from slimp_pipeline.reporting.findings.explanations import (
     control_tables,
     importance_tables,
     leak_lines,
+    reading_tables,
     saliency_summary,
     shuffled_labels,
     worst_group,
@@ -21,6 +22,7 @@ class Explained:
 
     importance: pd.DataFrame
     controls: pd.DataFrame
+    field_reading: pd.DataFrame
     leaks: pd.DataFrame
     saliency: pd.DataFrame
 
@@ -30,6 +32,7 @@ def explained_sections(explained: Explained, subgroups: pd.DataFrame, results: p
     return {
         "importance": importance_tables(explained.importance),
         "controls": control_tables(explained.controls),
+        "field_reading": reading_tables(explained.field_reading),
         "shuffled_labels": shuffled_labels(explained.controls),
         "leak_audit": leak_lines(explained.leaks),
         "worst_group": worst_group(subgroups, results),

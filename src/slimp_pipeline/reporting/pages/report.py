@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from slimp_pipeline.evaluation.features.embed import STARTS
+from slimp_pipeline.evaluation.measures.records import ADAPTED, pretrained_method
 from slimp_pipeline.reporting.findings.audits import (
     fields_read_table,
     known_truth_table,
@@ -17,7 +19,7 @@ from slimp_pipeline.reporting.findings.audits import (
 from slimp_pipeline.reporting.findings.learnt import learnt_of_run
 from slimp_pipeline.reporting.findings.rows import lineage_lines, row_tables
 from slimp_pipeline.reporting.findings.tables import differences_tables, headline, results_tables
-from slimp_pipeline.reporting.labels import UNLABELLED
+from slimp_pipeline.reporting.labels import METHOD_NAMES, UNLABELLED, method_name
 from slimp_pipeline.reporting.pages.explained import Explained, explained_sections
 from slimp_pipeline.reporting.pages.shell import embedded, render_template
 from slimp_pipeline.reporting.pages.size import held_below
@@ -112,6 +114,7 @@ def render_page(
         "roles": [vars(role) | {"checks": checks[role.role], "diagnoses": _diagnoses(role)} for role in roles],
         "source": roles[0].manifest,
         "target": roles[-1].manifest,
+        "is_crossfit": roles[0].manifest["cohort"] == roles[-1].manifest["cohort"],
         "conflict_rule": RULE,
         "pretraining": _pretraining(trained.training_rows, trained.history),
         "health": _health(trained.history),
@@ -135,8 +138,12 @@ def render_page(
 
 
 def _measured_values(measured: Measured, *, leaks: bool) -> dict[str, Any]:
+    fused = set(measured.results.loc[measured.results["features"].str.startswith("image+"), "method"])
     return {
         "leaks": leaks,
+        "method": method_name(pretrained_method(measured.results["method"])),
+        "has_adapted": measured.results["method"].str.endswith(ADAPTED).any(),
+        "untrained": [METHOD_NAMES[name] for name in STARTS if name in fused],
         "headline": headline(measured.results, measured.differences),
         "results": results_tables(measured.results),
         "differences": differences_tables(measured.differences),

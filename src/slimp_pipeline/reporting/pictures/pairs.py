@@ -27,7 +27,7 @@ def pair_gallery(
     Returns:
         Queries: method, direction, rank (of the first result with the query's own metadata), num_keys, query and
         results, the own partner last where it isn't among the first. These hold a `picture`, or a `record`: field and
-        value of what is known; results also is_own.
+        value of what is known; results also is_own (the query's own metadata) and is_query (the query's very row).
     """
     by_image = rows.set_index("image_id", drop=False)
     size = -(-settings.gallery_size // 2)
@@ -42,12 +42,13 @@ def pair_gallery(
             sides = [_picture, _record] if direction == TO_METADATA else [_record, _picture]
             asked = sides[0](by_image.loc[query["query_image_id"]], fields, store, settings)
             answers = [
-                sides[1](by_image.loc[row.image_id], fields, store, settings) | {"is_own": bool(row.is_own)}
+                sides[1](by_image.loc[row.image_id], fields, store, settings)
+                | {"is_own": bool(row.is_own), "is_query": row.image_id == query["query_image_id"]}
                 for row in results.sort_values("place").itertuples()
             ]
             if not any(answer["is_own"] for answer in answers):
                 own_row = by_image.loc[query["query_image_id"]]
-                answers.append(sides[1](own_row, fields, store, settings) | {"is_own": True})
+                answers.append(sides[1](own_row, fields, store, settings) | {"is_own": True, "is_query": True})
             rank, num_keys = int(query["rank_of_own"]), int(query["num_keys"])
             place_of_own = {"direction": direction, "rank": rank, "num_keys": num_keys}
             method = method_name(str(query["method"]))
