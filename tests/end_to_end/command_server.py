@@ -12,8 +12,10 @@ import sys
 
 from kedro.framework.cli import main
 
-import slimp_pipeline.pipeline_registry
-import slimp_pipeline.settings  # noqa: F401
+import slimp_pipeline.pipeline_registry  # noqa: F401
+from slimp_pipeline.settings import HOOKS
+
+LOADED = tuple(HOOKS)  # with what they import
 
 
 def become(order: dict) -> None:
