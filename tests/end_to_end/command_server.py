@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 
+import IPython  # noqa: F401  (MLflow looks whether it runs in a notebook)
 from kedro.framework.cli import main
 
 import slimp_pipeline.pipeline_registry  # noqa: F401
