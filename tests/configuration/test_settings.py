@@ -42,6 +42,10 @@ def test_a_wrong_setting_of_base_is_named_with_its_line(conf: Path) -> None:
     assert f"(conf/base/parameters_features.yml, line {line})" in refused(conf)
 
 
+def test_a_wrong_setting_that_a_file_takes_from_the_command_line_is_named_with_the_command_line(conf: Path) -> None:
+    assert "not 'isic2025' (--params)" in refused(conf, challenge="isic2025")
+
+
 def test_a_missing_block_is_named(conf: Path) -> None:
     (conf / "base/parameters_report.yml").unlink()
     assert "the block `report` is missing" in refused(conf)

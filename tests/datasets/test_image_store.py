@@ -20,7 +20,7 @@ from PIL import Image
 from slimp_pipeline.datasets.image_store import ImageStoreDataset
 from slimp_pipeline.images import packing as packing_module
 from slimp_pipeline.images.packed import PackedImages
-from slimp_pipeline.images.packing import Packing, pack, packing_key, stamps
+from slimp_pipeline.images.packing import Packing, pack, packing_key, packing_of, stamps
 from slimp_pipeline.images.store import SCHEMA
 from slimp_pipeline.parameters import IngestParams
 
@@ -66,7 +66,7 @@ def dataset_in(folder: Path) -> ImageStoreDataset:
 def save(folder: Path, images: pd.DataFrame, limits: IngestParams = SETTINGS) -> pa.Table:
     """Pack into a folder; return the whole packed file."""
     dataset = dataset_in(folder)
-    dataset.save(Packing(packing_key(images, limits), partial(pack, images, limits)))
+    dataset.save(packing_of(images, limits))
     return read(dataset.load().path)
 
 
@@ -125,6 +125,18 @@ def test_a_refused_image_is_taken_over_with_its_reason(tmp_path, images, checked
     store = save(tmp_path, images.iloc[: REFUSED + 2])
     assert checked == [f"i{REFUSED + 1:03}"]
     assert store["refused"][REFUSED].as_py().startswith("not a picture") and not store["encoded"][REFUSED].is_valid
+
+
+def test_what_could_not_be_read_is_read_once_it_can_be_and_nothing_else_is(tmp_path, images, checked):
+    away, whole = Path(images["path"][7]), at_once(images)
+    away.rename(tmp_path / "away")  # as a share that is down for a moment; what was no picture stays none
+    first = save(tmp_path, images)
+    assert first["refused"][7].as_py() == "can't be read: No such file or directory"
+    checked.clear()
+    assert save(tmp_path, images).equals(first) and checked == []
+    (tmp_path / "away").rename(away)
+    assert save(tmp_path, images).equals(whole) and checked == ["i007"]
+    assert save(tmp_path, images).equals(whole) and checked == ["i007"]
 
 
 def test_a_changed_file_is_checked_again(tmp_path, images, checked):

@@ -21,7 +21,31 @@ def test_pictures_are_listed_by_name_and_folder_and_other_files_with_a_reason(ma
     assert asked["image_id"].tolist() == ["a", "b", "a"]
     assert outcomes(folder)["notes.txt"] == outcomes(folder)[".DS_Store"] == NO_PICTURE
     reason = listed.set_index("picture").loc["notes.txt", "reason"]
-    assert reason == "the suffix .txt isn't in images.suffixes"
+    assert reason == "the suffix .txt is no picture's"
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "said"),
+    [
+        ("scan.dcm", b"\0" * 128 + b"DICM", "it is DICOM. Export its picture as JPEG or PNG"),
+        ("scan", b"\0" * 128 + b"DICM", "the suffix (none) is no picture's that is read: it is DICOM"),
+        ("phone.HEIC", b"\0\0\0\x18ftypheic", "it is HEIC. Convert it to JPEG"),
+        ("camera.cr2", b"II*\0\x10\0\0\0CR\2\0", "it is a camera's raw file"),
+        ("IMG_7", b"\x89PNG\r\n\x1a\n", "it is a picture. Give it its suffix, or export it as JPEG or PNG"),
+    ],
+)
+def test_a_picture_whose_name_is_no_picture_s_is_refused_not_passed_over(make_pictures, name, start, said):
+    folder = make_pictures("a.png")
+    (folder / name).write_bytes(start + bytes(200))
+    row = list_pictures(folder).set_index("picture").loc[name]
+    assert row["outcome"] == REFUSED and said in row["reason"]
+
+
+@pytest.mark.parametrize("text", [b"BMI,age\n21,30\n", b"P1 is a patient", b"%PDF-1.7", b"PK\3\4", b""])
+def test_what_only_begins_like_a_picture_is_none(make_pictures, text):
+    folder = make_pictures("a.png")
+    (folder / "other.file").write_bytes(text)
+    assert outcomes(folder)["other.file"] == NO_PICTURE
 
 
 def test_links_that_lead_out_are_refused_and_those_that_stay_inside_are_followed(make_pictures, tmp_path):
@@ -29,6 +53,7 @@ def test_links_that_lead_out_are_refused_and_those_that_stay_inside_are_followed
     outside = tmp_path / "secret"
     outside.mkdir()
     (outside / "b.png").write_bytes((folder / "real/a.png").read_bytes())
+    (outside / "readme.txt").write_text("x")
     (folder / "out.png").symlink_to(outside / "b.png")
     (folder / "elsewhere").symlink_to(outside)
     (folder / "inside.png").symlink_to(folder / "real/a.png")
@@ -38,6 +63,7 @@ def test_links_that_lead_out_are_refused_and_those_that_stay_inside_are_followed
         "inside.png": EMBEDDED,
         "out.png": REFUSED,
         "elsewhere/b.png": REFUSED,
+        "elsewhere/readme.txt": NO_PICTURE,
         "nowhere.png": REFUSED,
     }
 

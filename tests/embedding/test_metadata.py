@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from slimp_pipeline.embedding.metadata import read_rows
+from slimp_pipeline.parameters import EmbeddingParams
 
 PICTURES = pd.DataFrame({"picture": ["a.png", "b.jpg", "more/c.png", "d.png"], "image_id": ["a", "b", "c", "d"]})
 
@@ -13,8 +14,7 @@ PICTURES = pd.DataFrame({"picture": ["a.png", "b.jpg", "more/c.png", "d.png"], "
 def read(encoding, tmp_path):
     def rows(text, pictures=PICTURES, **columns):
         (tmp_path / "table.csv").write_text(text)
-        names = {"image_column": "image_id", "lesion_column": "lesion_id"} | columns
-        return read_rows(tmp_path / "table.csv", pictures, encoding, **names)
+        return read_rows(tmp_path / "table.csv", pictures, encoding, EmbeddingParams(**columns))
 
     return rows
 
@@ -42,11 +42,19 @@ def test_a_name_that_several_pictures_share_means_none_of_them_and_that_is_said(
     rows = read("image_id,diameter_mm\na,2\nb,1\n", pictures)
     assert rows.has_row_N.tolist() == [False, False, True]
     assert notes(rows, "share their name") and "x/a.png, y/a.png" in notes(rows, "share their name")[0]
-    assert rows.unmatched == {2: "a"}
+    assert rows.unmatched == {2: ("a", "several pictures have this name: write paths below the folder")}
+
+
+def test_a_name_with_suffix_tells_pictures_of_one_stem_apart(read):
+    pictures = pd.DataFrame({"picture": ["a.jpg", "a.png", "b.png"], "image_id": ["a", "a", "b"]})
+    rows = read("image_id,diameter_mm\na.png,2\na.jpg,1\nb,3\n", pictures)
+    assert rows.fields["diameter_mm"].tolist() == ["1", "2", "3"]
+    assert rows.unmatched == {} and not notes(rows, "share their name")
 
 
 def test_rows_without_a_picture_are_told_by_their_line(read):
-    assert read("image_id,diameter_mm\na,1\nz,2\n").unmatched == {3: "z"}
+    rows = read("image_id,diameter_mm\na,1\nz,2\n,3\n")
+    assert rows.unmatched == {3: ("z", "no picture has this name"), 4: ("", "it names no picture")}
 
 
 def test_columns_that_are_not_read_and_fields_that_are_not_there_are_named(read):
@@ -74,11 +82,36 @@ def test_a_picture_with_a_row_and_no_lesion_is_counted(read):
     assert read("image_id\na\n").lesion_id_N is None
 
 
+def test_lesions_of_several_patients_are_not_pooled_though_they_share_an_id(read):
+    rows = read("image_id,patient_id,lesion_id\na,p1,1\nb,p1,1\nc,p2,1\nd,,1\n")
+    assert rows.lesion_id_N.tolist() == ["p1_1", "p1_1", "p2_1", None]
+    assert notes(rows, "several") == [
+        "1 lesion ids stand under several patients: a lesion is told by `patient_id`, too"
+    ]
+    alone = read("image_id,patient_id,lesion_id\na,p1,1\nb,p1,1\nc,p2,2\nd,,1\n")
+    assert alone.lesion_id_N.tolist() == ["1", "1", "2", "1"] and not notes(alone, "several")
+    assert not notes(alone, "aren't read")
+
+
+def test_ids_that_joining_would_confuse_are_refused(read):
+    with pytest.raises(ValueError, match="joined by `_` `who` and `lesion_id` don't tell lesions apart"):
+        read("image_id,who,lesion_id\na,p,1\nb,q,1\nc,p_1,2\nd,p,1_2\n", patient_column="who")
+
+
 def test_a_table_that_cannot_be_used_is_refused_in_a_sentence(read):
     with pytest.raises(ValueError, match=r"no column `image_id`.* It has: isic_id, sex\. Name the right one"):
         read("isic_id,sex\na,male\n")
     with pytest.raises(ValueError, match=r"several rows are of the picture a \(lines 2, 4\)"):
         read("image_id,sex\na,male\nb,male\na,female\n")
+    with pytest.raises(ValueError, match=r"several rows are of the picture a\.png \(lines 2, 4\)"):
+        read("image_id,sex\na,male\nb,male\na.png,female\n")
+    with pytest.raises(ValueError, match=r"several rows are of the picture more/c\.png \(lines 2, 3\)"):
+        read("image_id,sex\nmore/c,male\nmore/c.png,female\n")
+    with pytest.raises(
+        ValueError,
+        match=r"no column `lesoin`, .*It has: image_id, lesion\. Name the right one: --params=embedding\.les",
+    ):
+        read("image_id,lesion\na,l1\n", lesion_column="lesoin")
     with pytest.raises(ValueError, match=r"no row is of a picture \(its first: 'z'; the first picture: 'a'\)"):
         read("image_id,sex\nz,male\n")
 

@@ -42,7 +42,7 @@ def test_every_file_and_every_row_alone_is_accounted_for(run):
         "b.png": ("refused", "the file is empty"),
         "c.png": ("embedded", without),
         "d.png": ("embedded", without),
-        "notes.txt": ("no_picture", "the suffix .txt isn't in images.suffixes"),
+        "notes.txt": ("no_picture", "the suffix .txt is no picture's"),
         "z": ("row_without_picture", "line 3 of the metadata table: no picture has this name"),
     }
     counts = {name: value for name, value in told.items() if name.startswith("num_") and name != "num_unusual"}
@@ -51,7 +51,8 @@ def test_every_file_and_every_row_alone_is_accounted_for(run):
         "num_pictures_without_row": 2, "num_lesions": 1,
     }  # fmt: skip
     assert embedding_lines(told | {"num_unusual": 1, "unusual_share": 0.01}) == [
-        "3 pictures embedded; 1 (33.3%) are unlike the lesions that the model knows; of those, 1.0% would be",
+        "3 pictures embedded; 1 (33.3%) are unlike the lesions that the model knows; so are 1.0% of these lesions "
+        "themselves",
         "  Left out or alone: 1 pictures refused, 1 other files, 1 rows of the table without a picture, 2 pictures "
         "without a row (the ledger names each)",
         "  1 lesions, their pictures pooled",
@@ -65,6 +66,22 @@ def test_more_refused_pictures_than_are_allowed_are_an_error_that_says_why_and_h
     ) as e:
         run(0.24)
     assert str(e.value).endswith("--params=embedding.max_refused_share=0.25")
+
+
+def test_where_no_picture_can_be_read_that_is_said_and_no_share_is_offered(exported, make_pictures, tmp_path):
+    name = "a\n\x1b[31m.png"
+    folder = make_pictures(name)
+    (folder / name).write_bytes(b"")
+    request = look_through(EmbeddingParams(images=folder), exported)
+    embedded = embed_pictures(request.pictures, exported, "cpu", 5, IngestParams(num_processes=1), tmp_path / "r")
+    pictures, lesions = (PartsDataset(filepath=str(tmp_path / f"{of}.parquet")) for of in ("pictures", "lesions"))
+    pictures.save(picture_parts(embedded, None, None))
+    lesions.save(lesion_parts(pictures.load()))
+    with pytest.raises(
+        ValueError, match=r"none of 1 pictures was embedded:\n  1 x the file is empty \(a\\n\\x1b\[31m\.png\)\n"
+    ) as e:
+        summary(request, ledger(request, embedded), pictures.load(), lesions.load(), 1.0)
+    assert str(e.value).endswith("picture_ledger.csv names each file")
 
 
 def test_a_challenge_of_lesions_asks_for_a_table_that_names_them(exported, make_pictures, tmp_path, monkeypatch):

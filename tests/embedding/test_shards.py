@@ -80,6 +80,18 @@ def test_a_run_that_was_broken_off_goes_on_behind_its_last_shard_to_the_same_byt
     assert [again.path(number).read_bytes() for number in range(3)] == expected
 
 
+def test_what_could_not_be_read_is_read_again_by_the_next_run_and_the_rest_is_not(embed, exported, tmp_path, caplog):
+    listed = list_pictures(embed.folder)
+    (embed.folder / NAMES[3]).rename(tmp_path / "away")  # as a share that is down for a moment
+    first = embed_pictures(listed, exported, "cpu", 5, INGEST, tmp_path / "running")
+    assert first.shard(0)["refused"].to_pylist()[3] == "can't be read: No such file or directory"
+    (tmp_path / "away").rename(embed.folder / NAMES[3])
+    caplog.set_level("INFO")
+    again = embed()
+    assert again.folder == first.folder and pa.concat_tables(again)["refused"].null_count == len(NAMES)
+    assert f"{len(NAMES) - 64} of {len(NAMES)} pictures were looked at by an earlier run" in caplog.text
+
+
 def test_a_damaged_shard_is_made_again(embed):
     whole = embed()
     expected = whole.path(1).read_bytes()

@@ -14,7 +14,7 @@ from slimp_pipeline.embedding.metadata import read_rows
 from slimp_pipeline.embedding.shards import embed_pictures
 from slimp_pipeline.embedding.tables import Parts, lesion_parts, picture_parts
 from slimp_pipeline.embedding.told import as_array, vectors
-from slimp_pipeline.parameters import IngestParams
+from slimp_pipeline.parameters import EmbeddingParams, IngestParams
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_pictures_bear_their_metadata_embedded_and_the_vector_of_nothing_known_w
     encoder = slimp_pipeline.load(exported)
     listed = list_pictures(folder)
     (tmp_path / "t.csv").write_text("image_id,lesion_id,diameter_mm,sex\nd,l2,5,male\na,l1,,female\n")
-    rows = read_rows(tmp_path / "t.csv", listed, encoder.checkpoint.encoding, "image_id", "lesion_id")
+    rows = read_rows(tmp_path / "t.csv", listed, encoder.checkpoint.encoding, EmbeddingParams())
     embedded = embed_pictures(listed, exported, "cpu", 5, IngestParams(num_processes=1), tmp_path / "running")
     table = file(picture_parts(embedded, rows, encoder)).read().to_pandas()
     assert table["picture"].tolist() == ["a.png", "c.png", "d.png"]

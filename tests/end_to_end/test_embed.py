@@ -54,7 +54,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes_and_a_changed_folder_starts_anew
     killed.end()
     assert killed.poll() == -signal.SIGKILL and len(list(running.glob("*/shard_*"))) == 1
     again = project.call(*command)
-    assert again.returncode == 0 and "512 of 600 pictures were embedded by an earlier run" in again.stdout
+    assert again.returncode == 0 and "512 of 600 pictures were looked at by an earlier run" in again.stdout
     assert digest(project, "picture_embeddings.parquet") == expected
     (pictures / "ISIC_0000000.png").unlink()
     fewer = project.call(*command)

@@ -154,13 +154,41 @@ def test_links_are_not_followed_and_raw_data_and_what_is_no_version_stay(data, t
     for mine in (f"01_raw/clinic/photos/{RUNS[0]}/photo.jpg", "06_models/running/abc/step_1/state", "notes/mine.txt"):
         (data / mine).parent.mkdir(parents=True)
         (data / mine).write_text("mine")
-    (data / ARTIFACTS[2] / RUNS[0] / "link").symlink_to(outside)
+    put(data, ARTIFACTS[0], RUNS[0], "weights")
+    put(data, ARTIFACTS[0], RUNS[2], "weights")
+    (data / ARTIFACTS[0] / RUNS[0] / "encoders/link").symlink_to(outside)
     before = sorted(path for path in outside.rglob("*"))
     assert not (pruned(data, 1)["path"].str.contains("clinic|running|mine|linked")).any()
     assert sorted(path for path in outside.rglob("*")) == before
-    assert not (data / ARTIFACTS[2] / RUNS[0]).exists() and (data / "06_models/linked" / RUNS[0]).exists()
+    assert not (data / ARTIFACTS[0] / RUNS[0]).exists() and (data / "06_models/linked" / RUNS[0]).exists()
     assert (data / "06_models/running/abc/step_1/state").exists() and (data / "notes/mine.txt").exists()
     assert (data / f"01_raw/clinic/photos/{RUNS[0]}/photo.jpg").exists()
+
+
+def test_a_version_that_a_killed_run_left_empty_takes_no_whole_ones_place(data):
+    for artifact in (ARTIFACTS[2], LINEAGE):
+        shutil.rmtree(data / artifact / RUNS[2])
+        (data / artifact / RUNS[2]).mkdir()
+    ledger = pruned(data, 1).set_index("path")
+    assert is_whole(data, ARTIFACTS[2], RUNS[1]) and is_whole(data, LINEAGE, RUNS[1])
+    assert ledger.loc[f"{ARTIFACTS[2]}/{RUNS[2]}", "outcome"] == prune.REMOVED
+
+
+def test_a_run_stays_whole_if_a_folder_of_it_holds_what_no_run_wrote(data):
+    (data / ARTIFACTS[2] / RUNS[0] / "my remarks.docx").write_text("mine")
+    (data / ARTIFACTS[2] / RUNS[1] / ".DS_Store").touch()
+    ledger = pruned(data, 1).set_index("path")
+    assert (data / ARTIFACTS[2] / RUNS[0] / "my remarks.docx").exists() and is_whole(data, LINEAGE, RUNS[0])
+    why = f"{ARTIFACTS[2]} of that run holds 'my remarks.docx', which no run wrote"
+    assert ledger.loc[f"{LINEAGE}/{RUNS[0]}", "why"] == why
+    assert not (data / ARTIFACTS[2] / RUNS[1]).exists()
+
+
+def test_a_copy_beside_the_layers_is_somebodys_own(data):
+    shutil.copytree(data, data / "archive 2026")
+    before = sorted((data / "archive 2026").rglob("*"))
+    assert not pruned(data, 1)["path"].str.startswith("archive").any()
+    assert sorted((data / "archive 2026").rglob("*")) == before
 
 
 @pytest.mark.parametrize("killed_at", [0, 1, 3])
@@ -194,9 +222,14 @@ def test_what_cannot_be_removed_is_in_the_ledger_and_the_rest_goes(data, monkeyp
     assert "1 of " in caplog.text and is_whole(data, ARTIFACTS[2], RUNS[0])
 
 
-def test_a_note_that_cannot_be_read_stops_it_before_anything_goes(data):
-    (data / LINEAGE / RUNS[2] / "lineage.json").write_text("{")
-    with pytest.raises(ValueError, match=r"lineage\.json can't be read .* nothing was removed"):
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"reads": null}', '{"reads": ["a"]}', f'{{"reads": {{"a": "{RUNS[0]}"}}}}']
+)
+def test_a_note_that_cannot_be_read_stops_it_before_anything_goes(data, text):
+    (data / LINEAGE / RUNS[2] / "lineage.json").write_text(text)
+    with pytest.raises(
+        ValueError, match=r"lineage\.json (can't be read|doesn't say what it should).* nothing was removed"
+    ):
         pruned(data, 1)
     assert is_whole(data, ARTIFACTS[2], RUNS[0])
 

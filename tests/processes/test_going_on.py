@@ -28,7 +28,9 @@ def test_while_a_run_goes_on_nobody_may_be_alone_and_its_process_is_named(tmp_pa
 
     with going_on():
         begin(tmp_path)
-        with pytest.raises(ValueError, match=rf"process {Process.own().number} on .* nothing was. Wait for its end"):
+        with pytest.raises(
+            ValueError, match=rf"process {Process.own().number} on this machine .* nothing was. Wait for its end"
+        ):
             alone()
     alone()
 

@@ -48,6 +48,11 @@ def test_dropped_images_and_duplicates_go_to_the_quarantine_and_kept_ones_stay(d
     assert decided.facts["num_rows"] == 6  # those that were there
 
 
+def test_decisions_that_leave_no_row_are_refused(decide):
+    with pytest.raises(ValueError, match=r"decisions\.csv drops all 5 rows that could be read: let some stay"):
+        decide(*(f"i000{number},drop," for number in range(5)))
+
+
 def test_a_wrong_label_is_taken_as_not_known_and_the_row_stays(decide):
     decided = decide("i0002,wrong_label,melanoma?")
     rows = decided.rows.set_index("image_id")
@@ -126,19 +131,19 @@ def test_ids_that_a_spreadsheet_would_take_for_formulas_are_found_again(reading,
     odd = ["=1+1", "-2", "'=x", "+a,b", "@c"]
     rows = reading.rows.assign(image_id=odd)
     path = tmp_path / "decisions.csv"
-    path.write_text(csv_text(pd.DataFrame({"image_id": odd, "decision": "drop", "note": "=2"})))
+    path.write_text(csv_text(pd.DataFrame({"image_id": odd, "decision": [*["drop"] * 4, "keep"], "note": "=2"})))
     decided = apply_decisions(Reading(rows, reading.quarantine, reading.facts), path)
-    assert decided.rows.empty and decided.facts["decisions"]["drop"] == 5
+    assert decided.rows["image_id"].tolist() == ["@c"] and decided.facts["decisions"]["drop"] == 4
 
 
 @given(
     st.lists(st.sampled_from([*DECISIONS[:2], "wrong_label", ""]), min_size=5, max_size=5), st.permutations(range(5))
 )
 def test_the_order_of_lines_doesnt_matter_and_every_row_is_accounted_for(decisions, order):
-    rows = pd.DataFrame({"image_id": [f"i{n}" for n in range(5)], "diagnosis": "nevus"})
-    rows["malignant"] = pd.array([True] * 5, dtype="boolean")
+    rows = pd.DataFrame({"image_id": [f"i{n}" for n in range(6)], "diagnosis": "nevus"})  # one more than are decided
+    rows["malignant"] = pd.array([True] * 6, dtype="boolean")
     before = Reading(rows, pd.DataFrame(columns=COLUMNS), dict(FACTS))
-    table = pd.DataFrame({"image_id": rows["image_id"], "decision": decisions, "note": ""})
+    table = pd.DataFrame({"image_id": rows["image_id"][:5], "decision": decisions, "note": ""})
     with pytest.MonkeyPatch.context() as patch:
         found = []
         for lines in (table, table.iloc[list(order)]):
@@ -147,7 +152,7 @@ def test_the_order_of_lines_doesnt_matter_and_every_row_is_accounted_for(decisio
     pd.testing.assert_frame_equal(found[0].rows, found[1].rows)
     pd.testing.assert_frame_equal(found[0].quarantine, found[1].quarantine)
     aside = found[0].quarantine[~found[0].quarantine["kept"].astype(bool)] if len(found[0].quarantine) else []
-    assert len(found[0].rows) + len(aside) == 5
+    assert len(found[0].rows) + len(aside) == 6
 
 
 class _Named:

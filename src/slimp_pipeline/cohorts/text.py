@@ -19,6 +19,11 @@ def as_meant(text: str) -> str:
     return unicodedata.normalize("NFC", _BLANKS.sub(" ", _INVISIBLE.sub("", text))).strip()
 
 
+def in_one_line(text: str) -> str:
+    """A name of a file as it is shown: line breaks, and what a terminal would obey, as Python writes them."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def form_of(text: str) -> str:
     """What a text looks like, without what it says: `IMG_07.jpg` is `AAA_00.aaa`. Notes show it in place of ids."""
     letters = ("A" if letter.isupper() else "a" if letter.isalpha() else letter for letter in text[:_FORM_LENGTH])

@@ -9,6 +9,7 @@ import yaml
 from slimp_pipeline.configuration.files import ConfFile
 from slimp_pipeline.configuration.tree import line_of
 
+_COMMAND_LINE = "--params"
 _REFERENCE = re.compile(r"\$\{([\w.-]+)\}")
 _ROLE = re.compile(r"\$\{runtime_params:\s*(\w+)")
 
@@ -43,7 +44,7 @@ class Places:
         """Value of a top-level setting as written, and its place; both empty where nothing sets it."""
         if name in self._runtime_params:
             given = self._runtime_params[name]
-            return "" if given is None else str(given), "--params"
+            return "" if given is None else str(given), _COMMAND_LINE
         for file in self._files:
             for key, value in file.entries:
                 if key.value == name and isinstance(value, yaml.ScalarNode):
@@ -55,7 +56,7 @@ class Places:
         while depth < len(path) and isinstance(within, Mapping) and path[depth] in within:
             within = within[path[depth]]  # type: ignore[index]
             depth += 1
-        return depth, "--params" if depth else ""
+        return depth, _COMMAND_LINE if depth else ""
 
     def _within(
         self, file: ConfFile, key: yaml.Node, node: yaml.Node, path: Sequence[str | int], depth: int
@@ -63,7 +64,9 @@ class Places:
         """Follow a path down a tree, and across `${...}`, as far as it goes."""
         here = depth, f"{file.name}, line {line_of(key)}"
         if isinstance(node, yaml.ScalarNode) and "${" in node.value:
-            return max(here, self._across(node.value, path, depth), key=lambda pair: pair[0])
+            return max(
+                here, self._across(node.value, path, depth), key=lambda pair: (pair[0], pair[1] == _COMMAND_LINE)
+            )
         if not path:
             return here
         if isinstance(node, yaml.SequenceNode) and isinstance(path[0], int) and path[0] < len(node.value):
@@ -82,6 +85,9 @@ class Places:
         else:
             return 0, ""
         names = target.split(".")
+        given, place = self._given([*names, *path])
+        if given >= len(names):
+            return given - len(names) + depth, place
         for file in self._files if target else ():
             for key, value in file.entries:
                 if key.value == names[0]:

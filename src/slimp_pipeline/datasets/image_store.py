@@ -24,8 +24,8 @@ class ImageStoreDataset(OwnVersionDataset[Any]):
     """Versions that each name a packed file; packed files are addressed by content, and shared by all of them.
 
     Saves a `Packing`, loads an `ImageStore`. Saving what is packed already packs nothing: unchanged raw data isn't
-    packed again. Where another process packs images of this folder, it is waited for. What it left unfinished is taken
-    over, and removed once a packed file is whole.
+    packed again, but for what couldn't be read and can be now. Where another process packs images of this folder, it is
+    waited for. What it left unfinished is taken over, and removed once a packed file is whole.
 
     Args:
         filepath: Path of the note that names the packed file, or its address in a bucket.
@@ -56,24 +56,24 @@ class ImageStoreDataset(OwnVersionDataset[Any]):
     def save(self, data: Packing) -> None:
         """Pack the images, unless that was done, and name the packed file."""
         target = self._folder / f"{data.key}.arrow"
-        if not self._is_packed(target):
+        if not self._is_packed(target, data):
             with held(self._folder / ".packing.lock", f"packing images into {self._folder}"):
-                if not self._is_packed(target):
-                    if not _opens(target):
+                if not self._is_packed(target, data):
+                    if not _serves(target, data):
                         self._pack(target, data)
                     self._packed.publish(target)
         with self._appearing() as temporary:
             temporary.write_text(json.dumps({"packed": target.name}), encoding="utf-8")
 
-    def _is_packed(self, target: Path) -> bool:
-        """Whether a packed file is there, and kept where artifacts are."""
+    def _is_packed(self, target: Path, data: Packing) -> bool:
+        """Whether a packed file is there, lacks nothing, and is kept where artifacts are."""
         if not self._packed.exists(target):
             return False
         self._packed.fetch(target)
-        return _opens(target)
+        return _serves(target, data)
 
     def _pack(self, target: Path, data: Packing) -> None:
-        if target.exists():
+        if target.exists() and not _opens(target):
             logger.warning("%s is damaged: its images are packed again", target)
         remove_left_over(self._folder)  # of earlier releases
         whole = [path for path in self._folder.glob("*.arrow") if not path.name.startswith(".")]
@@ -102,6 +102,10 @@ class ImageStoreDataset(OwnVersionDataset[Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": told(self._filepath), "path": told(self._folder), "version": self._version}
+
+
+def _serves(path: Path, data: Packing) -> bool:
+    return _opens(path) and not data.lacks(ImageStore(path))
 
 
 def _opens(path: Path) -> bool:

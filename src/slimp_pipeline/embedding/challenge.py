@@ -84,8 +84,26 @@ def read_sample(path: Path, challenge: Challenge) -> list[str]:
             f"{path} is no sample file of {challenge.name}: its columns are {', '.join(table)}, not "
             f"{', '.join([challenge.id_column, *challenge.columns])}"
         )
-    _check_ids(table[challenge.id_column], challenge, str(path))
+    check_ids(table[challenge.id_column], challenge, str(path))
     return list(table[challenge.id_column])
+
+
+def check_ids(ids: pd.Series, challenge: Challenge, where: str) -> None:
+    """Refuse ids that a challenge wouldn't take.
+
+    Args:
+        ids: All of them.
+        challenge: Whose.
+        where: They are from.
+
+    Raises:
+        ValueError: If one isn't of the challenge's form, or stands twice.
+    """
+    if odd := [name for name in ids if not re.fullmatch(challenge.id_form, str(name))]:
+        form = re.sub(r"\\d\{(\d)\}", lambda digits: "0" * int(digits[1]), challenge.id_form)
+        raise ValueError(f"{challenge.name}: {len(odd):,} ids of {where} aren't of the form {form} ({_some(odd)})")
+    if (twice := ids[ids.duplicated()]).size:
+        raise ValueError(f"{challenge.name}: {len(twice):,} ids of {where} stand twice ({_some(twice)})")
 
 
 def require_sample(ids: Iterable[str], challenge: Challenge, sample: list[str] | None, lack: str, remedy: str) -> None:
@@ -120,7 +138,7 @@ def submission(scores: pd.DataFrame, challenge: Challenge, sample: list[str] | N
     Raises:
         ValueError: If an id isn't of the challenge's form, stands twice or is missing, or a value is no probability.
     """
-    _check_ids(scores[challenge.id_column], challenge, "the pictures")
+    check_ids(scores[challenge.id_column], challenge, "the pictures")
     values = {column: scores[f"probability_{of}"].to_numpy() for column, of in challenge.columns.items()}
     table = pd.DataFrame({challenge.id_column: scores[challenge.id_column], **values}).set_index(challenge.id_column)
     require_sample(table.index, challenge, sample, "weren't embedded", "picture_ledger.csv says why")
@@ -130,15 +148,6 @@ def submission(scores: pd.DataFrame, challenge: Challenge, sample: list[str] | N
     if wrong_N.any():
         raise ValueError(f"{challenge.name}: no probabilities between 0 and 1: {_some(table.index[wrong_N])}")
     return table.reset_index()
-
-
-def _check_ids(ids: pd.Series, challenge: Challenge, where: str) -> None:
-    if odd := [name for name in ids if not re.fullmatch(challenge.id_form, str(name))]:
-        raise ValueError(
-            f"{challenge.name}: {len(odd):,} ids of {where} aren't of the form {challenge.id_form} ({_some(odd)})"
-        )
-    if (twice := ids[ids.duplicated()]).size:
-        raise ValueError(f"{challenge.name}: {len(twice):,} ids of {where} stand twice ({_some(twice)})")
 
 
 def _some(names: object) -> str:

@@ -8,10 +8,11 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.files.image_files import FoundFile, find_image_files
 from slimp_pipeline.cohorts.spec import ImagesSpec
+from slimp_pipeline.images.formats import START_BYTES, photograph_within
 
 EMBEDDED, REFUSED, NO_PICTURE = "embedded", "refused", "no_picture"
 COLUMNS = ["picture", "image_id", "path", "key", "size_bytes", "mtime_ns", "outcome", "reason"]
-_COULD_BE_PICTURES = ("link", "name", "unreadable")  # kinds of reasons: what is missed may matter
+_COULD_BE_PICTURES = ("link", "name", "unreadable", "photograph")  # kinds of reasons: what is missed may matter
 _OUT = "a link that leads out of the folder: what it points to isn't read"
 
 
@@ -35,7 +36,8 @@ def list_pictures(images: Path) -> pd.DataFrame:
     images = images.resolve()
     root, source = (images, ".") if images.is_dir() else (images.parent, images.name)
     found = find_image_files(ImagesSpec(sources=[source]), root)
-    listed = pd.DataFrame([_row(file, str(root)) for file in _without_root(found, images)], columns=COLUMNS)
+    known = [_by_content(file) for file in _without_root(found, images)]
+    listed = pd.DataFrame([_row(file, str(root)) for file in known], columns=COLUMNS)
     if not listed["outcome"].eq(EMBEDDED).any():
         kinds = listed["reason"].value_counts().head(3)
         reasons = "; ".join(f"{count:,} x {reason}" for reason, count in kinds.items())
@@ -48,7 +50,28 @@ def _without_root(found: list[FoundFile], images: Path) -> list[FoundFile]:
     if images.is_file():
         return found
     inside = _Inside(str(images))
-    return [file if inside(file.path) else file._replace(unused="link", reason=_OUT) for file in found]
+    return [file if inside(file.path) else file._replace(unused=_kind_outside(file), reason=_OUT) for file in found]
+
+
+def _kind_outside(file: FoundFile) -> str:
+    """Of what lies outside, names alone tell what could be a picture."""
+    return "outside" if file.unused and file.unused not in _COULD_BE_PICTURES else "link"
+
+
+def _by_content(file: FoundFile) -> FoundFile:
+    """Tell pictures from other files where the suffix doesn't: a scanner's or a phone's may be all there are."""
+    if file.unused != "suffix":
+        return file
+    suffix = os.path.splitext(file.path)[1] or "(none)"  # noqa: PTH122
+    try:
+        with open(file.path, "rb") as opened:  # noqa: PTH123
+            photograph = photograph_within(opened.read(START_BYTES))
+    except OSError:
+        photograph = ""
+    if photograph:
+        words = f"the suffix {suffix} is no picture's that is read: {photograph}"
+        return file._replace(unused="photograph", reason=words)
+    return file._replace(reason=f"the suffix {suffix} is no picture's")
 
 
 class _Inside:

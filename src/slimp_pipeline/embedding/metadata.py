@@ -10,9 +10,13 @@ import pandas as pd
 from slimp_pipeline.cohorts.files.table_file import read_table
 from slimp_pipeline.cohorts.ids import match_ids
 from slimp_pipeline.cohorts.spec import MISSING_TOKENS
+from slimp_pipeline.cohorts.text import in_one_line
+from slimp_pipeline.parameters import EmbeddingParams
 from slimp_pipeline.tables.encoding import UNSEEN, CategoricalEncoding, Encoding, LevelEncoding, encode
 
 _NUM_SHOWN = 3
+_NONE, _NO_NAME = "no picture has this name", "it names no picture"
+_SEVERAL = "several pictures have this name: write paths below the folder"
 
 
 @dataclass(frozen=True)
@@ -23,20 +27,18 @@ class PictureRows:
         fields: The encoder's fields that the table has, N rows; None where nothing is known.
         has_row_N: Whether a picture has a row, bool.
         lesion_id_N: Its lesion; None where the table says none. None instead of all where there is no such column.
-        unmatched: Rows without a picture: line of the table -> the picture that it names.
+        unmatched: Rows without a picture: line of the table -> the picture that it names, and why it is none.
         notes: What is worth saying, in sentences.
     """
 
     fields: pd.DataFrame
     has_row_N: np.ndarray
     lesion_id_N: np.ndarray | None
-    unmatched: dict[int, str]
+    unmatched: dict[int, tuple[str, str]]
     notes: list[str]
 
 
-def read_rows(
-    path: Path, pictures: pd.DataFrame, encoding: Encoding, image_column: str, lesion_column: str
-) -> PictureRows:
+def read_rows(path: Path, pictures: pd.DataFrame, encoding: Encoding, settings: EmbeddingParams) -> PictureRows:
     """Read a table, CSV, Excel or Parquet, and find each picture's row.
 
     A row names its picture by the name of its file, with or without suffix, or where the table holds paths by its path
@@ -46,62 +48,117 @@ def read_rows(
         path: The table.
         pictures: picture, image_id.
         encoding: The encoder's; columns are read by the names of its fields, in the units of these names.
-        image_column: Column that names the picture.
-        lesion_column: Column that names the lesion; needn't be there.
+        settings: Columns that name picture, lesion and patient; the latter two needn't be there where they are the
+            defaults.
 
     Raises:
         ValueError: If the table can't be read, has no such column, or two rows for a picture; or none is of a picture.
     """
     table = read_table(path)
-    if image_column not in table:
-        raise ValueError(
-            f"{path}: no column `{image_column}`, which would say whose row it is. It has: {', '.join(table)}. Name "
-            "the right one: --params=embedding.image_column=..."
-        )
-    line_N, notes = _lines_of_pictures(path, table[image_column], pictures)
+    _require_columns(path, table, settings)
+    named = table[settings.image_column].str.replace("\\", "/", regex=False).str.removeprefix("./")
+    line_N, notes, why = _lines_of_pictures(path, named, pictures)
     has_row_N = line_N >= 0
     rows = table.reindex(np.where(has_row_N, line_N, -1)).reset_index(drop=True)
     wanted = [column for level in _levels(encoding) for name in level.fields for column in level.columns(name)]
     fields = pd.DataFrame({name: _or_none(rows[name]) for name in wanted if name in rows}, index=rows.index)
-    notes += _notes_on_columns(table, wanted, {image_column, lesion_column})
+    ids = {settings.image_column, settings.lesion_column, settings.patient_column}
+    notes += _notes_on_columns(table, wanted, ids)
     notes += [note for level in _levels(encoding) for note in _notes_on_values(level, fields)]
-    lesion_id_N = _or_none(rows[lesion_column]).to_numpy(dtype=object) if lesion_column in table else None
-    if lesion_id_N is not None and (without := int((has_row_N & pd.isna(lesion_id_N)).sum())):
-        notes.append(f"{without:,} pictures have a row without `{lesion_column}`, and stand in no lesion")
-    unmatched = table.loc[~table.index.isin(line_N[has_row_N]), image_column]
-    return PictureRows(fields, has_row_N, lesion_id_N, {int(line): name for line, name in unmatched.items()}, notes)
+    lesion_id_N, lesion_notes = _lesions(path, rows, has_row_N, settings)
+    unmatched = table.loc[~table.index.isin(line_N[has_row_N]), settings.image_column]
+    told = {int(line): (name, why[line]) for line, name in unmatched.items()}
+    return PictureRows(fields, has_row_N, lesion_id_N, told, notes + lesion_notes)
+
+
+def _require_columns(path: Path, table: pd.DataFrame, settings: EmbeddingParams) -> None:
+    says = {
+        "image_column": "whose row it is",
+        "lesion_column": "of which lesion a picture is",
+        "patient_column": "of which patient a lesion is",
+    }
+    for setting, what in says.items():
+        name, usual = getattr(settings, setting), EmbeddingParams.model_fields[setting].default
+        if name not in table and (name != usual or setting == "image_column"):  # by their usual names others may lack
+            raise ValueError(
+                f"{path}: no column `{name}`, which would say {what}. It has: {', '.join(table)}. Name the right one: "
+                f"--params=embedding.{setting}=..."
+            )
+
+
+def _lesions(
+    path: Path, rows: pd.DataFrame, has_row_N: np.ndarray, settings: EmbeddingParams
+) -> tuple[np.ndarray | None, list[str]]:
+    """Lesion of each picture, None where none is known; None where there is no such column. And notes.
+
+    Where patients share lesion ids, patient and lesion together are the id, joined by `_` as in cohorts.
+    """
+    lesion, patient = settings.lesion_column, settings.patient_column
+    if lesion not in rows:
+        return None, []
+    notes, id_N = [], _or_none(rows[lesion])
+    if patient in rows:
+        patient_N = _or_none(rows[patient])
+        num_patients = patient_N.groupby(id_N).nunique()
+        if shared := int((num_patients > 1).sum()):
+            pairs = pd.DataFrame({"patient": patient_N, "lesion": id_N}).dropna()
+            id_N = patient_N.str.cat(id_N, sep="_").astype(object)
+            if id_N.nunique() < len(pairs.drop_duplicates()):
+                raise ValueError(
+                    f"{path}: {shared:,} lesion ids stand under several patients, and joined by `_` `{patient}` and "
+                    f"`{lesion}` don't tell lesions apart, either. Give these ids another form"
+                )
+            notes = [f"{shared:,} lesion ids stand under several patients: a lesion is told by `{patient}`, too"]
+    if without := int((has_row_N & pd.isna(id_N).to_numpy()).sum()):
+        notes.append(f"{without:,} pictures have a row without `{lesion}`, and stand in no lesion")
+    return id_N.where(id_N.notna(), None).to_numpy(dtype=object), notes
 
 
 def _levels(encoding: Encoding) -> tuple[LevelEncoding, LevelEncoding]:
     return encoding.lesion, encoding.patient
 
 
-def _lines_of_pictures(path: Path, named: pd.Series, pictures: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
-    """Line of each picture's row, int64 (N,), -1 for none; and how names were matched."""
-    named = named.str.replace("\\", "/", regex=False).str.removeprefix("./")
+def _lines_of_pictures(path: Path, named: pd.Series, pictures: pd.DataFrame) -> tuple[np.ndarray, list[str], pd.Series]:
+    """Line of each picture's row, int64 (N,), -1 for none; how names were matched; why rows are of no picture."""
     given = named[named.ne("")]
-    if (twice := given[given.duplicated(keep=False)]).size:
-        lines = ", ".join(map(str, twice.index[twice.eq(twice.iloc[0])][:_NUM_SHOWN]))
-        raise ValueError(f"{path}: several rows are of the picture {twice.iloc[0]} (lines {lines}). Keep one of them")
     has_paths = given.str.contains("/", regex=False).any()
-    names = pictures["picture" if has_paths else "image_id"]
-    is_shared = names.duplicated(keep=False)
-    matching = match_ids(given, names[~is_shared])
-    line_of = pd.Series(given.index, index=given.to_numpy())
-    row_id = names.where(~is_shared).map(matching.row_of)
-    line_N = row_id.map(line_of).fillna(-1).to_numpy(dtype=np.int64)
+    whole_N = pictures["picture"] if has_paths else pictures["picture"].str.rpartition("/")[2]
+    bare_N = pictures["picture"].map(_without_suffix) if has_paths else pictures["image_id"]
+    by_whole_N = whole_N.isin(given) & ~whole_N.duplicated(keep=False)  # a suffix tells pictures of one stem apart
+    is_shared_N = bare_N.duplicated(keep=False) & ~by_whole_N
+    _require_one_row(path, given, whole_N[by_whole_N], bare_N[by_whole_N & ~bare_N.duplicated(keep=False)])
+    names_N = bare_N.where(~by_whole_N, whole_N)
+    matching = match_ids(given, names_N[~is_shared_N])
+    row_id_N = names_N.where(~is_shared_N).map(matching.row_of)
+    line_N = row_id_N.map(pd.Series(given.index, index=given.to_numpy())).fillna(-1).to_numpy(dtype=np.int64)
     if not (line_N >= 0).any():
         raise ValueError(
             f"{path}: no row is of a picture (its first: {given.iloc[0] if len(given) else 'none'!a}; the first "
-            f"picture: {names.iloc[0]!a}). Rows name pictures by file name, or by path below the folder"
+            f"picture: {names_N.iloc[0]!a}). Rows name pictures by file name, or by path below the folder"
         )
-    notes = list(matching.notes)
-    if (shared := names[is_shared & names.isin(given)]).size:
+    notes, shared_N = list(matching.notes), is_shared_N & (bare_N.isin(given) | whole_N.isin(given))
+    if shared_N.any():
         notes.append(
-            f"{len(shared):,} pictures share their name with another ({_some(pictures.loc[shared.index, 'picture'])}): "
+            f"{shared_N.sum():,} pictures share their name with another ({_some(pictures.loc[shared_N, 'picture'])}): "
             "which of them a row means isn't told, unless the table holds paths"
         )
-    return line_N, notes
+    why = pd.Series(_NONE, index=named.index).mask(named.isin([*bare_N[shared_N], *whole_N[shared_N]]), _SEVERAL)
+    return line_N, notes, why.mask(named.eq(""), _NO_NAME)
+
+
+def _require_one_row(path: Path, given: pd.Series, whole: pd.Series, bare: pd.Series) -> None:
+    """Refuse two rows of one picture, with and without its suffix, too."""
+    picture = given.map(dict(zip(bare, whole[bare.index], strict=True))).fillna(given)
+    if (twice := picture[picture.duplicated(keep=False)]).size:
+        lines = ", ".join(map(str, twice.index[twice.eq(twice.iloc[0])][:_NUM_SHOWN]))
+        raise ValueError(
+            f"{path}: several rows are of the picture {in_one_line(twice.iloc[0])} (lines {lines}). Keep one of them"
+        )
+
+
+def _without_suffix(picture: str) -> str:
+    folder, slash, name = picture.rpartition("/")
+    return folder + slash + (name.rpartition(".")[0] or name)
 
 
 def _or_none(column: pd.Series) -> pd.Series:
@@ -136,5 +193,5 @@ def _notes_on_values(level: LevelEncoding, fields: pd.DataFrame) -> Iterator[str
 
 
 def _some(values: pd.Series) -> str:
-    different = list(dict.fromkeys(map(str, values)))
+    different = list(dict.fromkeys(map(in_one_line, map(str, values))))
     return ", ".join(different[:_NUM_SHOWN]) + (", …" if len(different) > _NUM_SHOWN else "")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from slimp_pipeline.cohorts.text import in_one_line
 from slimp_pipeline.embedding.listing import EMBEDDED, NO_PICTURE, REFUSED
 from slimp_pipeline.embedding.metadata import PictureRows
 from slimp_pipeline.embedding.request import Request
@@ -16,6 +17,7 @@ from slimp_pipeline.handover.known import KnownLesions
 ROW_ALONE = "row_without_picture"
 COLUMNS = ["picture", "image_id", "outcome", "reason"]
 _NUM_SHOWN = 5
+_LEDGER = "picture_ledger.csv names each file"
 _NO_ROW = "no row of the metadata table is of it: nothing but the picture is known"
 
 
@@ -40,8 +42,7 @@ def ledger(request: Request, embedded: EmbeddedPictures) -> pd.DataFrame:
 def _rows_alone(rows: PictureRows | None) -> pd.DataFrame:
     unmatched = rows.unmatched if rows else {}
     values = [
-        (name, "", ROW_ALONE, f"line {line} of the metadata table: no picture has this name")
-        for line, name in unmatched.items()
+        (name, "", ROW_ALONE, f"line {line} of the metadata table: {why}") for line, (name, why) in unmatched.items()
     ]
     return pd.DataFrame(values, columns=COLUMNS, dtype="str")
 
@@ -59,7 +60,7 @@ def summary(
         max_refused_share: Of the pictures.
 
     Raises:
-        ValueError: If more pictures were refused; says why they were, and that the others are there.
+        ValueError: If more pictures were refused, or all; says why they were, and that the others are there.
     """
     outcomes, known = files["outcome"].value_counts(), KnownLesions.read(request.encoder)
     counts = {outcome: int(outcomes.get(outcome, 0)) for outcome in (EMBEDDED, REFUSED, NO_PICTURE, ROW_ALONE)}
@@ -78,17 +79,19 @@ def summary(
 
 def _require_few_refused(files: pd.DataFrame, counts: dict[str, int], max_refused_share: float) -> None:
     asked = counts[EMBEDDED] + counts[REFUSED]
-    if counts[REFUSED] <= max_refused_share * asked:
+    if counts[EMBEDDED] and counts[REFUSED] <= max_refused_share * asked:
         return
     refused = files[files["outcome"] == REFUSED]
     kinds = refused.groupby("reason", sort=False)["picture"].agg(["size", "first"])
     kinds = kinds.sort_values("size", ascending=False, kind="stable")
-    lines = [f"  {row.size:,} x {row.Index} ({row.first})" for row in kinds.head(_NUM_SHOWN).itertuples()]
+    lines = [f"  {row.size:,} x {row.Index} ({in_one_line(row.first)})" for row in kinds.head(_NUM_SHOWN).itertuples()]
     if len(kinds) > _NUM_SHOWN:
         lines.append(f"  and {len(kinds) - _NUM_SHOWN} other reasons")
+    if not counts[EMBEDDED]:
+        raise ValueError(f"none of {asked:,} pictures was embedded:\n" + "\n".join([*lines, _LEDGER]))
     share = f"{np.ceil(1e4 * counts[REFUSED] / asked) / 1e4:g}"
     raise ValueError(
         f"{counts[REFUSED]:,} of {asked:,} pictures weren't embedded:\n" + "\n".join(lines) + "\n"
-        f"The other {counts[EMBEDDED]:,} were, and all tables are written; picture_ledger.csv names each file. "
+        f"The other {counts[EMBEDDED]:,} were, and all tables are written; {_LEDGER}. "
         f"To accept this: --params=embedding.max_refused_share={share}"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from slimp_pipeline.embedding.challenge import CHALLENGES, Challenge, read_sample, require_sample
+from slimp_pipeline.embedding.challenge import CHALLENGES, Challenge, check_ids, read_sample, require_sample
 from slimp_pipeline.embedding.listing import EMBEDDED, list_pictures
 from slimp_pipeline.embedding.metadata import PictureRows, read_rows
 from slimp_pipeline.handover.classifier import Classifier
@@ -70,7 +70,7 @@ def look_through(settings: EmbeddingParams, exported: Path | None) -> Request:
 def _rows(table: Path, settings: EmbeddingParams, encoder: Path, files: pd.DataFrame) -> PictureRows:
     pictures = files[files["outcome"] == EMBEDDED].reset_index(drop=True)
     encoding = read_checkpoint(encoder).encoding
-    rows = read_rows(table, pictures, encoding, settings.image_column, settings.lesion_column)
+    rows = read_rows(table, pictures, encoding, settings)
     for note in rows.notes:
         logger.warning("%s: %s", table.name, note)
     return rows
@@ -83,15 +83,17 @@ def _require_ids(
     rows: PictureRows | None,
     settings: EmbeddingParams,
 ) -> None:
-    """Refuse a table without lesions where these are asked for, and a sample whose pictures aren't there."""
-    ids = files["image_id"].to_numpy()
+    """Refuse a table without lesions where these are asked for, other ids than the challenge's, and a sample whose
+    pictures aren't there."""
+    ids, where = files.loc[files["outcome"] == EMBEDDED, "image_id"], "the pictures"
     if challenge.by_lesion and rows is not None:
         if rows.lesion_id_N is None:
             raise ValueError(
                 f"{settings.metadata}: no column `{settings.lesion_column}`, and {challenge.name} asks for lesions. "
                 "Name the right one: --params=embedding.lesion_column=..."
             )
-        ids = rows.lesion_id_N
+        ids, where = pd.Series(rows.lesion_id_N).dropna().drop_duplicates(), str(settings.metadata)
+    check_ids(ids, challenge, where)
     remedy = "Are images= and metadata= those of the challenge's test set?"
     require_sample(ids, challenge, sample, "have no picture", remedy)
 
@@ -102,6 +104,8 @@ def _encoder(folder: Path | None) -> Path:
             "there is no exported model yet. Run `kedro run --pipeline=export` first (after pretrain, and evaluate for "
             "known lesions and a classifier), or name an exported folder: --params=encoder=<folder>"
         )
+    if not folder.is_dir():
+        raise FileNotFoundError(f"encoder: there is no folder {folder}. `kedro run --pipeline=export` makes one")
     if not (folder / CONFIG).is_file():
         below = sorted(str(path.parent) for path in folder.glob(f"*/*/{CONFIG}"))
         hint = f"Below it are: {', '.join(below)}" if below else "`kedro run --pipeline=export` makes one"

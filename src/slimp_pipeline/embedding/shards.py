@@ -19,6 +19,7 @@ from slimp_pipeline.embedding.told import what_is_told
 from slimp_pipeline.handover.reader import LesionReader
 from slimp_pipeline.images.decode import fit_canvas, keep_freed_memory
 from slimp_pipeline.images.packing import IMAGES_PER_BATCH, pack, packing_key
+from slimp_pipeline.images.raw_images import may_be_readable_later
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.processes.whole import appearing_whole, held
 from slimp_pipeline.training.checkpoint import running_key
@@ -59,15 +60,17 @@ class EmbeddedPictures:
         return (self.shard(number) for number in range(self.num_shards))
 
     def missing(self) -> list[int]:
-        """Numbers of the shards that aren't there, or are damaged."""
+        """Numbers of the shards that aren't there or are damaged, or of which a picture may be readable now."""
         return [number for number in range(self.num_shards) if not self._is_whole(number)]
 
     def _is_whole(self, number: int) -> bool:
         try:
-            rows = len(self.shard(number))
+            refused = self.shard(number)["refused"].to_pylist()
         except (OSError, pa.ArrowInvalid):
             return False
-        return rows == min(PICTURES_PER_SHARD, self.num_pictures - number * PICTURES_PER_SHARD)
+        if any(map(may_be_readable_later, refused)):
+            return False
+        return len(refused) == min(PICTURES_PER_SHARD, self.num_pictures - number * PICTURES_PER_SHARD)
 
 
 def embed_pictures(
@@ -94,7 +97,7 @@ def embed_pictures(
         missing = embedded.missing()
         if len(missing) < embedded.num_shards:
             done = len(pictures) - len(_rows_of(missing, pictures))
-            logger.info("%s of %s pictures were embedded by an earlier run", f"{done:,}", f"{len(pictures):,}")
+            logger.info("%s of %s pictures were looked at by an earlier run", f"{done:,}", f"{len(pictures):,}")
         if missing:
             _embed(embedded, missing, pictures, LesionReader(encoder, device, num_nearest), settings)
     return embedded

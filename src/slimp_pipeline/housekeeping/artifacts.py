@@ -1,6 +1,7 @@
 """Artifacts of runs as they lie below the data folder: `<artifact>/<version>/<name of the artifact>`.
 
-Links are never followed, and nothing that is reached by one is an artifact here. Raw data are nobody's artifacts.
+Links are never followed, and nothing that is reached by one is an artifact here. Raw data are nobody's artifacts, and
+whatever lies beside the layers is somebody's own.
 """
 
 import json
@@ -13,9 +14,18 @@ from typing import Any
 
 VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")  # Kedro's; one for each run
 RAW, LISTINGS = "01_raw", "listings"  # of raw data, only what was noted of downloads is an artifact
+LAYERS = (
+    RAW, "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models", "07_model_output",
+    "08_reporting",
+)  # fmt: skip
 PACKED, STORE = "image_store", "image_store.json"  # folder of packed images, and the artifact that names one of them
 FINISHED = Path("07_model_output/finished")  # notes of what costly nodes gave
 LINEAGE, EVALUATION = "lineage.json", "evaluation_lineage.json"  # artifacts that tell what a run rests on
+
+_REMEDY = (
+    "nothing was removed. Put it back from a copy; or, if what this run rests on may go once nothing else needs it, "
+    "remove the folder"
+)
 
 
 @dataclass(frozen=True)
@@ -38,11 +48,20 @@ class Artifact:
         """The file or folder that the run wrote."""
         return self.folder(data) / Path(self.name).name
 
+    def is_whole(self, data: Path) -> bool:
+        """Whether the run wrote it to its end: it appears in one step."""
+        return os.path.lexists(self.path(data))
+
+    def others_files(self, data: Path) -> list[str]:
+        """What lies in the version's folder and is no run's; what systems hide there is nobody's."""
+        own = Path(self.name).name
+        names = (path.name for path in self.folder(data).iterdir())
+        return sorted(name for name in names if name != own and not name.startswith("."))
+
 
 def artifacts(data: Path) -> Iterator[Artifact]:
     """All versions of all artifacts, whole ones and what is left of others."""
-    for folder, below, _ in os.walk(data):
-        path = Path(folder)
+    for path, below, _ in _walk(data):
         if path == data / RAW:
             below[:] = [name for name in below if name == LISTINGS]
         below[:] = sorted(name for name in below if not name.startswith(".") and not (path / name).is_symlink())
@@ -53,11 +72,19 @@ def artifacts(data: Path) -> Iterator[Artifact]:
 
 def packed_files(data: Path) -> Iterator[Path]:
     """Packed images, whole ones; what is being packed has a name with a dot before."""
-    for folder, below, files in os.walk(data):
+    for folder, below, files in _walk(data):
         below[:] = [name for name in below if name != RAW and not VERSION.fullmatch(name)]
-        if Path(folder).name == PACKED:
-            paths = (Path(folder, name) for name in sorted(files) if name.endswith(".arrow") and name[0] != ".")
+        if folder.name == PACKED:
+            paths = (folder / name for name in sorted(files) if name.endswith(".arrow") and name[0] != ".")
             yield from (path for path in paths if not path.is_symlink())
+
+
+def _walk(data: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """`os.walk` through the layers."""
+    for folder, below, files in os.walk(data):
+        if Path(folder) == data:
+            below[:] = [name for name in below if name in LAYERS]
+        yield Path(folder), below, files
 
 
 def read_note(artifact: Artifact, data: Path) -> dict[str, Any] | None:
@@ -72,13 +99,16 @@ def read_note(artifact: Artifact, data: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{path} can't be read ({error}), and says what is needed: nothing was removed. Put it back from a copy, "
-            f"or remove its folder {path.parent}"
-        ) from error
+        raise ValueError(f"{path} can't be read ({error}), and says what is needed: {_REMEDY} {path.parent}") from error
     if not isinstance(note, dict):
-        raise ValueError(f"{path} doesn't say what it should: nothing was removed. Remove its folder {path.parent}")
+        raise odd_note(artifact, data)
     return note
+
+
+def odd_note(artifact: Artifact, data: Path) -> ValueError:
+    """What to raise where a note isn't as a run writes it."""
+    path = artifact.path(data)
+    return ValueError(f"{path} doesn't say what it should, and says what is needed: {_REMEDY} {path.parent}")
 
 
 def size_of(path: Path) -> tuple[int, int]:

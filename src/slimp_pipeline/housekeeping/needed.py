@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from slimp_pipeline.housekeeping.artifacts import EVALUATION, LINEAGE, Artifact, read_note
+from slimp_pipeline.housekeeping.artifacts import EVALUATION, LINEAGE, Artifact, odd_note, read_note
 
 
 def needed_runs(
@@ -16,7 +16,7 @@ def needed_runs(
     versions of that artifact, if it is named, or if a run that stays rests on it.
 
     Args:
-        found: All artifacts.
+        found: All artifacts that are whole.
         rests_on: Run -> runs whose artifacts it read.
         keep: How many versions of each artifact, >= 1.
         named: Run -> why it stays whatever its age.
@@ -50,7 +50,21 @@ def rests_on(found: Iterable[Artifact], data: Path) -> dict[str, set[str]]:
     told: dict[str, set[str]] = defaultdict(set)
     for artifact in found:
         name = Path(artifact.name).name
-        if name in (LINEAGE, EVALUATION) and (note := read_note(artifact, data)):
-            others = note.get("reads", {}).values() if name == LINEAGE else [[note.get("pretrain", "")]]
-            told[artifact.version] |= {str(run) for runs in others for run in runs} - {artifact.version, ""}
+        if name not in (LINEAGE, EVALUATION) or not (note := read_note(artifact, data)):
+            continue
+        others = (
+            note.get("reads", {}) if name == LINEAGE else {name: [note["pretrain"]] if note.get("pretrain") else []}
+        )
+        if not isinstance(others, dict) or not all(isinstance(runs, list) for runs in others.values()):
+            raise odd_note(artifact, data)
+        told[artifact.version] |= {str(run) for runs in others.values() for run in runs} - {artifact.version}
     return dict(told)
+
+
+def runs_with_others_files(found: Iterable[Artifact], data: Path) -> dict[str, str]:
+    """Runs in whose folders lies what no run wrote, and why they stay: it would go with them."""
+    why: dict[str, str] = {}
+    for artifact in found:
+        if others := artifact.others_files(data):
+            why.setdefault(artifact.version, f"{artifact.name} of that run holds '{others[0]}', which no run wrote")
+    return why

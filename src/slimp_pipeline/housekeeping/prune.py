@@ -18,7 +18,7 @@ from slimp_pipeline.housekeeping.artifacts import (
     read_note,
     size_of,
 )
-from slimp_pipeline.housekeeping.needed import needed_runs, rests_on
+from slimp_pipeline.housekeeping.needed import needed_runs, rests_on, runs_with_others_files
 from slimp_pipeline.parameters import PruneParams
 from slimp_pipeline.processes.depot import depot_of
 from slimp_pipeline.processes.whole import temporary_name
@@ -56,7 +56,8 @@ def plan(data: Path, settings: PruneParams, named: Mapping[str, str]) -> pd.Data
         ValueError: If a note can't be read that says what is needed.
     """
     found = sorted(artifacts(data), key=lambda artifact: (artifact.name, artifact.version))
-    why = needed_runs(found, rests_on(found, data), settings.keep, named)
+    whole = [artifact for artifact in found if artifact.is_whole(data)]
+    why = needed_runs(whole, rests_on(found, data), settings.keep, {**runs_with_others_files(found, data), **named})
     rows = [
         _row(data, artifact.folder(data), artifact.version, "artifact", why.get(artifact.version)) for artifact in found
     ]

@@ -1,6 +1,7 @@
 """Check of one raw image: decoded whole, made upright RGB, resized where oversize, without EXIF."""
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -67,7 +68,11 @@ def check_image(raw: bytes, settings: IngestParams) -> CheckedImage:
     except MemoryError as error:
         raise ImageRefused("checking it takes more memory than a picture may") from error
     except Image.DecompressionBombError as error:
-        raise ImageRefused(f"too many pixels: {error}") from error
+        found = re.search(r"\((\d+) pixels\)", str(error))  # Pillow's words: it looks before it decodes
+        size = f": {int(found[1]) / 1e6:,.0f} megapixels" if found else ""
+        raise ImageRefused(
+            f"too many pixels{size}, more than the {settings.max_megapixels:g} that ingest.max_megapixels allows"
+        ) from error
     except Image.UnidentifiedImageError as error:
         raise ImageRefused(why_not_read(raw)) from error
     except Exception as error:  # Pillow's decoders raise whatever their parser meets

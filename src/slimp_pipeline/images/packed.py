@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from slimp_pipeline.images.raw_images import may_be_readable_later
 from slimp_pipeline.images.store import NO_ROWS
 
 _MAGIC = 8  # bytes before the stream: "ARROW1" and padding
@@ -22,8 +23,8 @@ class PackedImages:
     """Rows of packed files by their stamp, which says what they were made from; nothing of them is held in memory.
 
     Args:
-        files: Packed files, whole or not. Of rows with one stamp the first counts. Files without stamps, as earlier
-            releases wrote them, add nothing.
+        files: Packed files, whole or not. Of rows with one stamp the first counts; what couldn't be read is none.
+            Files without stamps, as earlier releases wrote them, add nothing.
 
     Attributes:
         adding: The files that hold a row which those before them don't.
@@ -69,7 +70,9 @@ class PackedImages:
         stamp_N = np.concatenate([np.empty(0, np.uint64), *stamps]).astype(np.uint64)
         rows = [np.arange(len(stamp)) for stamp in stamps]
         numbers = [np.full(len(stamp), len(self._batches) + number) for number, stamp in enumerate(stamps)]
-        is_new_N = ~(pd.Index(stamp_N).duplicated() | np.isin(stamp_N, self._index))
+        refused = [reason for batch in batches for reason in batch.column("refused").to_pylist()]
+        is_unread_N = np.fromiter(map(may_be_readable_later, refused), bool, len(refused))
+        is_new_N = ~(pd.Index(stamp_N).duplicated() | np.isin(stamp_N, self._index) | is_unread_N)
         if not is_new_N.any():
             return
         self.adding.append(path)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,8 @@ from tqdm import tqdm
 from slimp_pipeline.images.check import CheckedImage, ImageRefused, check_image
 from slimp_pipeline.images.limits import memory_limit, ticking
 from slimp_pipeline.images.packed import PackedImages
-from slimp_pipeline.images.raw_images import RawImages, memory_per_image
-from slimp_pipeline.images.store import SCHEMA
+from slimp_pipeline.images.raw_images import RawImages, may_be_readable_later, memory_per_image
+from slimp_pipeline.images.store import SCHEMA, ImageStore
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.processes.pool import pool
 
@@ -46,10 +46,12 @@ class Packing:
     Attributes:
         key: A name for the result.
         batches: Yields it, given what was packed before; nothing runs before the call.
+        lacks: Whether an image can be read now that couldn't be when a store was packed.
     """
 
     key: str
     batches: Callable[[PackedImages], Iterator[pa.RecordBatch]]
+    lacks: Callable[[ImageStore], bool] = lambda _: False
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,20 @@ class _Task:
             return checked
         places = np.argsort(np.argsort(~self.is_taken_B, kind="stable"))  # of each among taken ones, then checked ones
         return pa.concat_batches([self.taken, checked]).take(pa.array(places))
+
+
+def packing_of(images: pd.DataFrame, settings: IngestParams) -> Packing:
+    """What packs images, and knows when to do so again; see `pack`."""
+    return Packing(
+        packing_key(images, settings), partial(pack, images, settings), partial(_is_readable_now, images, settings)
+    )
+
+
+def _is_readable_now(images: pd.DataFrame, settings: IngestParams, store: ImageStore) -> bool:
+    unread = store.table()["refused"].map(may_be_readable_later, na_action=None).to_numpy()
+    asked = images[["path", "key"]][unread].itertuples(index=False)
+    with RawImages(settings) as raw_images:
+        return any(isinstance(_read(path, key, raw_images), bytes) for path, key in asked)
 
 
 def packing_key(images: pd.DataFrame, settings: IngestParams) -> str:

@@ -12,6 +12,7 @@ from slimp_pipeline.parameters import IngestParams
 
 _BYTES_PER_PIXEL = 24  # 20 were measured: WebP with alpha, turned and laid on white
 _COPIES_OF_FILE = 4  # as it is read, without its metadata in parts and joined, for the training decoder
+_UNREADABLE = "can't be read: "
 _ROOM = 256_000_000  # for what is small beside a picture
 
 
@@ -44,7 +45,7 @@ class RawImages:
         try:
             return self._entry(path, key) if key else self._whole_file(path)
         except OSError as error:
-            raise ImageRefused(f"can't be read: {error.strerror or error}") from error
+            raise ImageRefused(f"{_UNREADABLE}{error.strerror or error}") from error
         except MemoryError as error:
             raise ImageRefused("reading it takes more memory than a picture may") from error
         except NoPicture as refusal:
@@ -74,6 +75,15 @@ class RawImages:
 def _without_waiting(path: str, flags: int) -> int:
     """A pipe by a picture's name would be waited for."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def may_be_readable_later(reason: object) -> bool:
+    """Whether a refusal tells of rights, or of a share that was away, not of the picture: worth a second look.
+
+    Args:
+        reason: Why an image was refused; no text where it wasn't.
+    """
+    return isinstance(reason, str) and reason.startswith(_UNREADABLE)
 
 
 def memory_per_image(settings: IngestParams) -> int:

@@ -1,12 +1,13 @@
 """What is shown and handed on."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from slimp_pipeline.parameters.block import Block, Device, Share
 
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]  # within --params=x=~/y no shell replaces the tilde
 PictureFormat = Literal["svg", "png"]
 
 
@@ -48,13 +49,14 @@ class ExportParams(Block):
 class EmbeddingParams(Block):
     """One's own pictures, and the exported encoder that embeds them; what is excluded are paths, and not tracked."""
 
-    images: Path | None = Field(None, exclude=True)  # folder, or HDF5 file keyed by image id
-    metadata: Path | None = Field(None, exclude=True)  # table with a row for each picture
-    encoder: Path | None = Field(None, exclude=True)  # exported folder; None: the newest export
+    images: UserPath | None = Field(None, exclude=True)  # folder, or HDF5 file keyed by image id
+    metadata: UserPath | None = Field(None, exclude=True)  # table with a row for each picture
+    encoder: UserPath | None = Field(None, exclude=True)  # exported folder; None: the newest export
     challenge: Literal["isic2024", "milk10k"] | None = None  # whose submission file is written
-    sample: Path | None = Field(None, exclude=True)  # the challenge's sample file, which says rows and their order
+    sample: UserPath | None = Field(None, exclude=True)  # the challenge's sample file, which says rows and their order
     image_column: str = "image_id"  # of the metadata table
     lesion_column: str = "lesion_id"  # likewise; it may be absent
+    patient_column: str = "patient_id"  # likewise; tells lesions apart whose ids patients share
     device: Device = "auto"
     num_nearest: int = Field(5, ge=1)  # known lesions that are named for each picture
     max_refused_share: Share = 0.0  # of the pictures; above it the run ends with an error, all the same with results

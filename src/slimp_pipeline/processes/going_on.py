@@ -63,11 +63,16 @@ def begin_alone(data: Path, doing: str) -> None:
         if process and process.is_gone():
             remove(mark)
         elif process or mark.exists():
-            who = f"process {process.number} on {process.host}" if process else "another run"
+            who = _in_words(process) if process else "another run"
             raise ValueError(
                 f"{who} is running a pipeline in {data}, which may need what would be removed: nothing was. Wait for "
                 f"its end, then run again. If that machine runs it no more, remove {mark}"
             )
+
+
+def _in_words(process: Process) -> str:
+    where = "this machine" if process.host == Process.own().host else "another machine"
+    return f"process {process.number} on {where}"
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def apply_decisions(reading: Reading, path: Path) -> Reading:
 
     Raises:
         ValueError: If the file can't be read, an image or a decision isn't known, an image is decided twice, or one is
-            a duplicate of an image that doesn't stay; names the file, the lines and the columns.
+            a duplicate of an image that doesn't stay; names the file, the lines and the columns. If no row is left.
     """
     decisions = _read(path)
     known = {*reading.rows["image_id"], *reading.quarantine["image_id"]} - {""}
@@ -56,7 +56,10 @@ def apply_decisions(reading: Reading, path: Path) -> Reading:
         "decisions": counts,
         "notes": [*reading.facts["notes"], f"decisions of {path.name}: {said}{open_}"],
     }
-    return _applied(reading, made.set_index("image_id"), facts)
+    followed = _applied(reading, made.set_index("image_id"), facts)
+    if len(reading.rows) and not len(followed.rows):
+        raise ValueError(f"{path} drops all {len(reading.rows):,} rows that could be read: let some stay.")
+    return followed
 
 
 def _applied(reading: Reading, made: pd.DataFrame, facts: dict[str, Any]) -> Reading:

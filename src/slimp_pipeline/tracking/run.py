@@ -27,6 +27,7 @@ TABLES = (
     "comparison_pairs", "comparison_truths", "borrowed_quality", "borrowed_other_fields", "borrowed_results",
     "borrowed_worth", "row_counts",
 )  # fmt: skip
+_ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _NOT_DECIDING = (
     "comparison", "study", "report", "running_root", "data_root", "download", "downloaded", "embedding", "prune",
 )  # fmt: skip
@@ -86,17 +87,34 @@ def find_version(run: str) -> str:
 
 
 def registered_runs() -> dict[str, str]:
-    """Versions of the artifacts of runs that made a model which bears an alias in the model registry, and which."""
+    """Versions of the artifacts of runs that made a model which bears an alias in the model registry, and which.
+
+    Raises:
+        ValueError: If MLflow has such a run no more.
+    """
     client, runs, page = mlflow.MlflowClient(), dict[str, str](), None
     while page is None or page.token:
         page = client.search_registered_models(page_token=page.token if page else None)
         for model in page:
             for alias, number in model.aliases.items():
                 run_id = client.get_model_version(model.name, str(number)).run_id
-                tags = client.get_run(run_id).data.tags if run_id else {}
-                if version := tags.get(RUN_VERSION):
-                    runs[version] = f"models:/{model.name}@{alias} is of it"
+                model_in_use = f"models:/{model.name}@{alias}"
+                if version := _version_of(client, run_id, model_in_use):
+                    runs[version] = f"{model_in_use} is of it"
     return runs
+
+
+def _version_of(client: mlflow.MlflowClient, run_id: str | None, model: str) -> str | None:
+    try:
+        return client.get_run(run_id).data.tags.get(RUN_VERSION) if run_id else None
+    except MlflowException as error:
+        if error.error_code != _ABSENT:
+            raise
+        raise ValueError(
+            f"{model} is of the MLflow run {run_id}, which is no more: what it rests on can't be told, and nothing was "
+            "removed. If the model isn't in use, take its alias away (in `mlflow ui`, under Models); else register it "
+            "anew (kedro run --pipeline=export)"
+        ) from error
 
 
 def finished_version(**tags: str) -> str | None:

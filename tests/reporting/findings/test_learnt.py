@@ -179,6 +179,6 @@ def test_pictures_are_told_by_what_is_certain_and_what_is_ranked():
     ).reindex(columns=SUSPECT_COLUMNS)
     assert learnt_of_pictures(suspects) == (
         "2 pairs of pictures have the same bytes, 1 of them two patients'; 2 near duplicates, 1 blurred pictures are "
-        "ranked, to be looked at."
+        "ranked, the most suspicious first: far from all are faults."
     )
     assert learnt_of_pictures(suspects[:0].astype("str")).endswith("bytes; nothing else is suspicious.")

@@ -101,7 +101,7 @@ def test_the_page_stands_alone_and_hostile_ids_are_texts(show, page):
         assert len(browser.find_elements("css selector", "img[src^='data:image/jpeg']")) == 7
     assert browser.find_element("css selector", ".learnt").text == (
         "In brief. 1 pair of pictures has the same bytes, 1 of them two patients'; 2 near duplicates, 1 blurred "
-        "pictures, 1 doubtful labels are ranked, to be looked at."
+        "pictures, 1 doubtful labels are ranked, the most suspicious first: far from all are faults."
     )
     assert "5 pictures were compared" in browser.find_element("css selector", "header").text
 

@@ -1,7 +1,6 @@
 """Raw files to lesions."""
 
 import logging
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,7 @@ from slimp_pipeline.cohorts.matched_files import MatchedFiles, match_files
 from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.contact_sheet import cohort_sheet
-from slimp_pipeline.images.packing import Packing, pack, packing_key
+from slimp_pipeline.images.packing import Packing, packing_of
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.tables import lesions as lesions_table
@@ -44,7 +43,7 @@ def match_images(
 
 def pack_images(image_files: pd.DataFrame, settings: IngestParams) -> Packing:
     """Check and pack the images."""
-    return Packing(packing_key(image_files, settings), partial(pack, image_files, settings))
+    return packing_of(image_files, settings)
 
 
 def link_images(

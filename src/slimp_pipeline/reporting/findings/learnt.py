@@ -155,7 +155,9 @@ def learnt_of_pictures(suspects: pd.DataFrame) -> str:
     pairs = "1 pair of pictures has" if len(equal) == 1 else f"{len(equal):,} pairs of pictures have"
     certain = f"{pairs} the same bytes, {across:,} of them two patients'"
     certain = certain if len(equal) else "No two pictures have the same bytes"
-    return f"{certain}; {f'{ranked} are ranked, to be looked at' if ranked else 'nothing else is suspicious'}."
+    if not ranked:
+        return f"{certain}; nothing else is suspicious."
+    return f"{certain}; {ranked} are ranked, the most suspicious first: far from all are faults."
 
 
 def _on_images(table: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -118,8 +118,8 @@ def embedding_lines(told: Mapping[str, Any]) -> list[str]:
     if told["num_unusual"] is not None:
         share = told["num_unusual"] / max(told["num_embedded"], 1)
         lines[0] += (
-            f"; {told['num_unusual']:,} ({share:.1%}) are unlike the lesions that the model knows; of those, "
-            f"{told['unusual_share']:.1%} would be"
+            f"; {told['num_unusual']:,} ({share:.1%}) are unlike the lesions that the model knows; so are "
+            f"{told['unusual_share']:.1%} of these lesions themselves"
         )
     left_out = {
         "num_refused": "pictures refused",
