@@ -19,7 +19,6 @@ from slimp_pipeline.parameters import StudyParams
 from slimp_pipeline.processes.stopping import stoppable
 from slimp_pipeline.session.params_option import CommandWithParams, run, split_params
 from slimp_pipeline.session.telemetry import switch_telemetry_off
-from slimp_pipeline.tracking.run import finished_version, settings_digest
 
 logger = logging.getLogger(__name__)
 _PATIENCE_S = 5
@@ -75,6 +74,8 @@ def run_study(project: Path, env: str | None, params: dict[str, Any]) -> None:
 
 def _finish(project: Path, env: str | None, params: dict[str, Any], data: dict[str, str], title: str) -> str:
     """Version of a cell's artifacts, after running it where it wasn't finished."""
+    from slimp_pipeline.tracking.run import finished_version, settings_digest  # seconds, for a study alone
+
     session = _session(project, env, params)
     with session:
         context = session.load_context()

@@ -10,10 +10,13 @@ import os
 import signal
 import sys
 
+import IPython  # noqa: F401  (MLflow looks whether it runs in a notebook)
 from kedro.framework.cli import main
 
-import slimp_pipeline.pipeline_registry
-import slimp_pipeline.settings  # noqa: F401
+import slimp_pipeline.pipeline_registry  # noqa: F401
+from slimp_pipeline.settings import HOOKS
+
+LOADED = tuple(HOOKS)  # with what they import
 
 
 def become(order: dict) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import mlflow
 import pytest
+import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
@@ -127,6 +128,16 @@ class Project:
         with contextlib.chdir(self.folder):
             bootstrap_project(self.folder)
             run_study(self.folder, env, parameters)
+
+    def evaluate_little(self) -> "Project":
+        """Let the environment `test` measure the least that it can: for tests of what surrounds an evaluation."""
+        path = self.folder / "conf/test/parameters.yml"
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings["evaluation"] |= {"protocols": ["linear_probe"], "features": ["image"]}
+        settings["evaluation"] |= {"importance": {"num_draws": 0}, "controls": {"num_draws": 0}}
+        settings["evaluation"] |= {"saliency": {"num_pictures": 0}}
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        return self
 
     def latest(self, path: str) -> Path:
         """Newest version of an artifact under data/."""
@@ -257,13 +268,28 @@ def with_raw_files(fresh: Project, fabricated: Path) -> Project:
     return fresh
 
 
+def copy_of(project: Project, target: Path) -> Project:
+    shutil.copytree(project.folder, target, symlinks=True)
+    return with_own_store(target)
+
+
 @pytest.fixture
 def copy_of_finished(
     finished: tuple[Project, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> Callable[[], Project]:
-    def copy() -> Project:
-        target = tmp_path / "copy"
-        shutil.copytree(finished[0].folder, target, symlinks=True)
-        return with_own_store(target)
+    return lambda: copy_of(finished[0], tmp_path / "copy")
 
-    return copy
+
+@pytest.fixture(scope="session")
+def exported(
+    finished: tuple[Project, subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """The finished project after an export; tests leave it as it is."""
+    project = copy_of(finished[0], tmp_path_factory.mktemp("exported") / "project")
+    project.run("export", export={"onnx": False})
+    return project
+
+
+@pytest.fixture
+def copy_of_exported(exported: Project, tmp_path: Path) -> Project:
+    return copy_of(exported, tmp_path / "copy")

@@ -28,11 +28,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pyarrow as pa
 from kedro.framework.cli import main as kedro
 
-import slimp_pipeline.pipeline_registry
-import slimp_pipeline.settings  # noqa: F401
+import slimp_pipeline.pipeline_registry  # noqa: F401
 from conftest import Project, make_project, with_own_store
 from slimp_pipeline.images import packing
+from slimp_pipeline.settings import HOOKS
 from slimp_pipeline.training import loop, run
+
+LOADED = tuple(HOOKS)  # with what they import, which forks share
 
 KINDS = ("epoch_boundary", "checkpoint", "workers", "packing", "evaluating")
 EPOCHS = 6

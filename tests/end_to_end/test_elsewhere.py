@@ -74,7 +74,7 @@ def without_store(project):
     """As a clone has it: the tracking server is named by the environment."""
     (project.folder / "conf/test/mlflow.yml").write_text("{tracking: {experiment: {name: slimp-test}}}")
     (project.folder / "mlflow.db").unlink()
-    return project
+    return project.evaluate_little()
 
 
 @pytest.fixture(scope="module")

@@ -29,13 +29,6 @@ def pictures(tmp_path):
     return folder
 
 
-@pytest.fixture
-def exported(copy_of_finished):
-    project = copy_of_finished()
-    project.run("export", export={"onnx": False})
-    return project
-
-
 def in_one_line(done):
     return " ".join((done.stdout + done.stderr).split())
 
@@ -44,49 +37,51 @@ def digest(project, name):
     return hashlib.sha256(project.latest(f"{TABLES}/{name}").read_bytes()).hexdigest()
 
 
-def test_a_killed_run_goes_on_to_the_same_bytes_and_a_changed_folder_starts_anew(exported, pictures):
+def test_a_killed_run_goes_on_to_the_same_bytes_and_a_changed_folder_starts_anew(copy_of_exported, pictures):
+    project = copy_of_exported
     command = (*EMBED, f"--params=images={pictures}")
-    whole = exported.call(*command)
+    whole = project.call(*command)
     assert whole.returncode == 0, whole.stderr
     assert "600 pictures embedded" in whole.stdout and "earlier run" not in whole.stdout
-    expected = digest(exported, "picture_embeddings.parquet")
-    running = exported.folder / "data/06_models/running/embedded"
+    expected = digest(project, "picture_embeddings.parquet")
+    running = project.folder / "data/06_models/running/embedded"
     shutil.rmtree(running)
-    killed = exported.start(*command)
+    killed = project.start(*command)
     deadline = time.monotonic() + 120
     while not list(running.glob("*/shard_*")) and killed.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     os.kill(killed.pid, signal.SIGKILL)
     killed.end()
     assert killed.poll() == -signal.SIGKILL and len(list(running.glob("*/shard_*"))) == 1
-    again = exported.call(*command)
+    again = project.call(*command)
     assert again.returncode == 0 and "512 of 600 pictures were looked at by an earlier run" in again.stdout
-    assert digest(exported, "picture_embeddings.parquet") == expected
+    assert digest(project, "picture_embeddings.parquet") == expected
     (pictures / "ISIC_0000000.png").unlink()
-    fewer = exported.call(*command)
+    fewer = project.call(*command)
     assert "599 pictures embedded" in fewer.stdout and "earlier run" not in fewer.stdout
 
 
-def test_what_is_no_picture_ends_the_command_with_an_error_and_all_else_is_there(exported, pictures):
+def test_what_is_no_picture_ends_the_command_with_an_error_and_all_else_is_there(copy_of_exported, pictures):
+    project = copy_of_exported
     (pictures / "broken.png").write_bytes((pictures / "ISIC_0000001.png").read_bytes()[:100])
     (pictures / "page.jpg").write_text("<html>")
     (pictures / "out.png").symlink_to("/etc/hostname")
     (pictures / "notes.txt").write_text("x")
     Image.new("1", (9000, 9000)).save(pictures / "huge.png")
-    done = exported.call(*EMBED, f"--params=images={pictures}")
+    done = project.call(*EMBED, f"--params=images={pictures}")
     said = in_one_line(done)
     assert done.returncode == 1 and "Traceback" not in said
     assert "4 of 604 pictures weren't embedded" in said and "megapixels" in said
     assert "1 x a link that leads out of the folder: what it points to isn't read (out.png)" in said
     assert "The other 600 were, and all tables are written" in said
-    ledger = pd.read_csv(exported.latest(f"{TABLES}/picture_ledger.csv")).set_index("picture")
+    ledger = pd.read_csv(project.latest(f"{TABLES}/picture_ledger.csv")).set_index("picture")
     assert ledger["outcome"].value_counts().to_dict() == {"embedded": 600, "refused": 4, "no_picture": 1}
     assert ledger.loc["page.jpg", "reason"].startswith("not a picture") and "HTML" in ledger.loc["page.jpg", "reason"]
-    assert len(pd.read_parquet(exported.latest(f"{TABLES}/picture_embeddings.parquet"))) == 600
+    assert len(pd.read_parquet(project.latest(f"{TABLES}/picture_embeddings.parquet"))) == 600
     share = said.partition("embedding.max_refused_share=")[2].split()[0]
-    accepted = exported.call(*EMBED, f"--params=images={pictures},embedding.max_refused_share={share}")
+    accepted = project.call(*EMBED, f"--params=images={pictures},embedding.max_refused_share={share}")
     assert accepted.returncode == 0 and "4 pictures refused, 1 other files" in accepted.stdout
-    summary = json.loads(exported.latest("08_reporting/embedded/embedding_summary.json").read_text())
+    summary = json.loads(project.latest("08_reporting/embedded/embedding_summary.json").read_text())
     assert (summary["num_embedded"], summary["num_refused"], summary["num_no_picture"]) == (600, 4, 1)
 
 

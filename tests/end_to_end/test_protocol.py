@@ -63,12 +63,10 @@ def test_runs_are_compared_by_version_and_by_mlflow_run(copy_of_finished):
 
 
 def test_a_study_runs_each_cell_once_and_compares_them(with_raw_files, caplog):
-    project = with_raw_files
+    project = with_raw_files.evaluate_little()
     variants = [{"label": "slimp"}, {"label": "simclr", "changes": {"training.loss.objective": "simclr"}}]
     grid = {"seeds": [0], "variants": variants}
     quick = {"training": {"num_epochs": 1}, "adaptation": {"trained": "none"}, "study": grid}
-    off = {"importance": {"num_draws": 0}, "controls": {"num_draws": 0}, "saliency": {"num_pictures": 0}}
-    quick["evaluation"] = {"protocols": ["linear_probe"], "num_resamples": 20, **off}
     project.study(**quick)
     versions = project.versions(f"{CLINIC}/predictions.parquet")
     values = pd.read_csv(project.latest(f"{CLINIC}/comparison.csv"))
@@ -88,12 +86,11 @@ def test_a_wrong_change_of_any_variant_stops_a_study_before_it_starts(fresh):
 
 
 def test_a_leaking_split_says_so_on_the_console_and_in_its_results(with_raw_files, caplog):
-    project = with_raw_files
+    project = with_raw_files.evaluate_little()
     roles = {"source_cohort": "demo_clinic", "target_cohort": "demo_clinic"}
     roles["source"] = {"cohort": {"fabricated": {"num_patients": 60}}}
-    quick = {"training": {"num_epochs": 1}, "evaluation": {"protocols": ["linear_probe"]}}
     for pipeline in ("pretrain", "evaluate"):
-        project.run(pipeline, **roles, **quick, features={"split_level": "image"})
+        project.run(pipeline, **roles, training={"num_epochs": 1}, features={"split_level": "image"})
     assert "its figures are no results" in caplog.text
     results = pd.read_csv(project.latest(f"{CLINIC}/results.csv"))
     assert set(results["cohort"]) == {"demo_clinic (split by image: leaks)"}

@@ -214,11 +214,11 @@ def test_a_misspelt_block_of_an_environment_is_named_with_its_file(fresh, block,
 
 
 def test_cross_fitting_trains_once_per_fold_and_never_on_its_test_patients(with_raw_files):
-    project = with_raw_files
+    project = with_raw_files.evaluate_little()
     roles = {"source_cohort": "demo_clinic", "target_cohort": "demo_clinic"}
     roles["source"] = {"cohort": {"fabricated": {"num_patients": 60}}}
     for pipeline in ("pretrain", "evaluate"):
-        project.run(pipeline, **roles, training={"num_epochs": 1}, evaluation={"protocols": ["linear_probe"]})
+        project.run(pipeline, **roles, training={"num_epochs": 1})
     splits = pd.read_csv(project.latest("05_model_input/demo_clinic/splits.csv"))
     rows = pd.read_parquet(project.latest("05_model_input/demo_clinic/training_rows.parquet"))
     assert set(rows["partition"]) == {"fold_0", "fold_1", "fold_2"}

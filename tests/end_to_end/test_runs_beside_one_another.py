@@ -27,6 +27,7 @@ def rests_on(page: str) -> tuple[str, str]:
 
 
 def test_two_runs_started_in_the_same_second_in_a_fresh_project_end_well_and_mix_nothing(untouched):
+    untouched.evaluate_little()
     labels = ("diagnosis", "malignant")
     running = [untouched.start("run", "--env=test", f"--params=evaluation.label={label}") for label in labels]
     for process, label in zip(running, labels, strict=True):
