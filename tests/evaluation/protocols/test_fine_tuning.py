@@ -64,6 +64,7 @@ def frozen(cohort):
             "repeat": 0,
             "num_train_patients": 36,
             "image_id": rows["image_id"],
+            "lesion_id": rows["lesion_id"],
             "patient_id": rows["patient_id"],
             "label": rows["diagnosis"],
             "label_malignant": rows["diagnosis"].ne("NEV").astype(int),
