@@ -64,6 +64,37 @@ def test_every_objective_gives_a_finite_loss_and_a_gradient_to_all_of_its_heads(
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in made.parameters())
 
 
+@pytest.mark.parametrize("name", sorted(set(get_args(Objective)) - {"simclr"}))
+def test_views_beside_an_objective_add_their_weighted_loss_and_change_nothing_else(name):
+    made, alone, views = objective(name, views_weight=0.3), objective(name), objective("simclr")
+    alone.load_state_dict(made.objective.state_dict())
+    views.load_state_dict(made.views.state_dict())
+    drawn = batch(made.num_views)
+    values = made.losses(made.contrasts(drawn))
+    plain, of_views = (one.losses(one.contrasts(drawn)) for one in (alone, views))
+    torch.testing.assert_close(values["loss"], plain["loss"] + 0.3 * of_views["loss"])
+    assert set(values) == {*plain, "loss_views"}
+    for term in set(plain) - {"loss"}:
+        torch.testing.assert_close(values[term], plain[term])
+    values["loss"].backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in made.parameters())
+
+
+def test_where_metadata_are_all_alike_views_go_on_with_their_own_weight():
+    made = objective("slimp", views_weight=0.3)
+    alike = {
+        "lesion_groups_B": torch.zeros(6, dtype=torch.int64),
+        "patient_groups_P": torch.zeros(3, dtype=torch.int64),
+    }
+    values = made.losses(made.contrasts(dataclasses.replace(batch(2), **alike)))
+    torch.testing.assert_close(values["loss"], 0.3 * values["loss_views"])
+
+
+def test_views_beside_views_are_refused():
+    with pytest.raises(ValueError, match="simclr is nothing but these: set 0"):
+        LossParams(objective="simclr", views_weight=0.5)
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.25, 0.5, 0.9, 1.0])
 def test_the_nested_total_is_linear_in_the_weight(weight):
     value = losses("slimp", lesion_weight=weight)

@@ -9,9 +9,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from slimp_pipeline.evaluation.features.embed import is_control
+from slimp_pipeline.models.checkpoint import read_checkpoint, write_checkpoint
 from slimp_pipeline.models.model_card import model_card
+from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.models.slimp import SLIMP
-from slimp_pipeline.parameters import FeatureParams, SamplerParams
+from slimp_pipeline.parameters import FeatureParams, LossParams, SamplerParams
 from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding
 from slimp_pipeline.tables.splits import partition, split_patients
 from slimp_pipeline.training import pretrain
@@ -147,6 +149,17 @@ def test_a_control_trains_on_strangers_metadata_and_says_so(cohort, tiny, model_
     assert is_control({"slimp": {"all": control}}) and not is_control({"slimp": {"all": own}})
     card = model_card(model_settings.image_encoder, control.encoding, control.facts)
     assert "**A control**: every patient had another's metadata." in card
+
+
+def test_image_views_beside_metadata_are_trained_kept_and_loaded(cohort, tiny, model_settings, make_settings, tmp_path):
+    settings = make_settings(num_epochs=1, loss=LossParams(objective="slimp", views_weight=0.5))
+    rows = tiny.lesions[["image_id", "patient_id"]]
+    checkpoint, history = pretrain_partition(cohort, tiny.store, "all", rows, model_settings, settings, None, silent)
+    assert {"loss", "loss_lesion", "loss_patient", "loss_views"} <= set(history["name"])
+    write_checkpoint(checkpoint, tmp_path / "encoder")
+    encoder = PretrainedSLIMP(read_checkpoint(tmp_path / "encoder"))
+    image_ND = np.random.default_rng(0).normal(size=(4, 32)).astype("float32")
+    assert set(encoder.contrast(image_ND, tiny.lesions[:4])) >= {"lesion", "patient"}
 
 
 def test_first_weights_depend_on_the_seed_alone(cohort, tiny, model_settings, make_settings):

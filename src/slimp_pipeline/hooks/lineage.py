@@ -11,6 +11,8 @@ from kedro.pipeline import Pipeline
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
 from slimp_pipeline.datasets.versions import VersionsDataset
 from slimp_pipeline.hooks.artifacts import data_address
+from slimp_pipeline.housekeeping.artifacts import version_at
+from slimp_pipeline.parameters import EmbeddingParams
 from slimp_pipeline.processes.depot import depot_of
 from slimp_pipeline.processes.going_on import begin, begin_alone
 
@@ -62,3 +64,6 @@ class LineageHooks:
             if isinstance(dataset, OwnVersionDataset | VersionsDataset) and dataset.artifact.is_relative_to(data):
                 path = dataset.artifact.relative_to(data).as_posix()
                 yield path, [version for version in dataset.versions_read if version != self._version]
+        if "params:embedding" in pipeline.inputs():
+            named = EmbeddingParams.model_validate(catalog.load("params:embedding")).encoder
+            yield from version_at(named, data) if named else ()

@@ -70,6 +70,16 @@ def artifacts(data: Path) -> Iterator[Artifact]:
         below[:] = [name for name in below if name not in versions]
 
 
+def version_at(path: Path, data: Path) -> Iterator[tuple[str, list[str]]]:
+    """Artifact and version in which a path lies, as `lineage.json` names them; nothing where it lies elsewhere."""
+    path, data = path.expanduser().resolve(), data.resolve()
+    parts = path.relative_to(data).parts if path.is_relative_to(data) else ()
+    for place, part in enumerate(parts):
+        if VERSION.fullmatch(part):
+            yield "/".join(parts[:place]), [part]
+            return
+
+
 def packed_files(data: Path) -> Iterator[Path]:
     """Packed images, whole ones; what is being packed has a name with a dot before."""
     for folder, below, files in _walk(data):

@@ -6,11 +6,17 @@ from slimp_pipeline.losses.nested import Nested
 from slimp_pipeline.losses.objective import Dims, Objective
 from slimp_pipeline.losses.outer_only import OuterOnly
 from slimp_pipeline.losses.simclr import SimCLR
+from slimp_pipeline.losses.with_views import WithViews
 from slimp_pipeline.parameters import LossParams
 
 
 def build_objective(settings: LossParams, dims: Dims) -> Objective:
-    """Build the objective that the settings name, with new heads."""
+    """Build the objective that the settings name, with new heads, and image views beside it if asked for."""
+    objective = _named(settings, dims)
+    return WithViews(objective, settings, dims) if settings.views_weight else objective
+
+
+def _named(settings: LossParams, dims: Dims) -> Objective:
     match settings.objective:
         case "slimp":
             return Nested(settings, dims, multi_positive=True)

@@ -21,6 +21,13 @@ class LossParams(Block):
     temperature: float = Field(0.07, gt=0)
     min_temperature: float = Field(0.01, gt=0)
     reconstruction_weight: float = Field(0.0, ge=0)  # of hidden metadata fields, added to any objective; 0: off
+    views_weight: float = Field(0.0, ge=0)  # of image views (SimCLR), added to an objective with metadata; 0: off
+
+    @model_validator(mode="after")
+    def _views_are_beside_something(self) -> "LossParams":
+        if self.views_weight and self.objective == "simclr":
+            raise ValueError("views_weight adds image views to another objective; simclr is nothing but these: set 0")
+        return self
 
 
 class AugmentationParams(Block):
