@@ -1,5 +1,7 @@
 """Pre-training of partitions."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,13 +10,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.evaluation.features.embed import is_control
 from slimp_pipeline.models.checkpoint import read_checkpoint, write_checkpoint
 from slimp_pipeline.models.model_card import model_card
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import FeatureParams, LossParams, SamplerParams
-from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding
+from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding, fit_encoding
 from slimp_pipeline.tables.splits import partition, split_patients
 from slimp_pipeline.training import pretrain
 from slimp_pipeline.training.pretrain import (
@@ -160,6 +163,32 @@ def test_image_views_beside_metadata_are_trained_kept_and_loaded(cohort, tiny, m
     encoder = PretrainedSLIMP(read_checkpoint(tmp_path / "encoder"))
     image_ND = np.random.default_rng(0).normal(size=(4, 32)).astype("float32")
     assert set(encoder.contrast(image_ND, tiny.lesions[:4])) >= {"lesion", "patient"}
+
+
+def test_a_nuisance_is_suppressed_in_training_and_its_encoding_is_kept(cohort, tiny, model_settings, make_settings):
+    nuisance = {"region": FieldSpec(kind="categorical", level="lesion", column="r", nuisance=True)}
+    lesions = tiny.lesions.assign(region=np.where(np.arange(len(tiny.lesions)) % 3 < 1, "north", "south"))
+    suppressed = fit_encoding(lesions, tiny.patients, {}, nuisance).nuisance
+    encoding = tiny.encoding.model_copy(update={"nuisance": suppressed})
+    own = dataclasses.replace(cohort, lesions=lesions, encodings={ALL: encoding})
+    rows = lesions[["image_id", "patient_id"]]
+
+    def trained(weight, of=own):
+        settings = make_settings(num_epochs=1, loss=LossParams(nuisance_weight=weight))
+        return pretrain_partition(of, tiny.store, ALL, rows, model_settings, settings, None, silent)
+
+    checkpoint, history = trained(5.0)
+    shares = history.loc[history["name"] == "loss_nuisance", "value"]
+    assert len(shares) and shares.between(0, 1).all()
+    assert list(checkpoint.encoding.nuisance.fields) == ["region"]
+    total = history.pivot_table(index="step", columns="name", values="value").dropna(subset="loss_nuisance")
+    parts = 0.5 * total["loss_lesion"] + 0.5 * total["loss_patient"] + 5.0 * total["loss_nuisance"]
+    assert parts.to_numpy() == pytest.approx(total["loss"].to_numpy(), rel=1e-4)
+    plain, plain_history = trained(0.0)
+    assert "loss_nuisance" not in set(plain_history["name"])
+    assert any(not torch.equal(plain.state[name], checkpoint.state[name]) for name in plain.state)
+    with pytest.raises(ValueError, match="calls no field a nuisance"):
+        trained(5.0, cohort)
 
 
 def test_first_weights_depend_on_the_seed_alone(cohort, tiny, model_settings, make_settings):

@@ -89,6 +89,7 @@ class FieldSpec(Block):
     categories: Texts | None = None  # None: any text
     rename: TextMapping = {}  # raw text -> text that is read instead
     missing: Texts = []  # tokens beside MISSING_TOKENS that mean "not known", case aside
+    nuisance: bool = False  # no feature, and nothing that an embedding should carry: lighting, device, pen marks
     publish_texts: bool = False  # without `categories`: the texts met in training may leave in `encoding.json`
 
     @property
@@ -300,14 +301,19 @@ class CohortSpec(Block):
         """Whether both name the same person by the same patient id, by registry."""
         return self.patient_registry is not None and self.patient_registry == other.patient_registry
 
+    @property
+    def nuisance(self) -> dict[str, FieldSpec]:
+        """Fields that an embedding should not carry, by name."""
+        return {name: field for name, field in self.fields.items() if field.nuisance}
+
     def select_fields(self, names: Literal["all"] | list[str]) -> dict[str, FieldSpec]:
-        """Return the chosen fields by name.
+        """Return the chosen fields by name; all: but for nuisance.
 
         Raises:
-            ValueError: If a name is a leaking column (says why), or no field of this cohort.
+            ValueError: If a name is a leaking column (says why), a nuisance, or no field of this cohort.
         """
         if names == "all":
-            return dict(self.fields)
+            return {name: field for name, field in self.fields.items() if not field.nuisance}
         leaking = self.leaking_columns
         for name in names:
             if name in leaking:
@@ -317,4 +323,9 @@ class CohortSpec(Block):
             if name not in self.fields:
                 known = ", ".join(self.fields)
                 raise ValueError(f"cohort {self.name} has no field '{name}'. Its fields: {known}")
+            if self.fields[name].nuisance:
+                raise ValueError(
+                    f"cohort {self.name}: its YAML calls '{name}' a nuisance, so it can't be a feature. Take "
+                    "`nuisance` away, or leave it out of features.fields."
+                )
         return {name: self.fields[name] for name in names}

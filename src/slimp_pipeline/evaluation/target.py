@@ -24,6 +24,8 @@ class TargetCohort:
         encodings: Partition -> encoding fitted on its training patients.
         encoders: Method -> partition -> checkpoint; the one partition `all` where the source is another cohort.
         fields: Those that are features, by name.
+        nuisance: Those that an embedding should not carry, by name.
+        nuisance_rows: Their columns, row by row.
     """
 
     name: str
@@ -33,3 +35,5 @@ class TargetCohort:
     encodings: Mapping[str, Encoding] = field(default_factory=dict)
     encoders: Mapping[str, Mapping[str, Checkpoint]] = field(default_factory=dict)
     fields: Mapping[str, FieldSpec] = field(default_factory=dict)
+    nuisance: Mapping[str, FieldSpec] = field(default_factory=dict)
+    nuisance_rows: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -1,6 +1,6 @@
 """A batch of patients, and the part of it that one of several processes encodes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -37,6 +37,7 @@ class Batch:
         lesion_groups_B: int64; lesions with the same number have the same metadata.
         patient_groups_P: int64; likewise for patients.
         share: What of it this process encodes; None: all.
+        nuisance: Encoded fields that an embedding should not carry, B rows; empty where none is asked about.
     """
 
     views: Tensor
@@ -46,6 +47,7 @@ class Batch:
     lesion_groups_B: Tensor
     patient_groups_P: Tensor
     share: Share | None = None
+    nuisance: TensorFields = field(default_factory=dict)
 
     def own_part(self) -> "Batch":
         """What this process encodes, as a batch of its own."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from slimp_pipeline.images.augment import ViewFormat
 from slimp_pipeline.losses import Dims, build_objective
+from slimp_pipeline.losses.nuisance import explained_share, nuisance_columns
 from slimp_pipeline.losses.objective import Contrast, Representations
 from slimp_pipeline.losses.reconstruction import Reconstruction
 from slimp_pipeline.models.batch import Batch
@@ -57,6 +58,7 @@ class SLIMP(nn.Module):
                 )
             self.reconstructions["lesion"] = Reconstruction(encoding.lesion, image_dim + metadata_dim)
             self.reconstructions["patient"] = Reconstruction(encoding.patient, phenotype_dim + metadata_dim)
+        self._nuisance, self._nuisance_weight = encoding.nuisance, loss.nuisance_weight
         self._field_dropout = settings.metadata_encoder.field_dropout
         self._keep_batch_norm = settings.image_encoder.keep_batch_norm
         mean_3, std_3 = normalisation(self.image_encoder)
@@ -86,6 +88,10 @@ class SLIMP(nn.Module):
         if hidden and self.reconstructions:
             losses["loss_reconstruction"] = self.reconstruct(represented, batch, hidden)
             losses["loss"] = losses["loss"] + self._reconstruction_weight * losses["loss_reconstruction"]
+        if self._nuisance_weight and self._nuisance.fields and batch.nuisance:
+            columns = nuisance_columns(self._nuisance, batch.nuisance)
+            losses["loss_nuisance"] = explained_share(represented.image_VBI[0], *columns)
+            losses["loss"] = losses["loss"] + self._nuisance_weight * losses["loss_nuisance"]
         return losses, contrasts
 
     def encode(self, batch: Batch, images_per_pass: int | None = None) -> tuple[Representations, dict[str, Tensor]]:

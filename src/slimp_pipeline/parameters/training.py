@@ -22,6 +22,7 @@ class LossParams(Block):
     min_temperature: float = Field(0.01, gt=0)
     reconstruction_weight: float = Field(0.0, ge=0)  # of hidden metadata fields, added to any objective; 0: off
     views_weight: float = Field(0.0, ge=0)  # of image views (SimCLR), added to an objective with metadata; 0: off
+    nuisance_weight: float = Field(0.0, ge=0)  # of the share of image embeddings that nuisance fields explain; 0: off
 
     @model_validator(mode="after")
     def _views_are_beside_something(self) -> "LossParams":

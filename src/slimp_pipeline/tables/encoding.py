@@ -1,6 +1,8 @@
 """Encoding of metadata fields: fitted on training patients, saved as JSON, total on any later input."""
 
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -84,11 +86,13 @@ class Encoding(Block):
         lesion: Lesion-level fields.
         patient: Patient-level fields.
         num_patients: Training patients that it was fitted on.
+        nuisance: Fields that no encoder reads and an embedding should not carry, of either level, by lesion.
     """
 
     lesion: LevelEncoding
     patient: LevelEncoding
     num_patients: int
+    nuisance: LevelEncoding = LevelEncoding(fields={})
 
 
 EncodedFields = dict[str, np.ndarray]
@@ -96,13 +100,19 @@ EncodedFields = dict[str, np.ndarray]
 `checkbox` float32 (N, options of all groups), 1 = ticked; `checkbox_known` bool (N, groups)."""
 
 
-def fit_encoding(lesions: pd.DataFrame, patients: pd.DataFrame, fields: dict[str, FieldSpec]) -> Encoding:
+def fit_encoding(
+    lesions: pd.DataFrame,
+    patients: pd.DataFrame,
+    fields: Mapping[str, FieldSpec],
+    nuisance: Mapping[str, FieldSpec] = MappingProxyType({}),
+) -> Encoding:
     """Fit the encoding on training rows alone.
 
     Args:
         lesions: Lesion rows of training patients.
         patients: Their rows of the patients table.
         fields: The chosen fields.
+        nuisance: Fields that an embedding should not carry.
     """
     by_level = {
         level: LevelEncoding(
@@ -110,11 +120,16 @@ def fit_encoding(lesions: pd.DataFrame, patients: pd.DataFrame, fields: dict[str
         )
         for level, frame in (("lesion", lesions), ("patient", patients))
     }
-    return Encoding(num_patients=len(patients), **by_level)
+    suppressed = LevelEncoding(fields={name: _fit_field(name, field, lesions) for name, field in nuisance.items()})
+    return Encoding(num_patients=len(patients), nuisance=suppressed, **by_level)
 
 
 def fit_encodings(
-    lesions: pd.DataFrame, patients: pd.DataFrame, splits: pd.DataFrame, fields: dict[str, FieldSpec]
+    lesions: pd.DataFrame,
+    patients: pd.DataFrame,
+    splits: pd.DataFrame,
+    fields: Mapping[str, FieldSpec],
+    nuisance: Mapping[str, FieldSpec] = MappingProxyType({}),
 ) -> dict[str, Encoding]:
     """Fit one encoding per partition on its training patients; `all` is fitted on every split row."""
     training = {ALL: np.ones(len(splits), dtype=bool)}
@@ -122,7 +137,7 @@ def fit_encodings(
     lesion_row = pd.Index(lesions["image_id"]).get_indexer(splits["image_id"])  # of each split row; -1 for none
     patient_row = pd.Index(patients["patient_id"]).get_indexer(splits["patient_id"])
     return {
-        name: fit_encoding(_rows_at(lesions, lesion_row[rows]), _rows_at(patients, patient_row[rows]), fields)
+        name: fit_encoding(_rows_at(lesions, lesion_row[rows]), _rows_at(patients, patient_row[rows]), fields, nuisance)
         for name, rows in training.items()
     }
 

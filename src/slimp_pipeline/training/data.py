@@ -23,6 +23,7 @@ class PatientLesions:
         patient: Encoded patient fields, M rows.
         lesion_group_N: Lesions of equal number have equal metadata.
         patient_group_M: Likewise for patients.
+        nuisance: Encoded fields that an embedding should not carry, N rows.
     """
 
     image_id_N: np.ndarray
@@ -33,6 +34,7 @@ class PatientLesions:
     patient: dict[str, Tensor]
     lesion_group_N: Tensor
     patient_group_M: Tensor
+    nuisance: dict[str, Tensor]
 
     def to(self, device: torch.device) -> "PatientLesions":
         """The same with its tensors on a device: a batch's metadata are gathered where it is computed."""
@@ -42,6 +44,7 @@ class PatientLesions:
             patient={name: values.to(device) for name, values in self.patient.items()},
             lesion_group_N=self.lesion_group_N.to(device),
             patient_group_M=self.patient_group_M.to(device),
+            nuisance={name: values.to(device) for name, values in self.nuisance.items()},
         )
 
     @property
@@ -70,6 +73,7 @@ def patient_lesions(lesions: pd.DataFrame, patients: pd.DataFrame, encoding: Enc
         patient=as_tensors(patient),
         lesion_group_N=torch.from_numpy(row_groups(lesion)),
         patient_group_M=torch.from_numpy(row_groups(patient)),
+        nuisance=as_tensors(encode(encoding.nuisance, lesions)),
     )
 
 

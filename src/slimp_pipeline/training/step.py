@@ -203,6 +203,7 @@ def forward(
         data.lesion_group_N[rows_B],
         data.patient_group_M[patients_P],
         Share(ranks, lesions, own_p) if ranks.count > 1 else None,
+        select(data.nuisance, rows_B),
     )
     with _autocast(settings, views.device):
         return model(batch, settings.images_per_pass)

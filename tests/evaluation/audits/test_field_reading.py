@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -100,3 +101,13 @@ def test_it_is_not_measured_unless_asked_for(telling_cohort):
     off = SETTINGS.model_copy(update={"field_reading": False})
     table = measure_reading(seeing(telling_cohort, np.zeros((120, 1), "float32")), off)
     assert table.empty and list(table) == READING_COLUMNS
+
+
+def test_nuisance_fields_are_asked_for_too_and_add_nothing(telling_cohort):
+    device = pd.DataFrame({"device": np.where(np.arange(120) % 4 < 2, "a", "b")})
+    nuisance = {"device": FieldSpec(kind="categorical", level="lesion", column="d", nuisance=True)}
+    target = seeing(telling_cohort, one_hot_of(device["device"]), nuisance=nuisance, nuisance_rows=device)
+    table = measure_reading(target, SETTINGS)
+    row = of(table, "device", READ)
+    assert row.value > 0.99 and row.level == "nuisance"
+    assert table[(table["field"] == "device") & (table["question"] == ADDS)].empty

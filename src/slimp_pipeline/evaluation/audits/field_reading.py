@@ -25,37 +25,42 @@ READING_COLUMNS = [
     "cohort", "method", "field", "level", "question", "metric", "value", "ci_low", "ci_high", "num_test_patients",
 ]  # fmt: skip
 READ, ADDS = "read from the image", "adds to the image"
+NUISANCE = "nuisance"  # in the place of a level
 _IMAGE = ""  # in the place of a field: the image alone
 _ADDED = ("balanced_accuracy", "macro_auroc")
 _FEWEST = 2  # patients of a category that trains
 
 
 def measure_reading(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
-    """Ask every field of the frozen image embeddings, and what it adds to them.
+    """Ask every field of the frozen image embeddings, nuisance fields too, and what a feature adds to them.
 
     Asked are the pre-trained encoders and what they started from, by linear probes of one strength
     (`low_shot.strength`: choosing one for each field would take hours). Numbers are read as above or below the median
     of the training rows, an option of a checkbox group as ticked or not, both where they are known.
 
     Args:
-        target: Rows, splits, embeddings, encodings, fields.
+        target: Rows, splits, embeddings, encodings, fields, nuisance.
         settings: Whether to (`field_reading`), resamples, confidence.
 
     Returns:
-        `READING_COLUMNS`: by method and field (`<group>.<option>` of a checkbox), `READ`, a macro one-vs-rest AUROC
-        (0.5: not at all); and by method and field, `ADDS`, the difference that the field makes to the diagnosis.
-        Means over folds, intervals by bootstrap over patients within folds. Pictures are measured, whatever the unit.
+        `READING_COLUMNS`: by method and field (`<group>.<option>` of a checkbox group; level `NUISANCE` of nuisance),
+        `READ`, a macro one-vs-rest AUROC (0.5: not at all); and by method and field, `ADDS`, the difference that the
+        field makes to the diagnosis. Means over folds, intervals by bootstrap over patients within folds. Pictures are
+        measured, whatever the unit.
     """
     asked = [name for name in methods(target.embeddings) if name in STARTS or is_pretrained(name)]
-    if not settings.field_reading or not target.fields:
+    fields = {**target.fields, **target.nuisance}
+    if not settings.field_reading or not fields:
         return pd.DataFrame(columns=READING_COLUMNS)
     probe = settings.probe.model_copy(update={"strengths": [settings.low_shot.strength]})
     by_picture = settings.model_copy(update={"probe": probe, "unit": "image"})
     work = partial(_measure_fold, target, asked, by_picture)
     results, averaged = measure_folds(work, target, by_picture, f"Reading fields of {target.name}")
     num_patients = results.groupby(["method", "shots"])["num_test_patients"].max()
-    level_of = {column: field.level for name, field in target.fields.items() for column in field.table_columns(name)}
-    level_of |= {name: field.level for name, field in target.fields.items()}
+    level_of: dict[str, str] = {}
+    for name, field in fields.items():
+        level = NUISANCE if field.nuisance else field.level
+        level_of |= dict.fromkeys((name, *field.table_columns(name)), level)
     table = [
         [
             target.name,
@@ -86,14 +91,16 @@ def _measure_fold(
     target: TargetCohort, asked: list[str], settings: EvaluationParams, task: Task, yardstick: Yardstick
 ) -> list[Measured]:
     split, measured = yardstick.split, []
+    beside = target.nuisance_rows[task.labelled_M].reset_index(drop=True) if target.nuisance else pd.DataFrame()
+    asked_of = replace(task, rows=pd.concat([task.rows, beside], axis=1))
     for method in asked:
         image_ND = block(target.embeddings, method, split.name, "image")
         if image_ND is None:
             continue
         image_ND = image_ND[task.labelled_M]
-        for name, field in target.fields.items():
+        for name, field in {**target.fields, **target.nuisance}.items():
             for column in field.table_columns(name):
-                measured += _read(method, column, field, image_ND, task, yardstick, settings)
+                measured += _read(method, column, field, image_ND, asked_of, yardstick, settings)
         for name, added in [(_IMAGE, []), *_one_by_one(target.encodings[split.name], task.rows)]:
             features = [image_ND, *added]
             scaling = Scaling.fit(features, split.train_N)

@@ -18,6 +18,7 @@ from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.tables.missing import choose_fields
+from slimp_pipeline.tables.nuisance import nuisance_rows
 
 Encoders = dict[str, Checkpoint]
 Arrays = dict[str, np.ndarray]
@@ -80,6 +81,8 @@ def know_target(
         validated(encodings),
         named,
         choose_fields(target, lesions, features),
+        target.nuisance,
+        nuisance_rows(lesions, rows, target.nuisance),
     )
 
 

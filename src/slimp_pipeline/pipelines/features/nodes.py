@@ -35,7 +35,7 @@ def encode(
     settings: FeatureParams,
 ) -> dict[str, Any]:
     """One encoding per partition, fitted on its training patients."""
-    encodings = fit_encodings(lesions, patients, splits, choose_fields(cohort, lesions, settings))
+    encodings = fit_encodings(lesions, patients, splits, choose_fields(cohort, lesions, settings), cohort.nuisance)
     return {name: encoding.model_dump(mode="json") for name, encoding in encodings.items()}
 
 
