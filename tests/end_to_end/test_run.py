@@ -235,6 +235,35 @@ def test_cross_fitting_trains_once_per_fold_and_never_on_its_test_patients(with_
             project.run(pipeline, **roles)
 
 
+def test_whole_sites_are_held_out_patients_measured_and_a_nuisance_suppressed_and_asked_for(fresh):
+    project = fresh.evaluate_little()
+    tbp = {"cohort": {"fabricated": {"num_patients": 40}, "fields": {"lighting": {"nuisance": True}}}}
+    project.run(
+        source_cohort="demo_tbp", target_cohort="demo_tbp", source=tbp, target=tbp, features={"split_level": "site"},
+        training={"num_epochs": 1, "shuffled_metadata": True, "loss": {"nuisance_weight": 1.0, "views_weight": 0.1}},
+        evaluation={"unit": "patient", "label": "malignant", "field_reading": True},
+    )  # fmt: skip
+    site = pd.read_parquet(project.latest("03_primary/demo_tbp/lesions.parquet")).set_index("image_id")["site_id"]
+    splits = pd.read_csv(project.latest("05_model_input/demo_tbp/splits.csv"))
+    assert site.nunique() == 3 and splits.groupby(splits["image_id"].map(site))["fold"].nunique().eq(1).all()
+    rows = pd.read_parquet(project.latest("05_model_input/demo_tbp/training_rows.parquet"))
+    for fold, tested in splits.groupby("fold"):
+        trained = rows[rows["partition"] == f"fold_{fold}"]
+        assert not set(trained["image_id"].map(site)) & set(tested["image_id"].map(site))
+    encoding = json.loads((project.latest("06_models/demo_tbp/encoders") / "fold_0/encoding.json").read_text())
+    assert list(encoding["nuisance"]["fields"]) == ["lighting"] and "lighting" not in encoding["lesion"]["fields"]
+    results = pd.read_csv(project.latest("08_reporting/demo_tbp/results.csv"))
+    name = "demo_tbp (pre-trained on shuffled metadata: a control) (whole sites held out) (by patient)"
+    assert set(results["cohort"]) == {name}
+    predictions = pd.read_parquet(project.latest("08_reporting/demo_tbp/predictions.parquet"))
+    assert predictions["image_id"].nunique() == len(splits)
+    read = pd.read_csv(project.latest("08_reporting/demo_tbp/field_reading.csv"))
+    assert set(read.loc[read["field"] == "lighting", "level"]) == {"nuisance"}
+    assert {"slimp", "random_init"} == set(read["method"])
+    page = project.latest("08_reporting/demo_tbp/report.html").read_text()
+    assert "Fields in the image" in page and name in page
+
+
 def kill_once_there_is(project, pattern: str, num_bytes: int = 0) -> str:
     """Start a run, and end it without warning as soon as a path under data/ exists; return what it said."""
     process = project.start("run", "--env=test")
@@ -279,7 +308,7 @@ def test_the_registry_holds_every_pipeline_with_a_layer_for_every_dataset():
     datasets = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
     given = {"report_progress", "find_version", "lineage", "registered_runs"}  # by hooks
     given |= {"compared_predictions", "compared_truths"}  # read-only
-    given |= {"embedding_request", "embedded_shards"}  # of one run alone
+    given |= {"embedding_request", "embedded_shards", "target_cohort"}  # of one run alone
     stored = {name for name in datasets if not name.startswith("params:")} - given
     for name in stored:
         block = re.search(rf"^{re.escape(name)}:\n((?:  .*\n)+)", catalog, re.MULTILINE)

@@ -315,3 +315,10 @@ def test_leaks_that_were_found_are_said_to_be(page, explained):
     found = dataclasses.replace(explained, leaks=explained.leaks.assign(found=[0, 2]))
     own = section(page(closer=found), "Leak audit")
     assert "may have been seen" in own and '<td class="bad">2</td>' in own
+
+
+def test_how_results_are_qualified_stands_at_the_top(page, results, roles):
+    cohort = roles[-1].manifest["cohort"]
+    assert "All results here are" not in page(results=results.assign(cohort=cohort))
+    text = page(results=results.assign(cohort=f"{cohort} (by lesion)"))
+    assert f"All results here are {cohort} (by lesion)." in text.partition("In brief")[0]

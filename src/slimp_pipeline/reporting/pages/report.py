@@ -114,6 +114,7 @@ def render_page(
         "roles": [vars(role) | {"checks": checks[role.role], "diagnoses": _diagnoses(role)} for role in roles],
         "source": roles[0].manifest,
         "target": roles[-1].manifest,
+        "qualified": _qualified(measured.results, roles[-1].manifest["cohort"]),
         "is_crossfit": roles[0].manifest["cohort"] == roles[-1].manifest["cohort"],
         "conflict_rule": RULE,
         "pretraining": _pretraining(trained.training_rows, trained.history),
@@ -135,6 +136,12 @@ def render_page(
         "saliency": pictures.saliency_pictures,
     }
     return held_below(max_page_mb, sections, render, "report.html")
+
+
+def _qualified(results: pd.DataFrame, cohort: str) -> str:
+    """What results add to a cohort's name: how it was split, whose scores they are, that they are a control."""
+    name = str(results["cohort"].iloc[0]) if len(results) else ""
+    return name.removeprefix(cohort).strip() if name.startswith(f"{cohort} (") else ""
 
 
 def _measured_values(measured: Measured, *, leaks: bool) -> dict[str, Any]:
