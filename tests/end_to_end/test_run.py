@@ -260,6 +260,9 @@ def test_whole_sites_are_held_out_patients_measured_and_a_nuisance_suppressed_an
     read = pd.read_csv(project.latest("08_reporting/demo_tbp/field_reading.csv"))
     assert set(read.loc[read["field"] == "lighting", "level"]) == {"nuisance"}
     assert {"slimp", "random_init"} == set(read["method"])
+    groups = pd.read_csv(project.latest("08_reporting/demo_tbp/subgroups.csv"))
+    clinics = {f"Fabricated Clinic {name}" for name in ("North", "South", "West")}
+    assert set(groups.loc[groups["field"] == "site_id", "group"]) == clinics
     page = project.latest("08_reporting/demo_tbp/report.html").read_text()
     assert "Fields in the image" in page and name in page
 

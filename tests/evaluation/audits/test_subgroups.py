@@ -1,5 +1,7 @@
 """Results by group of patients."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from slimp_pipeline.evaluation.audits.subgroups import METRICS, SUBGROUP_COLUMNS, subgroup_table
+from slimp_pipeline.evaluation.audits.subgroups import METRICS, SUBGROUP_COLUMNS, numbered_sites, subgroup_table
 from slimp_pipeline.evaluation.measures.bootstrap import interval, resampled
 from slimp_pipeline.evaluation.measures.metrics import auroc
 from slimp_pipeline.parameters import EvaluationParams, SubgroupParams
+from slimp_pipeline.pipelines.evaluate.audits import group
 
 CLASSES = ["MEL", "NEV", "SEK"]
 MALIGNANT = np.array([1, 0, 0])
@@ -109,6 +112,23 @@ def test_rows_whose_field_is_missing_are_a_group():
     unknown = table_of(predictions, rows).query("group == 'not known' and metric == 'macro_auroc'")
     before = table_of(*cohort()).query("group == 'male' and metric == 'macro_auroc'")
     pd.testing.assert_series_equal(unknown.iloc[0].drop("group"), before.iloc[0].drop("group"), check_names=False)
+
+
+def test_sites_are_called_by_number_in_the_order_of_their_names():
+    sites = pd.Series(["St. Elsewhere", None, "Mercy", "St. Elsewhere"])
+    assert numbered_sites(sites).fillna("?").tolist() == ["site 2", "?", "site 1", "site 2"]
+    many = numbered_sites(pd.Series([f"clinic {number:02}" for number in range(12)]))
+    assert many.tolist() == sorted(many) and many[0] == "site 01"
+
+
+@pytest.mark.parametrize(("open_licence", "name"), [(True, "Mercy"), (False, "site 1")])
+def test_a_site_is_named_only_where_the_licence_is_open(small_cohort, open_licence, name):
+    _, _, predictions = small_cohort.run("linear_probe")
+    lesions = small_cohort.lesions.assign(site_id="Mercy", store_index=0)
+    patients = lesions[["patient_id"]].drop_duplicates().assign(num_images=2)
+    target = SimpleNamespace(fields={}, open_licence=open_licence)
+    table = group(target, predictions, lesions, patients, small_cohort.splits, small_cohort.settings)
+    assert set(table.loc[table["field"] == "site_id", "group"]) == {name}
 
 
 def test_too_small_a_group_is_named_without_figures():
