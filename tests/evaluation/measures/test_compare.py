@@ -206,6 +206,17 @@ def test_without_groups_versions_tested_on_other_folds_are_left_out_and_named(ru
     assert "before was tested on other images or folds than newest: left out" in caplog.text
 
 
+def test_without_groups_a_run_that_repeats_another_is_left_out_and_named(runs, caplog):
+    repeated = {"first": runs["slimp-0"], "again": runs["slimp-0"].copy(), "other": runs["slimp-1"]}
+    with caplog.at_level("INFO"):
+        values, _ = compare(repeated)
+    assert "first predicts the very same as again: left out" in caplog.text
+    assert {name for name in values["method"] if name.startswith("slimp")} == {"slimp (again)", "slimp (other)"}
+    # Who names both gets both.
+    values, _ = compare(repeated, {"x": ["first"], "y": ["again"]})
+    assert {"x", "y"} <= set(values["method"])
+
+
 def test_versions_that_no_group_names_are_not_read(runs):
     versions = {name: lambda name=name: runs[name] for name in ("slimp-0", "flat-0")}
     versions["broken"] = lambda: pytest.fail("read")

@@ -148,6 +148,9 @@ def _load(
                 "they can't be compared. Evaluate both with the same features.seed, num_folds and split_file."
             )
         expected = expected or (version, tested)
+        if not groups and (same := next((name for name, _, other in loaded if predictions.equals(other)), None)):
+            logger.info("%s predicts the very same as %s: left out", version, same)
+            continue
         loaded.append((label, position, predictions))
     if not loaded:
         raise ValueError(
