@@ -23,6 +23,7 @@ from slimp_pipeline.tracking.run import git_commit, settings_digest
 
 logger = logging.getLogger(__name__)
 STAGES = ("evaluate", "extrapolate", "pretrain")  # what rests on what: the later are read by the earlier
+_NUM_NAMED = 3  # of artifacts that a run lacks
 
 
 class ArtifactHooks:
@@ -181,7 +182,11 @@ def _newest_whole(names: Iterable[str], catalog: DataCatalog, stage: str) -> str
             "end, or name versions by --load-versions."
         )
     if newest != max(whole):
-        logger.warning("The run of %s didn't end: it left no %s. An earlier one is read.", newest, ", ".join(absent))
+        named = ", ".join(absent[:_NUM_NAMED]) + (f" and {more} more" if (more := len(absent) - _NUM_NAMED) > 0 else "")
+        logger.warning(
+            "The run of %s left no %s: it was of another pipeline, or didn't end. That of %s is read.",
+            newest, named, max(whole),
+        )  # fmt: skip
     return max(whole)
 
 
