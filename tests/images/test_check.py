@@ -90,8 +90,47 @@ def test_a_comment_between_scans_and_fill_bytes_before_a_marker_do_not_hide_meta
     last_scan = plain.rindex(b"\xff\xda")
     raw = plain[:2] + comment + plain[2:last_scan] + comment + plain[last_scan:]
     cleaned = jpeg_without_metadata(raw)
-    assert b"patient 7" not in cleaned
+    assert cleaned is not None and b"patient 7" not in cleaned
     assert np.array_equal(to_pixels(cleaned), to_pixels(plain))
+
+
+HIDDEN = b"Exif\0\0patient seven"
+
+
+def in_a_huffman_table(raw: bytes) -> bytes:
+    """In place of values that a small picture doesn't use."""
+    end = raw.index(b"\xff\xda")
+    return raw[: end - len(HIDDEN)] + HIDDEN + raw[end:]
+
+
+def behind(marker: bytes) -> Callable[[bytes], bytes]:
+    """In a segment, behind what belongs there."""
+
+    def hide(raw: bytes) -> bytes:
+        start = raw.index(marker)
+        length = int.from_bytes(raw[start + 2 : start + 4], "big")
+        end = start + 2 + length
+        return raw[: start + 2] + struct.pack(">H", length + len(HIDDEN)) + raw[start + 4 : end] + HIDDEN + raw[end:]
+
+    return hide
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize(
+    "hide",
+    [in_a_huffman_table, *(behind(marker) for marker in (b"\xff\xdb", b"\xff\xc4", b"\xff\xda"))],
+    ids=["Huffman values", "quantisation", "Huffman", "scan"],
+)
+def test_what_hides_in_a_table_or_header_is_not_kept(
+    ingest: IngestParams, to_bytes: ToBytes, hide: Callable[[bytes], bytes], progressive: bool
+) -> None:
+    raw = to_bytes(Image.new("RGB", (16, 16), (90, 60, 50)), "JPEG", progressive=progressive)
+    hidden = hide(raw)
+    assert HIDDEN in hidden
+    with contextlib.suppress(ImageRefused):  # some of these Pillow can't read
+        checked = check_image(hidden, ingest)
+        assert HIDDEN[:8] not in checked.encoded and b"seven" not in checked.encoded
+        assert (checked.width_px, checked.height_px) == (16, 16)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF"])

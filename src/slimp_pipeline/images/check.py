@@ -98,9 +98,10 @@ def _checked_by_pillow(raw: bytes, settings: IngestParams) -> CheckedImage:
     oversize = max(rgb.size) > settings.max_side_px
     if oversize:
         rgb.thumbnail((settings.max_side_px, settings.max_side_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    encoded = None
     if kept_format and not oversize:
         encoded = jpeg_without_metadata(raw) if kept_format == "JPEG" else png_without_metadata(raw)
-    else:
+    if encoded is None:
         encoded = _encode(rgb, "PNG" if lossless and not oversize else "JPEG", settings)
     _decoded(encoded)
     return CheckedImage(encoded, rgb.width, rgb.height, np.asarray(rgb.convert("L")))

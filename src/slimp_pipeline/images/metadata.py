@@ -1,16 +1,18 @@
 """Metadata of JPEG and PNG files, cut out without touching the pixels."""
 
 import re
+from functools import lru_cache
 
 JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)  # that ends entropy-coded data
 JFIF, ADOBE = b"JFIF\0", b"Adobe"  # how those segments start which say how a picture's numbers are meant
 
 
-def jpeg_without_metadata(jpeg: bytes) -> bytes:
+def jpeg_without_metadata(jpeg: bytes) -> bytes | None:
     """Keep of a JPEG what its pixels are made from, and nothing else; pixels stay as they are.
 
     Frames, tables, scans and their data are kept, JFIF's density and Adobe's colour space. EXIF, XMP, ICC, comments,
-    previews, whatever stands between segments or behind the picture goes (ITU-T T.81, B.1.1 and B.2).
+    previews, whatever stands between segments or behind the picture goes (ITU-T T.81, B.1.1 and B.2). None where a
+    frame, table or scan isn't as that says: something else may be in it.
     """
     kept, position, in_scan = [jpeg[:2]], 2, False
     while match := JPEG_MARKER.search(jpeg, position):
@@ -20,6 +22,8 @@ def jpeg_without_metadata(jpeg: bytes) -> bytes:
         if marker == 0xD9:  # end of image
             return b"".join([*kept, b"\xff\xd9"])
         position = start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")
+        if 0xC0 <= marker <= 0xDF and not is_exact(jpeg[start:position]):
+            return None
         kept.append(needed(marker, jpeg[start:position]))
         in_scan = marker == 0xDA
     return b"".join([*kept, jpeg[position:] if in_scan else b""])
@@ -34,6 +38,42 @@ def needed(marker: int, segment: bytes) -> bytes:
     if marker == 0xEE and segment[4:9] == ADOBE:
         return b"\xff\xee\x00\x0e" + segment[4:16]
     return b""
+
+
+@lru_cache(maxsize=256)  # most cameras write the same few tables
+def is_exact(segment: bytes) -> bool:
+    """Whether a frame, table or scan header is as long as what it holds, and no Huffman table has a value twice.
+
+    Markers that hardly any file has are not known here (ITU-T T.81, B.2).
+    """
+    marker, content = segment[1], segment[4:]
+    if marker == 0xC4:
+        return _are_huffman_tables(content)
+    if marker == 0xDB:
+        return _are_quantisation_tables(content)
+    if marker == 0xDD:
+        return len(content) == 2
+    if marker == 0xDA:
+        return len(content) > 0 and len(content) == 4 + 2 * content[0]
+    return marker in (0xC0, 0xC1, 0xC2) and len(content) > 5 and len(content) == 6 + 3 * content[5]
+
+
+def _are_huffman_tables(content: bytes) -> bool:
+    while content:
+        end = 17 + sum(content[1:17])
+        values, content = content[17:end], content[end:]
+        if len(values) < end - 17 or len(set(values)) < len(values):
+            return False
+    return True
+
+
+def _are_quantisation_tables(content: bytes) -> bool:
+    while content:
+        end = 129 if content[0] >> 4 else 65
+        if len(content) < end:
+            return False
+        content = content[end:]
+    return True
 
 
 def png_without_metadata(png: bytes) -> bytes:

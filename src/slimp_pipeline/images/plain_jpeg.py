@@ -3,13 +3,13 @@
 import struct
 from typing import NamedTuple
 
-from slimp_pipeline.images.metadata import JPEG_MARKER, needed
+from slimp_pipeline.images.metadata import JPEG_MARKER, is_exact, needed
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _FRAME, _SCAN = 0xC0, 0xDA  # baseline: one pass over the picture, however long the file
 _TABLES = {0xC4, 0xDB, 0xDD}  # Huffman, quantisation, restart interval
 _FIRST_APPLICATION = 0xE0
-_FRAME_LENGTH = 17  # of three components
+_FRAME_LENGTH, _SCAN_LENGTH = 17, 12  # of three components
 _LUMA, _COLOUR = {0x11, 0x12, 0x21, 0x22}, 0x11  # samples across and down: no decoder lacks these
 
 
@@ -38,11 +38,14 @@ def plain_jpeg(raw: bytes) -> PlainJpeg | None:
                 break
             if marker == _FRAME and size is None:
                 size = _size(raw, start, length)
-            elif marker not in _TABLES and not _is_needed(marker, raw[start : start + 2 + length]):
+            elif marker in _TABLES:
+                if not is_exact(raw[start : start + 2 + length]):
+                    return None
+            elif not _is_needed(marker, raw[start : start + 2 + length]):
                 return None
             start += 2 + length
         end = JPEG_MARKER.search(raw, start + 2 + length)
-        if size is None or raw[start + 4] != 3 or end is None or end[0] != _END:
+        if size is None or (length, raw[start + 4]) != (_SCAN_LENGTH, 3) or end is None or end[0] != _END:
             return None
     except (struct.error, IndexError):  # it ends within a segment
         return None
