@@ -133,6 +133,60 @@ def test_what_hides_in_a_table_or_header_is_not_kept(
         assert (checked.width_px, checked.height_px) == (16, 16)
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def with_chunks(png: bytes, change: Callable[[bytes, bytes], bytes]) -> bytes:
+    """Each chunk as `change` makes it of its kind and content."""
+    parts, position = [png[:8]], 8
+    while position < len(png):
+        length = int.from_bytes(png[position : position + 4], "big")
+        parts.append(change(png[position + 4 : position + 8], png[position + 8 : position + 8 + length]))
+        position += 12 + length
+    return b"".join(parts)
+
+
+def behind_the_rows(kind: bytes, content: bytes) -> bytes:
+    return chunk(kind, content + HIDDEN if kind == b"IDAT" else content)
+
+
+def in_more_rows(kind: bytes, content: bytes) -> bytes:
+    return chunk(kind, zlib.compress(zlib.decompress(content) + HIDDEN, 0) if kind == b"IDAT" else content)
+
+
+def in_a_palette(kind: bytes, content: bytes) -> bytes:
+    palette = chunk(b"PLTE", (HIDDEN + b"..")[: len(HIDDEN) // 3 * 3]) if kind == b"IHDR" else b""
+    return chunk(kind, content) + palette
+
+
+def in_a_chunk_of_no_standard(kind: bytes, content: bytes) -> bytes:
+    return chunk(kind, content) + (chunk(b"NAME", HIDDEN) if kind == b"IHDR" else b"")
+
+
+@pytest.mark.parametrize(
+    "hide", [behind_the_rows, in_more_rows, in_a_palette, in_a_chunk_of_no_standard], ids=lambda hide: hide.__name__
+)
+def test_what_hides_among_the_rows_of_a_png_is_not_kept(
+    ingest: IngestParams, make_picture: MakePicture, to_bytes: ToBytes, hide: Callable[[bytes, bytes], bytes]
+) -> None:
+    raw = to_bytes(make_picture(), "PNG")
+    hidden = with_chunks(raw, hide)
+    assert HIDDEN[:12] in hidden
+    with contextlib.suppress(ImageRefused):
+        checked = check_image(hidden, ingest)
+        assert HIDDEN[:8] not in checked.encoded and b"seven" not in checked.encoded
+        assert np.array_equal(stored(checked.encoded), stored(raw))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "1"])
+def test_a_png_that_holds_its_picture_alone_keeps_its_bytes(
+    make_picture: MakePicture, to_bytes: ToBytes, mode: str
+) -> None:
+    raw = to_bytes(make_picture().convert(mode), "PNG")
+    assert png_without_metadata(raw) == raw
+
+
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_a_picture_turned_by_exif_is_stored_upright(

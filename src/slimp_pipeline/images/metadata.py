@@ -1,9 +1,14 @@
 """Metadata of JPEG and PNG files, cut out without touching the pixels."""
 
 import re
+import struct
+import zlib
 from functools import lru_cache
 
 JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)  # that ends entropy-coded data
+_PNG_END, _PNG_CRITICAL, _INDEXED = b"IEND\xaeB`\x82", {b"IHDR", b"PLTE", b"IDAT", b"IEND"}, b"\x03"
+_PNG_HEADER = struct.Struct(">IIBBBBB")  # width, height, bits, colour type, compression, filter, interlacing
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 JFIF, ADOBE = b"JFIF\0", b"Adobe"  # how those segments start which say how a picture's numbers are meant
 
 
@@ -76,12 +81,36 @@ def _are_quantisation_tables(content: bytes) -> bool:
     return True
 
 
-def png_without_metadata(png: bytes) -> bytes:
-    """Keep a PNG's critical chunks, which are its pixels, and nothing else (PNG specification, 4.8)."""
-    kept, position = [png[:8]], 8
-    while position < len(png) and not kept[-1].endswith(b"IEND\xaeB`\x82"):
+def png_without_metadata(png: bytes) -> bytes | None:
+    """Keep a PNG's critical chunks, which are its pixels, and nothing else (PNG specification, 4.8).
+
+    None where these hold more or less than one picture of that size, row by row: something else may be in it.
+    """
+    kept, position, header, pixels = [png[:8]], 8, b"", []
+    while position < len(png) and not kept[-1].endswith(_PNG_END):
         end = position + 12 + int.from_bytes(png[position : position + 4], "big")
-        if png[position + 4 : position + 5].isupper():
+        kind, content = png[position + 4 : position + 8], png[position + 8 : end - 4]
+        if kind[:1].isupper():
             kept.append(png[position:end])
+        if kind == b"IHDR" and not header:
+            header = content
+        elif kind == b"IDAT":
+            pixels.append(content)
+        elif (kind == b"PLTE" and header[9:10] != _INDEXED) or (kind[:1].isupper() and kind not in _PNG_CRITICAL):
+            return None
         position = end
-    return b"".join(kept)
+    return b"".join(kept) if _is_one_picture(header, b"".join(pixels)) else None
+
+
+def _is_one_picture(header: bytes, pixels: bytes) -> bool:
+    """Whether compressed rows are those of the header's size and end with it; interlaced ones aren't looked into."""
+    if len(header) != _PNG_HEADER.size:
+        return False
+    width, height, bits, colour, _, _, interlaced = _PNG_HEADER.unpack(header)
+    row = 1 + -(-width * bits * _PNG_CHANNELS.get(colour, 0) // 8)
+    inflated = zlib.decompressobj()
+    try:
+        size = len(inflated.decompress(pixels, height * row + 1))
+    except zlib.error:
+        return False
+    return not interlaced and size == height * row and inflated.eof and not inflated.unused_data
