@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from slimp_pipeline.losses.nuisance import explained_share, nuisance_columns
+from slimp_pipeline.models.tabular import known_fields
 from slimp_pipeline.tables.encoding import (
     MISSING,
     UNSEEN,
@@ -107,7 +108,7 @@ def test_fields_become_columns_with_what_is_known_of_them():
         "checkbox": torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [1.0, 1.0]]),
         "checkbox_known": torch.tensor([[True], [True], [False], [True]]),
     }
-    values, known = nuisance_columns(level, fields)
+    values, known = nuisance_columns(level, fields, known_fields(fields))
     assert values.tolist() == [[0.5, 1, 0, 1, 0], [0, 0, 1, 0, 1], [1, 0, 0, 0, 0], [2, 0, 0, 1, 1]]
     assert known.tolist() == [
         [True, True, True, True, True],
@@ -118,4 +119,4 @@ def test_fields_become_columns_with_what_is_known_of_them():
     empty = LevelEncoding(fields={})
     nothing = {"numeric": torch.empty(4, 0), "categorical": torch.empty(4, 0, dtype=torch.long)}
     nothing |= {"checkbox": torch.empty(4, 0), "checkbox_known": torch.empty(4, 0, dtype=torch.bool)}
-    assert nuisance_columns(empty, nothing)[0].shape == (4, 0)
+    assert nuisance_columns(empty, nothing, known_fields(nothing))[0].shape == (4, 0)

@@ -209,9 +209,7 @@ class CohortSpec(Block):
     lesion_id: Texts = []  # columns that together identify a lesion; empty: every image its own
     patient_id: Texts = []  # likewise for patients; empty: every lesion its own
     missing: Texts = []  # tokens beside MISSING_ID_TOKENS that mean "not known" in columns of ids, case aside
-    site_id: Text | None = (
-        None  # hospital, clinic or department that took the picture; read by `features.split_level: site`
-    )
+    site_id: Text | None = None  # column of the hospital or clinic; read by `features.split_level: site`
     patient_registry: str | None = None  # cohorts of one registry name the same person by the same patient id
     split_file: Path | None = None  # official split of this cohort; see `features.split_file`
     decisions: Text | None = None  # what people decided about its images: a table in its folder, or an absolute path

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slimp_pipeline.tables.encoding import MISSING, UNSEEN, LevelEncoding
+from slimp_pipeline.tables.encoding import LevelEncoding
 
 _TINY = 1e-6
 
@@ -44,22 +44,22 @@ def explained_share(embedding_BD: Tensor, value_BC: Tensor, known_BC: Tensor) ->
         return (share_C * telling_C).sum() / telling_C.sum().clamp(min=1)
 
 
-def nuisance_columns(level: LevelEncoding, fields: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+def nuisance_columns(level: LevelEncoding, fields: dict[str, Tensor], known_BF: Tensor) -> tuple[Tensor, Tensor]:
     """Encoded fields as columns, and where they are known: (B, C) float and bool.
 
     A number is a column, a category that training had is one, and an option of a checkbox group.
+
+    Args:
+        level: The fields.
+        fields: Encoded, B rows.
+        known_BF: Which are known, bool; fields in token order: numeric, categorical, checkbox groups.
     """
-    numeric_Bn, categorical_Bc = fields["numeric"], fields["categorical"]
-    values, known = [torch.nan_to_num(numeric_Bn)], [~numeric_Bn.isnan()]
-    for column, name in enumerate(level.names("categorical")):
-        num_codes = len(level.fields[name].categories) + 2  # type: ignore[union-attr]
-        code_B = categorical_Bc[:, column]
-        known_B1 = ((code_B != MISSING) & (code_B != UNSEEN)).unsqueeze(1)
-        values.append(F.one_hot(code_B, num_codes)[:, 2:].float())
-        known.append(known_B1.expand(-1, num_codes - 2))
+    sizes = [len(level.fields[name].categories) for name in level.names("categorical")]  # type: ignore[union-attr]
     boxes = [len(level.fields[name].options) for name in level.names("checkbox")]  # type: ignore[union-attr]
-    values.append(fields["checkbox"])
-    known += [
-        known_B.unsqueeze(1).expand(-1, size) for known_B, size in zip(fields["checkbox_known"].T, boxes, strict=True)
+    one_hot = [  # of codes, the first two of which stand for no category
+        F.one_hot(code_B, size + 2)[:, 2:].float() for code_B, size in zip(fields["categorical"].T, sizes, strict=True)
     ]
-    return torch.cat(values, dim=1), torch.cat(known, dim=1)
+    widths = [*[1] * fields["numeric"].shape[1], *sizes, *boxes]
+    known = [known_B.unsqueeze(1).expand(-1, width) for known_B, width in zip(known_BF.T, widths, strict=True)]
+    value_BC = torch.cat([torch.nan_to_num(fields["numeric"]), *one_hot, fields["checkbox"]], dim=1)
+    return value_BC, torch.cat(known, dim=1) if known else torch.zeros_like(value_BC, dtype=torch.bool)

@@ -14,7 +14,7 @@ from slimp_pipeline.models.batch import Batch
 from slimp_pipeline.models.image import build_image_encoder, hold_statistics, normalisation
 from slimp_pipeline.models.passes import encode_in_passes
 from slimp_pipeline.models.phenotype import build_pooling
-from slimp_pipeline.models.tabular import MetadataEncoder, hide_fields
+from slimp_pipeline.models.tabular import MetadataEncoder, hide_fields, known_fields
 from slimp_pipeline.parameters import LossParams, ModelParams
 from slimp_pipeline.tables.encoding import Encoding
 
@@ -89,7 +89,7 @@ class SLIMP(nn.Module):
             losses["loss_reconstruction"] = self.reconstruct(represented, batch, hidden)
             losses["loss"] = losses["loss"] + self._reconstruction_weight * losses["loss_reconstruction"]
         if self._nuisance_weight and self._nuisance.fields and batch.nuisance:
-            columns = nuisance_columns(self._nuisance, batch.nuisance)
+            columns = nuisance_columns(self._nuisance, batch.nuisance, known_fields(batch.nuisance))
             losses["loss_nuisance"] = explained_share(represented.image_VBI[0], *columns)
             losses["loss"] = losses["loss"] + self._nuisance_weight * losses["loss_nuisance"]
         return losses, contrasts
