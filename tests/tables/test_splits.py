@@ -105,6 +105,23 @@ def test_fewer_patients_than_folds_is_a_clear_error(make_lesions):
         split_patients(make_lesions(["a", "b", "c", "c", "c", "c"]), FeatureParams())
 
 
+def test_without_folds_the_holdout_alone_is_tested(make_lesions, tmp_path):
+    lesions = make_lesions([f"p{row // 2}" for row in range(40)])
+    splits = split_patients(lesions, FeatureParams(num_folds=0, holdout_share=0.25))
+    assert partition_names(splits) == ["holdout"]
+    training, tested = partition(splits, "holdout")
+    assert (training.sum(), tested.sum()) == (30, 10)
+    splits.to_csv(tmp_path / "splits.csv", index=False)  # as a run publishes them
+    read = split_patients(lesions, FeatureParams(num_folds=0, split_file=tmp_path / "splits.csv"))
+    pd.testing.assert_frame_equal(read, splits)
+
+
+@pytest.mark.parametrize("num_folds", [0, 1])
+def test_neither_folds_nor_a_holdout_is_refused(make_lesions, num_folds):
+    with pytest.raises(ValueError, match=r"tests the hold-out alone, and there is none|one fold has no others"):
+        split_patients(make_lesions(["a", "b", "c", "d"]), FeatureParams(num_folds=num_folds))
+
+
 def write_split(folder, **columns):
     path = folder / "official.csv"
     pd.DataFrame(columns).to_csv(path, index=False)

@@ -51,13 +51,20 @@ class FeatureParams(Block):
 
     seed: int = 0
     split_level: Literal["patient", "site", "lesion", "image"] = "patient"  # the last two leak: to show by how much
-    num_folds: int = Field(5, ge=2)
+    num_folds: int = Field(5, ge=0)  # 0: the hold-out alone is tested
     holdout_share: Share = 0.0  # of patients, in no fold: tested once
     split_file: Path | None = None  # official split: CSV with image_id (or isic_id) and split
     fields: Literal["all", "always_present"] | list[str] = "all"
     swapped_levels: bool = False  # a control: fields of lesions stand for patients', and the other way round
     max_missing_share: Share = 0.05  # always_present: fields missing in more of the rows are left out
     near_duplicate_bits: int = Field(3, ge=0, le=3)  # Hamming distance of 64-bit perceptual hashes
+
+    @field_validator("num_folds")
+    @classmethod
+    def _one_fold_is_none(cls, num_folds: int) -> int:
+        if num_folds == 1:
+            raise ValueError("one fold has no others to train on. Give two or more, or 0 to test the hold-out alone")
+        return num_folds
 
     @property
     def leaks(self) -> bool:

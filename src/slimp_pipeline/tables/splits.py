@@ -36,8 +36,9 @@ def split_patients(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFra
         settings: Seed, number of folds, hold-out share or official split file.
 
     Returns:
-        image_id, patient_id, split (`train` or `test`), fold (0..K-1, or -1 in the hold-out); sorted by
-        image_id. Each patient (with `split_level` each site, lesion or image) has one split and one fold.
+        image_id, patient_id, split (`train` or `test`), fold (0..K-1; -1 in the hold-out, and where no folds are
+        asked for); sorted by image_id. Each patient (with `split_level` each site, lesion or image) has one split and
+        one fold.
 
     Raises:
         ValueError: If there are fewer patients (sites) than folds, sites are asked for and aren't known, or the
@@ -48,20 +49,25 @@ def split_patients(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFra
     groups = (
         site_groups(lesions) if settings.split_level == "site" else lesions[f"{settings.split_level}_id"].to_numpy()
     )
-    folds = None
-    if settings.split_file:
-        official = _read_split_file(settings.split_file)
-        in_test = _official_test(lesions, official, settings.split_file)
-        folds = _published_folds(lesions, in_test, official, settings.split_file)
-    else:
+    official = _read_split_file(settings.split_file) if settings.split_file else None
+    if official is None:
         in_test = _draw_holdout(labels, groups, settings)
+    else:
+        in_test = _official_test(lesions, official, settings.split_file)
     splits["split"] = np.where(in_test, "test", "train")
     splits["fold"] = -1
-    if folds is not None:
-        splits.loc[~in_test, "fold"] = folds[~in_test]
-    else:
-        folds_left = _folds(labels[~in_test], groups[~in_test], settings.num_folds, settings.seed, settings)
-        splits.loc[~in_test, "fold"] = folds_left
+    if settings.num_folds:
+        folds = _published_folds(lesions, in_test, official, settings.split_file) if official is not None else None
+        if folds is None:
+            folds_left = _folds(labels[~in_test], groups[~in_test], settings.num_folds, settings.seed, settings)
+            splits.loc[~in_test, "fold"] = folds_left
+        else:
+            splits["fold"] = folds
+    elif not in_test.any():
+        raise ValueError(
+            "features.num_folds is 0, which tests the hold-out alone, and there is none. Set features.holdout_share "
+            "above 0, give a split file that names test images, or ask for folds."
+        )
     if settings.split_level == "site":
         check_sites_whole(splits, groups)
     splits = splits.sort_values("image_id", ignore_index=True)
