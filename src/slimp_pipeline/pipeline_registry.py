@@ -19,6 +19,7 @@ from slimp_pipeline.pipelines import (
     pretrain,
     prune,
     report,
+    search,
 )
 
 ROLES = ("source", "target")
@@ -39,6 +40,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         ingested = {role: raw[role] + _in_role(ingest.create_pipeline(), role) for role in ROLES}
         featured = {role: ingested[role] + _in_role(features.create_pipeline(), role) for role in ROLES}
         pretrained = featured["source"] + _as_stage(pretrain.create_pipeline(), "pretrain")
+        searched = featured["source"] + _as_stage(search.create_pipeline(), "search")
         adapted = featured["target"] + _as_stage(adapt.create_pipeline(), "adapt")
         evaluated = adapted + _as_stage(evaluate.create_pipeline(), "evaluate")
         extrapolated = featured["source"] + featured["target"] + _as_stage(extrapolate.create_pipeline(), "extrapolate")
@@ -49,6 +51,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "fabricate": raw["source"] + raw["target"],
         "ingest": ingested["source"] + ingested["target"],
         "features": featured["source"] + featured["target"],
+        "search": searched,
         "pretrain": pretrained,
         "adapt": adapted,
         "extrapolate": extrapolated,

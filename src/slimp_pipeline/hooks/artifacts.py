@@ -209,7 +209,7 @@ def _require_there(names: Iterable[str], version: str, catalog: DataCatalog) -> 
 
 def _require_devices(pipeline: Pipeline, catalog: DataCatalog) -> None:
     """Say before anything runs that a training's devices aren't there."""
-    if {"pretrain", "adapt"} & {node.name.rpartition(".")[2] for node in pipeline.nodes}:
+    if {"pretrain", "adapt", "search_settings"} & {node.name.rpartition(".")[2] for node in pipeline.nodes}:
         from slimp_pipeline.training.device import require_devices  # torch: commands that train nothing do without
 
         require_devices(TrainingParams.model_validate(catalog.load("params:training")))

@@ -19,6 +19,7 @@ from slimp_pipeline.reporting.findings.summary import (
     comparison_lines,
     embedding_lines,
     extrapolation_lines,
+    search_lines,
     summary_lines,
     suspects_lines,
 )
@@ -70,6 +71,9 @@ class ConsoleHooks:
         if "suspects_page" in written:
             lines = ["", *suspects_lines(catalog.load("suspects"))]
             logger.info("\n".join([*lines, f"Page:     {path_of(catalog, 'suspects_page')}"]))
+        if "chosen_settings" in written:
+            lines = ["", *search_lines(catalog.load("chosen_settings"))]
+            logger.info("\n".join([*lines, f"Chosen:   {path_of(catalog, 'chosen_settings')}"]))
         if "embedding_summary" in written:
             told = catalog.load("embedding_summary")
             empty = {"lesion_embeddings"} if not told["num_lesions"] else set()

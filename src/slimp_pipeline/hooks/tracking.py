@@ -139,6 +139,8 @@ class TrackingHooks(MlflowHook):
         written = written_by(pipeline)
         if "results" in written:
             self._notes.add(partial(tracking.log_results, run_id, catalog.load("results")))
+        if "chosen_settings" in written:
+            self._notes.add(partial(tracking.log_chosen, run_id, catalog.load("chosen_settings")))
         self._notes.add(partial(tracking.log_artifacts, run_id, catalog, pipeline.outputs() | written))
         if "predictions" in written:
             version = Path(path_of(catalog, "predictions")).parent.name

@@ -25,6 +25,7 @@ from slimp_pipeline.parameters.evaluation import (
 from slimp_pipeline.parameters.handover import EmbeddingParams, ExportParams, PictureFormat, ReportParams
 from slimp_pipeline.parameters.model import ImageEncoderParams, MetadataEncoderParams, ModelParams, Pooling
 from slimp_pipeline.parameters.runs import ComparisonParams, PruneParams, StudyParams, VariantParams
+from slimp_pipeline.parameters.search import RangeParams, SearchParams
 from slimp_pipeline.parameters.training import (
     CHANGES_NOTHING_LEARNT,
     AdaptationParams,
@@ -66,11 +67,13 @@ __all__ = [
     "ProbeParams",
     "Protocol",
     "PruneParams",
+    "RangeParams",
     "ReportParams",
     "RetrievalParams",
     "RobustnessParams",
     "SaliencyParams",
     "SamplerParams",
+    "SearchParams",
     "Share",
     "StudyParams",
     "SubgroupParams",
@@ -91,6 +94,7 @@ BLOCKS: dict[str, type[Block]] = {
     "inspection": InspectionParams,
     "comparison": ComparisonParams,
     "study": StudyParams,
+    "search": SearchParams,
     "export": ExportParams,
     "embedding": EmbeddingParams,
     "report": ReportParams,

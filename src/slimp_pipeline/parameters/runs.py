@@ -31,10 +31,10 @@ class VariantParams(Block):
 
 
 class StudyParams(Block):
-    """A grid of runs: every variant with every seed."""
+    """A grid of runs: every variant with every seed, after the search if there is one."""
 
     seeds: list[int] = Field([0, 1, 2], min_length=1)
-    variants: list[VariantParams] = Field(min_length=1)
+    variants: list[VariantParams] = []  # empty: the search alone
 
     @model_validator(mode="after")
     def _labels_differ(self) -> "StudyParams":

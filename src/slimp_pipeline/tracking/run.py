@@ -29,7 +29,8 @@ TABLES = (
 )  # fmt: skip
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _NOT_DECIDING = (
-    "comparison", "study", "report", "running_root", "data_root", "download", "downloaded", "embedding", "prune",
+    "comparison", "study", "search", "report", "running_root", "data_root", "download", "downloaded", "embedding",
+    "prune",
 )  # fmt: skip
 RUN_VERSION = "run_version"  # tag of every run: version of what it wrote
 
@@ -159,6 +160,12 @@ def log_results(run_id: str, results: pd.DataFrame) -> None:
     rows = results[(results["draw"] == draw) & results["metric"].isin(METRICS)].dropna(subset=["value"])
     keys = rows[["method", "features", "protocol", "metric"]].agg("/".join, axis=1).str.replace("+", "_", regex=False)
     mlflow.log_metrics(dict(zip(keys, rows["value"], strict=True)), run_id=run_id)
+
+
+def log_chosen(run_id: str, chosen: dict[str, Any]) -> None:
+    """Log what a search came to, and the settings that it chose."""
+    mlflow.log_metric(f"search/{chosen['search']['metric']}", chosen["value"], run_id=run_id)
+    tag(run_id, {"chosen_settings": json.dumps(without_places(chosen["chosen"]))})
 
 
 def log_artifacts(run_id: str, catalog: DataCatalog, names: set[str]) -> None:

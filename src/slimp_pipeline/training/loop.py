@@ -24,7 +24,7 @@ from slimp_pipeline.training.device import pick_device, require_devices
 from slimp_pipeline.training.devices import on_devices
 from slimp_pipeline.training.memory import take_or_say_what_fits
 from slimp_pipeline.training.prefetch import on_device
-from slimp_pipeline.training.run import Course, Report, Run
+from slimp_pipeline.training.run import Course, Judge, Report, Run
 from slimp_pipeline.training.sampler import PatientBatches, own_part
 from slimp_pipeline.training.step import TrainingStep
 from slimp_pipeline.training.validation import draw_validation, validate
@@ -45,6 +45,7 @@ class Task:
         image_size: Side of the views in pixels.
         running: Folder of the running checkpoint; None: none is kept.
         label: Name on the progress bar.
+        judge: Also measures the model after every epoch; None: nobody does.
     """
 
     model: SLIMP
@@ -55,6 +56,7 @@ class Task:
     image_size: int
     running: Path | None
     label: str
+    judge: Judge | None = None
 
 
 def train(task: Task, report: Report) -> tuple[dict[str, Tensor], Course]:
@@ -107,7 +109,8 @@ def take_part(task: Task, ranks: Ranks, report: Report) -> tuple[dict[str, Tenso
         if task.validation and ranks.leads
         else None
     )
-    run = Run(model.to(device), settings, batches, report, task.running, keeps=ranks.leads)
+    judge = task.judge if ranks.leads else None
+    run = Run(model.to(device), settings, batches, report, task.running, keeps=ranks.leads, judge=judge)
     if ranks.sum(torch.tensor(run.step, device=device)) != ranks.count * run.step:
         raise ValueError(f"the processes of the training don't all see {task.running}: put `data` where all do")
     take_step = TrainingStep(
@@ -129,6 +132,7 @@ def take_part(task: Task, ranks: Ranks, report: Report) -> tuple[dict[str, Tenso
                     if settings.patience_epochs and task.validation and run.epoch_is_over:
                         stopped = ranks.sum(torch.tensor(int(run.progress.stopped), device=device))
                         run.progress.stopped = bool(stopped)  # the first process knows
+                run.be_judged_if_due()
                 run.keep_if_due()
                 if run.is_over:
                     break

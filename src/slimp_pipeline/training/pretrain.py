@@ -24,7 +24,7 @@ from slimp_pipeline.training.checkpoint import running_folder, running_key, weig
 from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.history import Value
 from slimp_pipeline.training.loop import Task, train
-from slimp_pipeline.training.run import Report
+from slimp_pipeline.training.run import Judge, Report
 
 logger = logging.getLogger(__name__)
 HISTORY_COLUMNS = ["partition", *Value._fields]
@@ -100,8 +100,9 @@ def pretrain_partition(
     settings: TrainingParams,
     running_root: str | Path | None,
     report: Report,
+    judge: Judge | None = None,
 ) -> tuple[Checkpoint, pd.DataFrame]:
-    """Pre-train on the training rows of one partition, from the first weights.
+    """Pre-train on the training rows of one partition, from the first weights; a judge measures after every epoch.
 
     Returns:
         The checkpoint, and the history: partition, step, epoch, name, value.
@@ -116,7 +117,9 @@ def pretrain_partition(
         check_nuisance(cohort.name, cohort.encodings[name].nuisance, cohort.lesions[trained])
     torch.manual_seed(settings.seed)  # evaluation rebuilds the first weights from this seed
     model = SLIMP(model_settings, settings.loss, cohort.encodings[name])
-    return train_partition(cohort, store, name, training_rows, model, model_settings, settings, running_root, report)
+    return train_partition(
+        cohort, store, name, training_rows, model, model_settings, settings, running_root, report, judge=judge
+    )
 
 
 def contrasted_levels(objective: Objective) -> tuple[str, ...]:
@@ -153,6 +156,7 @@ def train_partition(
     running_root: str | Path | None,
     report: Report,
     label: str = "Pre-training",
+    judge: Judge | None = None,
 ) -> tuple[Checkpoint, pd.DataFrame]:
     """Train a model on the training rows of one partition.
 
@@ -167,6 +171,7 @@ def train_partition(
         running_root: Folder or address of running checkpoints; None keeps none.
         report: Called with (step, values) as the run goes.
         label: On the progress bar.
+        judge: Also measures the model after every epoch.
 
     Returns:
         The checkpoint, and the history: partition, step, epoch, name, value.
@@ -198,6 +203,7 @@ def train_partition(
             model_settings.image_encoder.image_size,
             running,
             f"{label} {cohort.name} {name}",
+            judge,
         )
         state, run = train(task, report)
     facts = _facts(cohort, name, lesions, settings, run.progress.best_epoch, running=key)

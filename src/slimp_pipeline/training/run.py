@@ -23,6 +23,7 @@ from slimp_pipeline.training.sampler import PatientBatches
 from slimp_pipeline.training.step import StepValues, build_optimizer
 
 Report = Callable[[int, dict[str, float]], None]
+Judge = Callable[[SLIMP], dict[str, float]]  # what it measures of a model, which it leaves as it is
 logger = logging.getLogger(__name__)
 _TIMED_STEPS = 20  # after which the rest is foretold
 _READ_EVERY = 20  # steps on a GPU, which would wait at every reading
@@ -60,6 +61,7 @@ class Run:
         report: Called with (step, values) as the run goes.
         folder: Of the running checkpoint; None: none is kept.
         keeps: Whether it writes there; of several processes one does.
+        judge: Also measures the model after every epoch.
     """
 
     def __init__(
@@ -71,14 +73,16 @@ class Run:
         folder: Path | None,
         *,
         keeps: bool = True,
+        judge: Judge | None = None,
     ) -> None:
         self.model, self.settings, self.steps_per_epoch = model, settings, batches.num_batches
         self.num_steps = settings.num_steps or batches.num_batches * settings.num_epochs
         self.length = _length(batches, self.num_steps)
+        self._images_per_step = batches.lesions_per_epoch / batches.num_batches
         self.optimizer = build_optimizer(model, settings)
         self.step, self.progress, self.history = 0, Progress(), History(folder)
         self._best: dict[str, Tensor] | None = None  # kept for early stopping alone
-        self._report, self._folder = report, folder if keeps else None
+        self._report, self._judge, self._folder = report, judge, folder if keeps else None
         self._start_clock()
         self._kept_at, self._is_whole = time.perf_counter(), False
         if state := load_running(folder) if folder else None:
@@ -118,7 +122,7 @@ class Run:
         with unbroken():
             self._is_whole = False
             yield
-            self._is_whole = True
+            self._is_whole = self._judge is None or not self.epoch_is_over
 
     def note_step(self, values: StepValues, image_ids: np.ndarray) -> None:
         """Count one more step and note its values, which on a GPU are still being computed: they are read later.
@@ -156,6 +160,20 @@ class Run:
                 self._best = copy.deepcopy(self.model.state_dict())
         if patience and self.epoch - self.progress.best_epoch >= patience:
             self.progress.stopped = True
+
+    def be_judged_if_due(self) -> None:
+        """Note after an epoch what the judge measures, and the pictures seen until then.
+
+        A step isn't kept before that is done: a run that goes on from it would miss a judgement. `report` may end the
+        run by an error: what it ended after is kept.
+        """
+        if self._judge is None or not self.epoch_is_over:
+            return
+        self._read()
+        values = {**self._judge(self.model), "images_seen": float(round(self.step * self._images_per_step))}
+        self.history.note(self.step, self.epoch, values)
+        self._is_whole = True
+        self._report(self.step, {**values, "epoch": float(self.epoch), "is_last": float(self.is_over)})
 
     def keep_if_due(self) -> None:
         """Save a running checkpoint every so many steps and minutes, and at the end."""

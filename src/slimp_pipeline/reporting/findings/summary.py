@@ -110,6 +110,22 @@ def suspects_lines(suspects: pd.DataFrame) -> list[str]:
     return [learnt_of_pictures(suspects)]
 
 
+def search_lines(chosen: Mapping[str, Any]) -> list[str]:
+    """What a search chose, in lines for the console.
+
+    Args:
+        chosen: As `search.outcome.chosen_settings` makes it.
+    """
+    metric, counts = chosen["search"]["metric"].replace("_", " "), chosen["trials"]
+    trials = ", ".join(f"{count} {state}" for state, count in counts.items())
+    measured = f"{metric} of a linear probe on {chosen['rows']['num_validation_patients']:,} inner validation patients"
+    lines = [f"{chosen['cohort']}: trial {chosen['trial']} of {sum(counts.values())} is chosen ({trials})"]
+    lines.append(f"  {measured}: {chosen['value']:.3f}, as the best of several too good by chance")
+    for name, value in chosen["chosen"].items():
+        lines.append(f"  {name}: {value:.4g}" if isinstance(value, float) else f"  {name}: {value}")
+    return lines
+
+
 def embedding_lines(told: Mapping[str, Any]) -> list[str]:
     """What became of the pictures of a folder, in lines for the console.
 

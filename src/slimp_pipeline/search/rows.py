@@ -1,0 +1,69 @@
+"""Which rows settings may be chosen by: training rows that no evaluation tests, split once more by patient."""
+
+import pandas as pd
+
+from slimp_pipeline.parameters import FeatureParams, SearchParams
+from slimp_pipeline.tables.splits import HOLDOUT, partition, partition_names, split_patients
+from slimp_pipeline.training.pretrain import training_partitions
+
+SEARCH_ROW_COLUMNS = ["image_id", "patient_id", "part"]
+TRAINING, VALIDATION = "training", "validation"
+
+
+def select_search_rows(
+    cohort: str,
+    lesions: pd.DataFrame,
+    splits: pd.DataFrame,
+    features: FeatureParams,
+    settings: SearchParams,
+    *,
+    same_cohort: bool,
+) -> pd.DataFrame:
+    """Rows of the source cohort that a search may see, and which of them measure.
+
+    Args:
+        cohort: Name of the source cohort.
+        lesions: Its rows.
+        splits: Its splits.
+        features: How they were made; the inner split is made likewise, stratified, by patient or by site.
+        settings: Share of the inner validation patients, and the seed of the draw.
+        same_cohort: Whether the source is the target, too: then its test rows are left out.
+
+    Returns:
+        image_id, patient_id, part: inner `training` and `validation` rows, no patient in both; sorted by image_id.
+
+    Raises:
+        ValueError: If a test row would be among them, or patients stand on both sides of the split.
+    """
+    if features.leaks:
+        raise ValueError(
+            f"features.split_level is {features.split_level}: patients stand on both sides of the split, and test "
+            "patients would choose settings. Search with features.split_level=patient."
+        )
+    rows = training_partitions(splits, cross_fitted=same_cohort)
+    if same_cohort and set(rows) != {HOLDOUT}:
+        raise ValueError(
+            f"source and target are {cohort}, and with features.num_folds above 0 every row of it is a test row of "
+            "some fold: test rows would choose settings. Set features.num_folds to 0 and features.holdout_share to "
+            "0.2, say: the rest is searched, and results are read on the hold-out."
+        )
+    (searched,) = rows.values()
+    if same_cohort:
+        check_untested(searched, splits)
+    halving = features.model_copy(
+        update={"seed": settings.seed, "num_folds": 0, "holdout_share": settings.validation_share, "split_file": None}
+    )
+    inner = split_patients(lesions[lesions["image_id"].isin(searched["image_id"])], halving)
+    parts = inner["split"].map({"train": TRAINING, "test": VALIDATION})
+    return inner.assign(part=parts)[SEARCH_ROW_COLUMNS]
+
+
+def check_untested(rows: pd.DataFrame, splits: pd.DataFrame) -> None:
+    """Raise ValueError if a patient of the rows is tested in any partition of the splits."""
+    tested = {
+        patient for name in partition_names(splits) for patient in splits.loc[partition(splits, name)[1], "patient_id"]
+    }
+    if known := tested & set(rows["patient_id"]):
+        raise ValueError(
+            f"{len(known)} test patients are among the rows that settings would be chosen by, first: {min(known)}"
+        )
