@@ -150,7 +150,7 @@ def _pruner(settings: SearchParams) -> BasePruner:
     """By the median: a handful of trials, which is what a budget of hours allows, fills no brackets of Hyperband's."""
     if not settings.pruning:
         return NopPruner()
-    return MedianPruner(n_startup_trials=settings.num_startup_trials, n_warmup_steps=1)
+    return MedianPruner(n_startup_trials=settings.num_startup_trials, n_warmup_steps=2)  # the first epoch warms up
 
 
 class _AloneAlready:

@@ -146,6 +146,8 @@ def run_trials(search: Search, journal: Journal, folder: Path) -> None:
     """Take trials until budget or space is used up, or too many fail one after the other."""
     if journal.trials:
         logger.info("Going on with a search of %d trials, %.2f hours", len(journal.trials), journal.seconds / 3600)
+    for ended in (trial for trial in journal.trials if trial.state.is_finished()):
+        remove(_folder(folder, ended))  # a process that was killed had no time for it
     present = present_values(search.settings.space, search.model, search.training)
     while not (why := _is_over(search, journal)):
         trial = journal.unfinished() or journal.begin(present)
@@ -153,8 +155,13 @@ def run_trials(search: Search, journal: Journal, folder: Path) -> None:
             why = "all values were tried"
             break
         logger.info("Trial %d: %s", trial.number, in_words(trial.params))
-        _take(search, journal, trial, folder / f"trial_{trial.number:04d}")
+        _take(search, journal, trial, _folder(folder, trial))
     logger.info("The search ends: %s", why)
+
+
+def _folder(folder: Path, trial: FrozenTrial) -> Path:
+    """Of a trial's running checkpoint."""
+    return folder / f"trial_{trial.number:04d}"
 
 
 def in_words(values: Mapping[str, Any]) -> str:

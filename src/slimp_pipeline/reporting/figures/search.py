@@ -32,8 +32,9 @@ def learning_figure(curves: pd.DataFrame, chosen: int, metric: str) -> go.Figure
             line={"color": COLOURS[0] if is_chosen else _OTHERS, "width": 3 if is_chosen else 1},
             hovertemplate=f"trial {trial}: %{{y:.3f}} after %{{x}} pictures<extra></extra>",
         )
-    title = f"{_named(metric)} by pictures seen"
-    return laid_out(figure, title, f"{_WHO}; a point an epoch", "pictures seen", _named(metric))
+    return laid_out(
+        figure, "Learning curves of the trials", f"{_WHO}; a point an epoch", "pictures seen", _named(metric)
+    )
 
 
 def budget_figure(trials: pd.DataFrame, metric: str) -> go.Figure:

@@ -1,0 +1,70 @@
+"""A search on a tiny cohort, in which the colour of a picture tells site and diagnosis."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tests.training.conftest import FIELDS, draw_lesions, make_settings, model_settings, write_store
+
+from slimp_pipeline.images.store import ImageStore
+from slimp_pipeline.parameters import (
+    EvaluationParams,
+    FeatureParams,
+    ModelParams,
+    ProbeParams,
+    RangeParams,
+    SearchParams,
+    TrainingParams,
+)
+from slimp_pipeline.search import run
+from slimp_pipeline.search.rows import select_search_rows
+from slimp_pipeline.tables.patients import build_patients
+from slimp_pipeline.tables.splits import split_patients
+from slimp_pipeline.training.pretrain import Cohort
+
+__all__ = ["make_settings", "model_settings"]
+FEATURES = FeatureParams(num_folds=0, holdout_share=0.25)
+EVALUATION = EvaluationParams(device="cpu", num_workers=0, probe=ProbeParams(strengths=[10.0]))
+SPACE = {
+    "training.learning_rate": RangeParams(low=1e-4, high=1e-1, log=True),
+    "training.sampler.patients_per_batch": RangeParams(choices=[4, 8]),
+}
+
+
+@dataclass(frozen=True)
+class TinySearch:
+    """All that a search is given."""
+
+    cohort: Cohort
+    store: ImageStore
+    splits: pd.DataFrame
+    model: ModelParams
+    training: TrainingParams
+
+    def rows(self, settings: SearchParams) -> pd.DataFrame:
+        return select_search_rows("tiny", self.cohort.lesions, self.splits, FEATURES, settings, same_cohort=True)
+
+    def run(self, folder: Path, report=lambda *_: None, evaluation=EVALUATION, **changes):
+        """Trials, curves and what was chosen, by a search of four trials."""
+        plain = {"space": SPACE, "budget_hours": 1.0, "num_trials": 4, "num_startup_trials": 2}
+        settings = SearchParams(**{**plain, "validation_share": 0.25, **changes})
+        return run.search_settings(
+            self.cohort, self.store, self.rows(settings), FIELDS, {}, self.model, self.training, settings, evaluation,
+            folder, report,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny_search(
+    tmp_path_factory: pytest.TempPathFactory, model_settings: ModelParams, make_settings: Callable[..., TrainingParams]
+) -> TinySearch:
+    lesions = draw_lesions(40)
+    lesions["diagnosis"] = lesions["site"].map({"arm": "NEV", "leg": "NEV", "back": "MEL", "face": "BCC"})
+    lesions["malignant"] = lesions["diagnosis"] != "NEV"
+    patients, _ = build_patients(lesions, FIELDS)
+    store = write_store(lesions, tmp_path_factory.mktemp("store") / "store.arrow")
+    training = make_settings(validation_share=0.1)
+    cohort = Cohort("tiny", "f1", lesions, patients, {})
+    return TinySearch(cohort, store, split_patients(lesions, FEATURES), model_settings, training)
