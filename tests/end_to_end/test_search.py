@@ -2,41 +2,114 @@
 
 import json
 import logging
+import os
+import signal
+import time
+from pathlib import Path
 from typing import Any
 
+import mlflow
 import pandas as pd
+import pytest
+import yaml
 
-CLINIC = "06_models/demo_clinic"
-ROLES = {"source_cohort": "demo_clinic", "target_cohort": "demo_clinic"}
-ROLES["source"] = {"cohort": {"fabricated": {"num_patients": 60}}}
-SPACE = {
-    "training.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
-    "training.sampler.patients_per_batch": {"choices": [6, 12]},
+MODELS, INPUT, REPORTING = (f"{layer}/demo_clinic" for layer in ("06_models", "05_model_input", "08_reporting"))
+RATES = {"training.learning_rate": {"low": 1.0e-4, "high": 1.0e-1, "log": True}}
+SEARCHED = {
+    "source": {"cohort": {"fabricated": {"num_patients": 60}}},
+    "features": {"num_folds": 0, "holdout_share": 0.25},
+    "study": {"seeds": [0], "variants": []},
+    "search": {"space": RATES, "budget_hours": 1.0, "num_trials": 2},
 }
-SEARCH = {"space": SPACE, "budget_hours": 1.0, "num_trials": 2}
 
 
-def settings(**search: Any) -> dict[str, Any]:
-    """Of a study of the clinic, whose hold-out is tested."""
-    features = {"num_folds": 0, "holdout_share": 0.25}
-    return {**ROLES, "features": features, "study": {"variants": []}, "search": {**SEARCH, **search}}
+@pytest.fixture
+def project(with_raw_files):
+    """A project whose environment `test` searches on the clinic, of which a quarter is held out."""
+    folder = with_raw_files.evaluate_little().folder / "conf/test"
+    settings = yaml.safe_load((folder / "parameters.yml").read_text())
+    for name, block in SEARCHED.items():
+        settings[name] = {**settings.get(name, {}), **block}
+    (folder / "parameters.yml").write_text(yaml.safe_dump(settings))
+    (folder / "globals.yml").write_text("source_cohort: demo_clinic\ntarget_cohort: demo_clinic\n")
+    return with_raw_files
 
 
-def test_a_study_searches_once_and_runs_its_cells_with_what_was_chosen(with_raw_files, caplog):
-    project = with_raw_files.evaluate_little()
+def trials_of(project) -> pd.DataFrame:
+    trials = pd.read_parquet(project.latest(f"{MODELS}/search_trials.parquet"))
+    return trials.drop(columns=["hours", "ended_at_hours"])
+
+
+def test_a_study_searches_once_and_runs_its_grid_with_what_was_chosen(project, caplog):
     own = {"label": "own", "changes": {"training.learning_rate": 0.002}}
-    grid = settings() | {"study": {"seeds": [0], "variants": [{"label": "chosen"}, own]}}
+    grid: dict[str, Any] = {"study": {"variants": [{"label": "chosen"}, own]}, "search": {"num_trials": 1}}
     with caplog.at_level(logging.INFO, logger="slimp_pipeline"):
         project.study(**grid)
         project.study(**grid)
-    assert caplog.text.count("The search: finished earlier") == 1 and caplog.text.count("finished earlier") == 3
-    chosen = json.loads(project.latest(f"{CLINIC}/chosen_settings.json").read_text())
-    trained = [
-        json.loads(path.read_text())["slimp"]["facts"]["training"]
-        for path in sorted((project.folder / f"data/{CLINIC}/encoders").glob("*/encoders/holdout/config.json"))
-    ]
-    assert [one["learning_rate"] for one in trained] == [chosen["chosen"]["training.learning_rate"], 0.002]
-    batch = chosen["chosen"]["training.sampler.patients_per_batch"]
-    assert [one["sampler"]["patients_per_batch"] for one in trained] == [batch, batch]
-    trials = pd.read_parquet(project.latest(f"{CLINIC}/search_trials.parquet"))
-    assert chosen["value"] == trials["value"].max() and list(trials["state"]) == ["complete", "complete"]
+    assert caplog.text.count("The search: finished earlier") == 1
+    assert caplog.text.count("finished earlier, version") == 2
+    chosen = json.loads(project.latest(f"{MODELS}/chosen_settings.json").read_text())
+    configs = sorted((project.folder / f"data/{MODELS}/encoders").glob("*/encoders/holdout/config.json"))
+    rates = [json.loads(path.read_text())["slimp"]["facts"]["training"]["learning_rate"] for path in configs]
+    assert rates == [chosen["chosen"]["training.learning_rate"], 0.002]  # a variant's own changes win
+    searched = set(pd.read_parquet(project.latest(f"{INPUT}/search_rows.parquet"))["patient_id"])
+    predictions = pd.read_parquet(project.latest(f"{REPORTING}/predictions.parquet"))
+    assert set(predictions["draw"]) == {"holdout"} and not searched & set(predictions["patient_id"])
+
+
+def test_a_search_leaves_tables_figures_and_an_mlflow_run(project):
+    project.run("search")
+    trials, curves = trials_of(project), pd.read_parquet(project.latest(f"{MODELS}/search_curves.parquet"))
+    assert list(trials["state"]) == ["complete", "complete"] and len(curves) == 4  # of two epochs each
+    splits = pd.read_csv(project.latest(f"{INPUT}/as_source/splits.csv"))
+    rows = pd.read_parquet(project.latest(f"{INPUT}/search_rows.parquet"))
+    assert set(rows["image_id"]) == set(splits.loc[splits["split"] == "train", "image_id"])
+    for figure in ("search_figure", "search_budget_figure"):
+        assert json.loads(project.latest(f"{REPORTING}/{figure}.json").read_text())["data"]
+    run = mlflow.search_runs(search_all_experiments=True, output_format="list")[0]
+    best = json.loads(project.latest(f"{MODELS}/chosen_settings.json").read_text())
+    assert run.data.metrics["search/balanced_accuracy"] == best["value"] == trials["value"].max()
+    assert json.loads(run.data.tags["chosen_settings"]) == best["chosen"]
+    assert {"pretrain/trial_0/balanced_accuracy", "pretrain/trial_1/images_seen"} <= set(run.data.metrics)
+
+
+def journal_lines(folder: Path) -> int:
+    journals = list(folder.glob("data/06_models/running/search_*/journal.jsonl"))
+    return len(journals[0].read_text().splitlines()) if journals else 0
+
+
+def test_a_study_that_is_killed_amidst_its_search_goes_on_with_the_same_trials(project):
+    process = project.start("study", "--env=test", "--params=search.num_trials=50")
+    deadline = time.monotonic() + 200
+    while journal_lines(project.folder) < 12:  # the second trial
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.end(60)
+    before = trials_noted(project.folder)
+    done = project.call("study", "--env=test", f"--params=search.num_trials={before + 1}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Going on with a search" in done.stdout
+    going_on = trials_of(project)
+    project.run("search", running_root=str(project.folder / "anew"), search={"num_trials": before + 1})
+    pd.testing.assert_frame_equal(trials_of(project), going_on)
+
+
+def trials_noted(folder: Path) -> int:
+    journal = next(folder.glob("data/06_models/running/search_*/journal.jsonl"))
+    return sum('"op_code":4' in line for line in journal.read_text().splitlines())
+
+
+def test_what_cannot_be_searched_is_refused_before_anything_is_computed(project):
+    for search, words in (
+        ({"space": {"training.learning_rat": {"choices": [1, 2]}}}, r"search: space: there is no setting training\."),
+        ({"budget_hours": None}, r"search: budget_hours is missing"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            project.study(search=search)
+    assert not (project.folder / "data/06_models").exists()
+
+
+def test_a_search_on_a_cohort_that_is_tested_in_folds_is_refused(project):
+    with pytest.raises(ValueError, match="test rows would choose settings"):
+        project.run("search", features={"num_folds": 3})

@@ -14,6 +14,7 @@ from slimp_pipeline.processes.stopping import Stopped, stoppable
 from slimp_pipeline.training import step, validation
 from slimp_pipeline.training.checkpoint import load_running
 from slimp_pipeline.training.loop import Task, train
+from slimp_pipeline.training.run import Run
 from slimp_pipeline.training.step import TrainingStep
 
 
@@ -324,6 +325,7 @@ from slimp_pipeline.tables.encoding import fit_encoding
 from slimp_pipeline.tables.patients import build_patients
 from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.loop import Task, train
+from slimp_pipeline.training.run import Run
 
 folder = Path(sys.argv[2])
 lesions = cohort.draw_lesions(12)
@@ -365,3 +367,69 @@ def test_a_process_killed_outright_is_gone_on_with_to_the_very_same_weights(
     assert (all_steps, later_steps) == ([1, 2, 3, 4, 5, 6, 7, 8, 9], [5, 6, 7, 8, 9])
     assert same_weights(whole, resumed)
     assert course(ended) == course(whole_run)
+
+
+def judged(tiny, make_model, settings, folder=None, *, stop_at=None, report=lambda *_: None):
+    """Train with a judge, which measures the temperature; a signal comes while it measures in epoch `stop_at`."""
+    asked = []
+
+    def judge(model):
+        asked.append(float(next(model.objective.parameters()).detach().sum()))
+        if len(asked) == stop_at:
+            signal.raise_signal(signal.SIGTERM)
+        return {"temperature": asked[-1]}
+
+    task = Task(make_model(settings), tiny.store, tiny.data(0, 7), None, settings, 16, folder, "tiny", judge)
+    return train(task, report)
+
+
+def test_a_judge_measures_after_every_epoch_and_changes_nothing(tiny, make_model, make_settings):
+    settings, reported = make_settings(), []
+    weights, ended = judged(tiny, make_model, settings, report=lambda *told: reported.append(told))
+    assert same_weights(weights, run(tiny, make_model, settings, validate=False)[0])
+    found = [value for value in ended.history.values if value.name == "temperature"]
+    assert [value.epoch for value in found] == [1, 2, 3]
+    told = [values for _, values in reported if "temperature" in values]
+    assert [values["epoch"] for values in told] == [1, 2, 3] and [values["is_last"] for values in told] == [0, 0, 1]
+    seen = [values["images_seen"] for values in told]
+    assert seen == [seen[0], 2 * seen[0], 3 * seen[0]]
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 3])
+def test_a_judgement_that_a_signal_broke_off_is_made_when_the_run_goes_on(
+    tiny, make_model, make_settings, tmp_path, stop_at
+):
+    settings = make_settings(checkpoint_every_steps=1)
+    whole = judged(tiny, make_model, settings)
+    with pytest.raises(Stopped), stoppable():
+        judged(tiny, make_model, settings, tmp_path, stop_at=stop_at)
+    weights, ended = judged(tiny, make_model, settings, tmp_path)
+    assert same_weights(weights, whole[0]) and course(ended) == course(whole[1])
+
+
+def test_a_step_that_is_not_judged_yet_is_not_kept(tiny, make_model, make_settings, tmp_path, monkeypatch):
+    settings = make_settings(checkpoint_every_steps=100)
+    whole = judged(tiny, make_model, settings)
+
+    def dying(self):
+        if self.epoch_is_over:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "be_judged_if_due", dying)
+        with pytest.raises(Killed):
+            judged(tiny, make_model, settings, tmp_path)
+    assert load_running(tmp_path) is None
+    assert course(judged(tiny, make_model, settings, tmp_path)[1]) == course(whole[1])
+
+
+def test_a_report_that_ends_the_run_after_a_judgement_keeps_it(tiny, make_model, make_settings, tmp_path):
+    def ending(_, values):
+        if values.get("epoch") == 2:
+            raise Killed
+
+    settings = make_settings(checkpoint_every_steps=100)
+    with pytest.raises(Killed):
+        judged(tiny, make_model, settings, tmp_path, report=ending)
+    assert load_running(tmp_path).step == 2 * 2  # of two steps an epoch
+    assert course(judged(tiny, make_model, settings, tmp_path)[1]) == course(judged(tiny, make_model, settings)[1])

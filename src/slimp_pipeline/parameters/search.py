@@ -18,8 +18,10 @@ Metric = Literal[
 ]  # fmt: skip
 
 _BLOCKS: dict[str, type[Block]] = {"model": ModelParams, "training": TrainingParams}
-# Where and how fast a training runs; luck; a control: none of these is a better setting.
-_NOT_SEARCHED = CHANGES_NOTHING_LEARNT | {"device", "mixed_precision", "images_per_pass", "seed", "shuffled_metadata"}
+# Where and how fast a training runs; luck; a control; a path.
+_NOT_SEARCHED = CHANGES_NOTHING_LEARNT | {
+    "device", "mixed_precision", "images_per_pass", "seed", "shuffled_metadata", "weights",
+}  # fmt: skip
 
 
 class RangeParams(Block):
@@ -83,7 +85,7 @@ def _check(name: str, values: RangeParams) -> None:
     """Refuse a name that isn't searched, and a value that the setting itself refuses."""
     field = _field(name)
     if name.split(".")[-1] in _NOT_SEARCHED:
-        raise ValueError(f"space: {name} isn't searched: it makes no better encoder, or is luck")
+        raise ValueError(f"space: {name} isn't searched: it is no matter of tuning. Compare by study.variants instead")
     is_number = bool({int, float} & _kinds(field))
     if not values.choices and not is_number:
         raise ValueError(f"space: {name} is no number: give its `choices`")

@@ -200,7 +200,7 @@ def _take(search: Search, journal: Journal, trial: FrozenTrial, folder: Path) ->
         told = "ended early, below the median of earlier trials"
     except _FAILURES as error:
         journal.fail(trial, str(error) or type(error).__name__)
-        told = f"failed: {error}"
+        told = f"failed: {str(error).partition(' (')[0]}"  # in brackets pictures may be named
     remove(folder)
     best = (
         f"best so far {journal.best.value:.3f} of trial {journal.best.number}" if journal.best else "none is complete"
@@ -236,7 +236,9 @@ def _watcher(search: Search, journal: Journal, trial: FrozenTrial) -> Report:
         search.report(f"trial_{trial.number}", step, told)
         if metric not in values:
             return
-        journal.note(trial, int(values["epoch"]), values[metric], int(values["images_seen"]))
+        epoch, value = int(values["epoch"]), values[metric]
+        journal.note(trial, epoch, value, int(values["images_seen"]))
+        logger.info("Trial %d, epoch %d: %s %.3f", trial.number, epoch, metric, value)
         if values["is_last"]:
             return
         if journal.is_to_be_pruned(trial):

@@ -9,6 +9,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from pydantic import ValidationError
 
 from slimp_pipeline.parameters import ModelParams, RangeParams, TrainingParams
 from slimp_pipeline.parameters.search import Choice, is_whole
@@ -37,7 +38,12 @@ def with_values(
         for part in path:
             place = place[part]
         place[key] = value
-    return ModelParams.model_validate(settings["model"]), TrainingParams.model_validate(settings["training"])
+    try:
+        return ModelParams.model_validate(settings["model"]), TrainingParams.model_validate(settings["training"])
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise ValueError(f"{where}: {problem['msg'].removeprefix('Value error, ')}") from error
 
 
 def present_values(space: Mapping[str, RangeParams], model: ModelParams, training: TrainingParams) -> Values | None:
