@@ -78,8 +78,8 @@ def journal_lines(folder: Path) -> int:
     return len(journals[0].read_text().splitlines()) if journals else 0
 
 
-def test_a_study_that_is_killed_amidst_its_search_goes_on_with_the_same_trials(project):
-    process = project.start("study", "--env=test", "--params=search.num_trials=50")
+def test_a_study_goes_on_with_a_search_that_was_killed_and_takes_the_same_trials(project):
+    process = project.start("run", "--env=test", "--pipeline=search", "--params=search.num_trials=50")
     deadline = time.monotonic() + 200
     while journal_lines(project.folder) < 12:  # the second trial
         assert process.poll() is None and time.monotonic() < deadline
