@@ -61,24 +61,31 @@ def run_study(project: Path, env: str | None, params: dict[str, Any]) -> None:
         search = SearchParams.model_validate(context.params["search"])
         if not grid.variants and not search.space:
             raise click.ClickException("nothing to do: study.variants is empty, and so is search.space. Fill one.")
-        for variant in grid.variants:  # what is wrong with the last one shows before the first is trained
-            _session(project, env, _merged(params, variant.changes)).load_context()
+        _require_valid(project, env, params, grid)
         session.run(pipeline_names=["ingest"])
         data = {
             f"{role}_fingerprint": context.catalog.load(f"{role}.manifest")["fingerprint"]
             for role in ("source", "target")
         }
-    chosen = _search(project, env, params, data["source_fingerprint"]) if search.space else {}
+    if search.space:
+        params = _merged(params, _search(project, env, params, data["source_fingerprint"]))
+        _require_valid(project, env, params, grid)
     cells = [(variant, seed) for seed in grid.seeds for variant in grid.variants]  # all once, before any twice
     groups: dict[str, list[str]] = {}
     for number, (variant, seed) in enumerate(cells, start=1):
-        cell = _merged(params, {**chosen, **variant.changes, "training.seed": seed})
+        cell = _merged(params, {**variant.changes, "training.seed": seed})
         title = f"Cell {number} of {len(cells)}: {variant.label}, seed {seed}"
         groups.setdefault(variant.label, []).append(_finish(project, env, cell, data, title))
     if groups:
         session = _session(project, env, params | {"comparison": {"groups": groups}})
         with session:
             session.run(pipeline_names=["compare"])
+
+
+def _require_valid(project: Path, env: str | None, params: dict[str, Any], grid: StudyParams) -> None:
+    """Read the settings of every variant: what is wrong with the last one shows before the first is trained."""
+    for variant in grid.variants:
+        _session(project, env, _merged(params, variant.changes)).load_context()
 
 
 def _search(project: Path, env: str | None, params: dict[str, Any], fingerprint: str) -> dict[str, Any]:
@@ -89,7 +96,8 @@ def _search(project: Path, env: str | None, params: dict[str, Any], fingerprint:
     logger.info("The search")
     _run_apart("The search", project, env, params, ["search"])
     chosen = _finished_search(project, env, params, fingerprint)
-    assert chosen is not None  # it has just ended
+    if chosen is None:
+        raise click.ClickException("the data or the settings changed while they were searched. Run the study again.")
     return chosen
 
 

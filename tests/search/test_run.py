@@ -12,7 +12,7 @@ import pytest
 from tests.search.conftest import SPACE
 
 from slimp_pipeline.parameters import RangeParams, SearchParams
-from slimp_pipeline.search import run
+from slimp_pipeline.search import trials as searching
 from slimp_pipeline.search.journal import Journal
 from slimp_pipeline.search.judge import TrialJudge
 from slimp_pipeline.training import pretrain
@@ -73,7 +73,7 @@ MOMENTS = [
     (Journal, "note", 2, False),  # noted, and no step of that epoch kept
     (training_run, "save_running", 5, False),
     (Journal, "complete", 1, True),  # trained to its end, which isn't noted
-    (run, "remove", 2, True),  # ended, and its checkpoint is still there
+    (searching, "remove", 2, True),  # ended, and its checkpoint is still there
 ]
 
 
@@ -100,7 +100,7 @@ def test_a_trial_that_was_to_be_pruned_is_pruned_when_the_search_goes_on(tiny_se
 
 def test_a_search_that_ended_is_read_from_its_journal(tiny_search, unbroken, tmp_path, monkeypatch):
     first = tiny_search.run(tmp_path)
-    monkeypatch.setattr(run, "pretrain_partition", lambda *_: pytest.fail("something was trained"))
+    monkeypatch.setattr(searching, "pretrain_partition", lambda *_: pytest.fail("something was trained"))
     again = tiny_search.run(tmp_path)
     assert_same(again, first)
     assert again[2] == first[2]  # its hours, too
@@ -119,6 +119,7 @@ def test_the_first_trial_is_the_settings_as_they_are_and_the_best_is_chosen(tiny
     complete = trials[trials["state"] == "complete"]
     assert chosen["value"] == complete["value"].max()
     assert chosen["trial"] == complete["trial"][complete["value"].idxmax()]
+    assert curves["value"].nunique() > 3  # so that what comes next depends on what was
     last = curves.groupby("trial")["value"].last()
     assert last[complete["trial"]].tolist() == complete["value"].tolist()
 
@@ -203,7 +204,7 @@ def test_with_early_stopping_the_value_is_that_of_the_weights_that_are_kept(tiny
         kept.append(checkpoint.facts["best_validation_epoch"])
         return checkpoint, history
 
-    monkeypatch.setattr(run, "pretrain_partition", noting)
+    monkeypatch.setattr(searching, "pretrain_partition", noting)
     trials, curves, _ = replace(tiny_search, training=training).run(tmp_path, num_trials=3)
     for trial, epoch in enumerate(kept):
         own = curves[(curves["trial"] == trial) & (curves["epoch"] == epoch)]
