@@ -11,6 +11,7 @@ from slimp_pipeline.parameters import FeatureParams
 from slimp_pipeline.tables.combined import (
     check_pictures_differ,
     check_units,
+    combine,
     facts_of,
     members_of,
     named_by_cohort,
@@ -19,6 +20,7 @@ from slimp_pipeline.tables.combined import (
     stored_of,
     told_of,
 )
+from slimp_pipeline.tables.lesions import Ingested
 from slimp_pipeline.tables.missing import choose_fields
 from slimp_pipeline.tables.splits import split_patients
 
@@ -141,3 +143,38 @@ def test_a_field_that_another_cohort_lacks_may_be_always_present(both):
     assert list(choose_fields(both, lesions, settings)) == ["diameter_mm", "signs"]
     lesions.loc[lesions["cohort"] == "one", "diameter_mm"] = np.nan
     assert list(choose_fields(both, lesions, settings)) == ["signs"]
+
+
+def ingested(name, count, **manifest):
+    lesions = rows(name, count, 1.0).drop(columns="cohort")
+    for column in ("image_id", "lesion_id", "patient_id"):
+        lesions[column] = lesions[column].str.removeprefix(f"{name}:")
+    lesions["malignant"] = pd.array([False] * count, dtype="boolean")
+    quarantine = pd.DataFrame({"table": ["t.csv", ""], "image_id": ["x", ""], "reason": ["r", "s"]})
+    unused = pd.DataFrame({"path": ["p"], "image_id": [""], "unused": ["no_row"]})
+    told = {
+        "cohort": name, "title": name, "licence": "CC-0", "source": "s", "open_licence": False, "fingerprint": name,
+        "num_rows": count, "joins": {}, "decisions": {"drop": 1}, "diagnoses": {"nevus": count}, "notes": ["odd"],
+        "num_patients": count, "num_patients_with_image": count,
+    }  # fmt: skip
+    return Ingested(lesions, quarantine, unused, pd.DataFrame(), told | manifest)
+
+
+def test_what_was_ingested_of_each_is_counted_together_and_still_known_apart(both):
+    parts = {
+        "one": ingested("one", 4),
+        "two": ingested("two", 2, joins={"u.csv": {"without": 3}}, decisions={"drop": 0}),
+    }
+    parts["two"].lesions["store_index"] += 4
+    whole = combine(both, parts, pd.DataFrame({"sha256": list("abcdef")}))
+    assert list(whole.lesions["image_id"]) == [f"one:i{n}" for n in range(4)] + ["two:i0", "two:i1"]
+    assert list(whole.lesions["cohort"]) == ["one"] * 4 + ["two"] * 2
+    assert list(whole.quarantine["table"]) == ["one/t.csv", "", "two/t.csv", ""]
+    assert list(whole.quarantine["image_id"]) == ["one:x", "", "two:x", ""]
+    told = whole.manifest
+    assert (told["cohort"], told["num_rows"], told["num_patients"]) == ("one+two", 6, 3)
+    assert told["joins"] == {"two/u.csv": {"without": 3}} and told["decisions"] == {"drop": 1}
+    assert told["diagnoses"] == {"nevus": 6} and told["notes"] == ["one: odd", "two: odd"]
+    assert told["licence"] == "one: CC-0; two: CC-0" and told["cohorts"]["two"]["num_rows"] == 2
+    other = combine(both, parts, pd.DataFrame({"sha256": list("abcdex")}))
+    assert told["fingerprint"] != other.manifest["fingerprint"]

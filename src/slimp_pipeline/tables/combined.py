@@ -1,7 +1,6 @@
 """Several cohorts ingested as one: each is read as it is alone; then their rows stand in one table."""
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
@@ -190,10 +189,11 @@ def _manifest(cohort: CohortSpec, manifests: Mapping[str, dict[str, Any]], lesio
     added: dict[str, Any] = {}
     for name, manifest in manifests.items():
         for key, value in manifest.items():
-            if isinstance(value, dict) and all(isinstance(count, int) for count in value.values()):
-                added[key] = dict(Counter(added.get(key, {})) + Counter(value))
-            elif isinstance(value, dict):
+            if key == "joins":
                 added[key] = added.get(key, {}) | {f"{name}/{table}": counts for table, counts in value.items()}
+            elif isinstance(value, dict):
+                counts = added.get(key, {})
+                added[key] = counts | {kind: count + counts.get(kind, 0) for kind, count in value.items()}
             elif isinstance(value, list):
                 added[key] = [*added.get(key, []), *(f"{name}: {text}" for text in value)]
             elif isinstance(value, int) and not isinstance(value, bool):
