@@ -45,7 +45,8 @@ class TinySearch:
     training: TrainingParams
 
     def rows(self, settings: SearchParams) -> pd.DataFrame:
-        return select_search_rows("tiny", self.cohort.lesions, self.splits, FEATURES, settings, same_cohort=True)
+        tested_N = np.ones(len(self.splits), dtype=bool)
+        return select_search_rows(self.cohort.lesions, self.splits, FEATURES, settings, tested_N=tested_N)
 
     def run(self, folder: Path, report=lambda *_: None, evaluation=EVALUATION, **changes):
         """Trials, curves and what was chosen, by a search of four trials."""

@@ -1,5 +1,6 @@
 """Rows that settings are chosen by: no test row, and no patient on both inner sides."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -13,9 +14,10 @@ from slimp_pipeline.tables.splits import split_patients
 SEARCH = SearchParams(validation_share=0.25)
 
 
-def selected(lesions, features, settings=SEARCH, *, same_cohort=True):
+def selected(lesions, features, settings=SEARCH, *, is_target=True):
     splits = split_patients(lesions, features)
-    return splits, select_search_rows("tiny", lesions, splits, features, settings, same_cohort=same_cohort)
+    tested_N = np.ones(len(splits), dtype=bool) if is_target else None
+    return splits, select_search_rows(lesions, splits, features, settings, tested_N=tested_N)
 
 
 @given(st.integers(8, 60), st.integers(0, 5), st.sampled_from([0.1, 0.2, 0.5]), st.sampled_from([0.1, 0.25, 0.5]))
@@ -45,8 +47,20 @@ def test_a_cohort_that_is_tested_in_folds_is_not_searched(held_out):
 
 def test_of_another_cohort_than_the_target_all_rows_are_searched():
     lesions = draw_lesions(40)
-    _, rows = selected(lesions, FeatureParams(num_folds=3), same_cohort=False)
+    _, rows = selected(lesions, FeatureParams(num_folds=3), is_target=False)
     assert set(rows["image_id"]) == set(lesions["image_id"])
+
+
+def test_of_several_cohorts_the_targets_test_patients_are_left_out_under_every_image():
+    features = FeatureParams(num_folds=0, holdout_share=0.2)
+    target, other = draw_lesions(30), draw_lesions(30, seed=1)
+    other = other.assign(image_id="other:" + other["image_id"])  # patients of one registry
+    splits = pd.concat([split_patients(rows, features) for rows in (target, other)], ignore_index=True)
+    tested_N = ~splits["image_id"].str.startswith("other:").to_numpy()
+    lesions = pd.concat([target, other], ignore_index=True)
+    rows = select_search_rows(lesions, splits, features, SEARCH, tested_N=tested_N)
+    tested = set(splits.loc[tested_N & splits["split"].eq("test").to_numpy(), "patient_id"])
+    assert tested and set(rows["patient_id"]) == set(lesions["patient_id"]) - tested
 
 
 def test_a_split_that_leaks_is_not_searched():

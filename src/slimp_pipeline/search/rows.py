@@ -1,5 +1,6 @@
 """Which rows settings may be chosen by: training rows that no evaluation tests, split once more by patient."""
 
+import numpy as np
 import pandas as pd
 
 from slimp_pipeline.parameters import FeatureParams, SearchParams
@@ -11,23 +12,22 @@ TRAINING, VALIDATION = "training", "validation"
 
 
 def select_search_rows(
-    cohort: str,
     lesions: pd.DataFrame,
     splits: pd.DataFrame,
     features: FeatureParams,
     settings: SearchParams,
     *,
-    same_cohort: bool,
+    tested_N: np.ndarray | None,
 ) -> pd.DataFrame:
     """Rows of the source cohort that a search may see, and which of them measure.
 
     Args:
-        cohort: Name of the source cohort.
-        lesions: Its rows.
+        lesions: Rows of the source, which may be several cohorts.
         splits: Its splits.
         features: How they were made; the inner split is made likewise, stratified, by patient or by site.
         settings: Share of the inner validation patients, and the seed of the draw.
-        same_cohort: Whether the source is the target, too: then its test rows are left out.
+        tested_N: Which rows of the splits are of the cohort that is tested on, bool; None: it isn't among them. Its test
+            patients are left out.
 
     Returns:
         image_id, patient_id, part: inner `training` and `validation` rows, no patient in both; sorted by image_id.
@@ -40,16 +40,16 @@ def select_search_rows(
             f"features.split_level is {features.split_level}: patients stand on both sides of the split, and test "
             "patients would choose settings. Search with features.split_level=patient."
         )
-    rows = training_partitions(splits, cross_fitted=same_cohort)
-    if same_cohort and set(rows) != {HOLDOUT}:
+    rows = training_partitions(splits, tested_N=tested_N)
+    if tested_N is not None and set(rows) != {HOLDOUT}:
         raise ValueError(
-            f"source and target are {cohort}, and with features.num_folds above 0 every row of it is a test row of "
-            "some fold: test rows would choose settings. Set features.num_folds to 0 and features.holdout_share to "
-            "0.2, say: the rest is searched, and results are read on the hold-out."
+            "the target is searched, too, and with features.num_folds above 0 every row of it is a test row of some "
+            "fold: test rows would choose settings. Set features.num_folds to 0 and features.holdout_share to 0.2, "
+            "say: the rest is searched, and results are read on the hold-out."
         )
     (searched,) = rows.values()
-    if same_cohort:
-        check_untested(searched, splits)
+    if tested_N is not None:
+        check_untested(searched, splits[tested_N])
     halving = features.model_copy(
         update={"seed": settings.seed, "num_folds": 0, "holdout_share": settings.validation_share, "split_file": None}
     )

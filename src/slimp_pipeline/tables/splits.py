@@ -76,6 +76,11 @@ def split_patients(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFra
     return splits
 
 
+def names_images(path: Path, lesions: pd.DataFrame) -> bool:
+    """Whether a split file names any image of a cohort."""
+    return bool(lesions["image_id"].isin(_read_split_file(path)["image_id"]).any())
+
+
 def partition_names(splits: pd.DataFrame) -> list[str]:
     """Names of the train/test partitions: one per fold, then the hold-out if there is one."""
     folds = sorted(set(splits["fold"]) - {-1})

@@ -36,10 +36,10 @@ def shuffled_between_patients(
 def with_strangers_metadata(
     lesions: pd.DataFrame, patients: pd.DataFrame, encoding: Encoding, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give every patient the metadata of another one, of the same site where sites are known.
+    """Give every patient the metadata of another one, of the same cohort, and site where sites are known.
 
     Args:
-        lesions: patient_id, lesion-level fields; site_id where sites are known.
+        lesions: patient_id, lesion-level fields; site_id where sites are known, cohort where there are several.
         patients: patient_id, patient-level fields.
         encoding: Which fields are read.
         seed: Of the draw.
@@ -47,7 +47,8 @@ def with_strangers_metadata(
     Returns:
         Copies of both: the lesion-level fields of a patient's rows are the lender's, and so are the patient's own.
     """
-    site_N = lesions["site_id"].to_numpy() if "site_id" in lesions else None
+    within = [column for column in ("cohort", "site_id") if column in lesions]
+    site_N = lesions.groupby(within, dropna=False, sort=False).ngroup().to_numpy() if within else None
     patient_N = lesions["patient_id"].to_numpy()
     donor_N = shuffled_between_patients(patient_N, np.random.default_rng(seed), site_N)
     lender = pd.Series(patient_N[donor_N], index=patient_N)

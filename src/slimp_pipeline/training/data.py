@@ -24,6 +24,7 @@ class PatientLesions:
         lesion_group_N: Lesions of equal number have equal metadata.
         patient_group_M: Likewise for patients.
         nuisance: Encoded fields that an embedding should not carry, N rows.
+        cohort_N: Name of each lesion's cohort; all alike where there is one.
     """
 
     image_id_N: np.ndarray
@@ -35,6 +36,7 @@ class PatientLesions:
     lesion_group_N: Tensor
     patient_group_M: Tensor
     nuisance: dict[str, Tensor]
+    cohort_N: np.ndarray
 
     def to(self, device: torch.device) -> "PatientLesions":
         """The same with its tensors on a device: a batch's metadata are gathered where it is computed."""
@@ -74,6 +76,7 @@ def patient_lesions(lesions: pd.DataFrame, patients: pd.DataFrame, encoding: Enc
         lesion_group_N=torch.from_numpy(row_groups(lesion)),
         patient_group_M=torch.from_numpy(row_groups(patient)),
         nuisance=as_tensors(encode(encoding.nuisance, lesions)),
+        cohort_N=lesions.get("cohort", pd.Series("", index=lesions.index)).to_numpy(dtype=object),
     )
 
 

@@ -26,7 +26,36 @@ def own_part(patient_B: np.ndarray, rank: int, count: int) -> slice:
     return slice(int(bounds[cuts[rank]]), int(bounds[cuts[rank + 1]]))
 
 
-class PatientBatches:
+class Batches:
+    """Epochs of batches: lesion rows, a patient's next to each other.
+
+    Attributes:
+        num_batches: Of an epoch.
+        num_lesions: That are drawn from.
+        lesions_per_epoch: That an epoch draws.
+        fewest_patients: Of a batch.
+        unit: What an epoch draws once: `patients` or `lesions`.
+    """
+
+    num_batches: int
+    num_lesions: int
+    lesions_per_epoch: int
+    fewest_patients: int
+    unit: str
+
+    def epoch(self, epoch: int) -> Iterator[np.ndarray]:
+        """Yield the batches of one epoch; the draw depends on seed and epoch alone."""
+        raise NotImplementedError
+
+    def steps(self, start: int, num_steps: int) -> Iterator[np.ndarray]:
+        """Yield the batches of steps number `start` to `num_steps` - 1."""
+        for epoch in range(start // self.num_batches, -(-num_steps // self.num_batches)):
+            for step, rows in enumerate(self.epoch(epoch), start=epoch * self.num_batches):
+                if start <= step < num_steps:
+                    yield rows
+
+
+class PatientBatches(Batches):
     """Draws an epoch as batches of lesion rows, grouped by patient.
 
     An epoch of patients draws every patient once. An epoch of lesions draws every lesion once: a patient with more
@@ -43,9 +72,6 @@ class PatientBatches:
         settings: P (up to half as many again, where patients don't divide), L, and the share of the lesions
             drawn that malignant ones may take first.
         seed: Seed of the draw.
-
-    Attributes:
-        fewest_patients: Of a batch.
 
     Raises:
         ValueError: With fewer than two patients there is nothing to contrast.
@@ -81,13 +107,6 @@ class PatientBatches:
             return
         for group in np.array_split(patients, self.num_batches):
             yield np.concatenate([self._draw(self._lesions[patient], rng) for patient in group])
-
-    def steps(self, start: int, num_steps: int) -> Iterator[np.ndarray]:
-        """Yield the batches of steps number `start` to `num_steps` - 1."""
-        for epoch in range(start // self.num_batches, -(-num_steps // self.num_batches)):
-            for step, rows in enumerate(self.epoch(epoch), start=epoch * self.num_batches):
-                if start <= step < num_steps:
-                    yield rows
 
     def _dealt(self, patients: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Deal every patient's lesions like cards, L at a time, to one batch after the other: none is met twice."""
