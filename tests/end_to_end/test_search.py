@@ -41,17 +41,19 @@ def trials_of(project) -> pd.DataFrame:
 
 
 def test_a_study_searches_once_and_runs_its_grid_with_what_was_chosen(project, caplog):
-    own = {"label": "own", "changes": {"training.learning_rate": 0.002}}
-    grid: dict[str, Any] = {"study": {"variants": [{"label": "chosen"}, own]}, "search": {"num_trials": 1}}
+    own = {"label": "own", "changes": {"training.loss.lesion_weight": 0.75}}
+    space = RATES | {"training.loss.lesion_weight": {"choices": [0.25, 0.5]}}
+    grid: dict[str, Any] = {"study": {"variants": [own]}, "search": {"space": space, "num_trials": 1}}
     with caplog.at_level(logging.INFO, logger="slimp_pipeline"):
         project.study(**grid)
         project.study(**grid)
     assert caplog.text.count("The search: finished earlier") == 1
-    assert caplog.text.count("finished earlier, version") == 2
-    chosen = json.loads(project.latest(f"{MODELS}/chosen_settings.json").read_text())
-    configs = sorted((project.folder / f"data/{MODELS}/encoders").glob("*/encoders/holdout/config.json"))
-    rates = [json.loads(path.read_text())["slimp"]["facts"]["training"]["learning_rate"] for path in configs]
-    assert rates == [chosen["chosen"]["training.learning_rate"], 0.002]  # a variant's own changes win
+    assert caplog.text.count("finished earlier, version") == 1
+    chosen = json.loads(project.latest(f"{MODELS}/chosen_settings.json").read_text())["chosen"]
+    config = json.loads((project.latest(f"{MODELS}/encoders") / "holdout/config.json").read_text())
+    trained = config["slimp"]["facts"]["training"]
+    assert trained["learning_rate"] == chosen["training.learning_rate"]
+    assert chosen["training.loss.lesion_weight"] == 0.5 and trained["loss"]["lesion_weight"] == 0.75  # its own wins
     searched = set(pd.read_parquet(project.latest(f"{INPUT}/search_rows.parquet"))["patient_id"])
     predictions = pd.read_parquet(project.latest(f"{REPORTING}/predictions.parquet"))
     assert set(predictions["draw"]) == {"holdout"} and not searched & set(predictions["patient_id"])

@@ -26,8 +26,8 @@ def select_search_rows(
         splits: Its splits.
         features: How they were made; the inner split is made likewise, stratified, by patient or by site.
         settings: Share of the inner validation patients, and the seed of the draw.
-        tested_N: Which rows of the splits are of the cohort that is tested on, bool; None: it isn't among them. Its test
-            patients are left out.
+        tested_N: Which rows of the splits are of the cohort that is tested on, bool, whose test patients are left out;
+            None: it isn't among them.
 
     Returns:
         image_id, patient_id, part: inner `training` and `validation` rows, no patient in both; sorted by image_id.
