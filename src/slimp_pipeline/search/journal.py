@@ -123,7 +123,7 @@ class Journal:
         return None
 
     def _running(self, trial: FrozenTrial) -> Trial:
-        return Trial(self._study, trial._trial_id)
+        return Trial(self._study, trial._trial_id)  # of one that an earlier process began, Optuna has no other way
 
 
 def seconds_of(trial: FrozenTrial) -> float:
