@@ -196,11 +196,15 @@ class PlantedRun:
 
 @pytest.fixture(scope="session")
 def planted_run(tmp_path_factory: pytest.TempPathFactory, fabricated: Path) -> PlantedRun:
-    """From ingest to export, Kedro-Viz's pages and all, as a user does it whose names and paths are marks."""
+    """From ingest to export, a search and Kedro-Viz's pages, as a user does it whose names and paths are marks."""
     folder = tmp_path_factory.mktemp("planted")
     project, home = make_project(folder / "zqproject/project"), folder / "zqhome"
     (project.folder / "conf/test/mlflow.yml").unlink()
     plant(fabricated / "test", project.folder, folder / "zqrawroot")
+    written = project.folder / "conf/test/parameters.yml"
+    settings = yaml.safe_load(written.read_text(encoding="utf-8"))
+    settings["search"] |= {"space": {"training.learning_rate": {"choices": [0.001, 0.01]}}, "budget_hours": 1.0}
+    written.write_text(yaml.safe_dump(settings), encoding="utf-8")
     home.mkdir()
     (home / ".gitconfig").write_text("[user]\nname = zquser\nemail = zqmail@example.org\n")
     write_first_weights(home / "first.safetensors")
@@ -209,7 +213,7 @@ def planted_run(tmp_path_factory: pytest.TempPathFactory, fabricated: Path) -> P
     parameters = f"running_root={home}/running,model.image_encoder.weights={home}/first.safetensors"
     parameters += f",images={folder}/zqrawroot/clinic/images,embedding.max_refused_share=0.5"
     commands = {
-        "run": ("run", "--env=test", "--pipelines=__default__,inspect,export,embed", f"--params={parameters}"),
+        "run": ("run", "--env=test", "--pipelines=__default__,search,inspect,export,embed", f"--params={parameters}"),
         "viz": ("viz", "build", "--include-hooks", "--include-previews"),
     }
     said = ""
