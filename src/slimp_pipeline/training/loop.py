@@ -75,7 +75,7 @@ def train(task: Task, report: Report) -> tuple[dict[str, Tensor], Course]:
     """
     settings, data, running = task.settings, task.training, task.running
     require_devices(settings)
-    batches = PatientBatches(data.patient_N, data.malignant_N, settings.sampler, settings.seed)
+    batches = PatientBatches(data.patient_N, data.malignant_N, settings.sampler, settings.seed, data.lesion_N)
     if batches.fewest_patients < settings.devices:
         raise ValueError(
             f"training.devices {settings.devices}: there are batches of {batches.fewest_patients} patients, and a "
@@ -101,7 +101,9 @@ def take_part(task: Task, ranks: Ranks, report: Report) -> tuple[dict[str, Tenso
     keep_freed_memory()
     model, settings, training, image_size = task.model, task.settings, task.training, task.image_size
     device = pick_device(settings.device)
-    batches = PatientBatches(training.patient_N, training.malignant_N, settings.sampler, settings.seed)
+    batches = PatientBatches(
+        training.patient_N, training.malignant_N, settings.sampler, settings.seed, training.lesion_N
+    )
     held_out = (
         draw_validation(task.store, task.validation.to(device), settings, image_size)
         if task.validation and ranks.leads
@@ -158,8 +160,8 @@ def _inputs(
 
 def _progress_bar(label: str, batches: PatientBatches, run: Run, ranks: Ranks) -> tqdm:
     return tqdm(
-        total=round(batches.lesions_per_epoch * run.num_steps / batches.num_batches),
-        initial=run.step * batches.lesions_per_epoch // batches.num_batches,
+        total=round(batches.images_per_epoch * run.num_steps / batches.num_batches),
+        initial=run.step * batches.images_per_epoch // batches.num_batches,
         desc=label,
         unit="img",
         leave=False,

@@ -221,8 +221,8 @@ def _not_finite(step: int, loss: float, image_ids: np.ndarray) -> str:
 
 def _length(batches: PatientBatches, num_steps: int) -> str:
     """In words: steps, epochs, and how often a lesion is seen."""
-    pictures = batches.lesions_per_epoch / batches.num_batches
-    times = pictures * num_steps / batches.num_lesions
+    pictures = batches.images_per_epoch / batches.num_batches
+    times = batches.lesions_per_epoch / batches.num_batches * num_steps / batches.num_lesions
     return (
         f"{num_steps:,} steps of about {pictures:.0f} pictures, which are {num_steps / batches.num_batches:.3g} epochs "
         f"of {batches.unit}; each of the {batches.num_lesions:,} lesions is seen {times:.2g} times on average"

@@ -1,4 +1,4 @@
-"""Batches of patients: P patients, up to L lesions each, malignant ones first up to a share."""
+"""Batches of patients: P patients, up to L lesions each, malignant ones first up to a share; pictures of lesions."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ def own_part(patient_B: np.ndarray, rank: int, count: int) -> slice:
 
 
 class PatientBatches:
-    """Draws an epoch as batches of lesion rows, grouped by patient.
+    """Draws an epoch as batches of image rows, grouped by patient, and by lesion.
 
     An epoch of patients draws every patient once. An epoch of lesions draws every lesion once: a patient with more
     than L is in several batches, with up to L in each. (Of a patient with more lesions than all others together, what
@@ -35,26 +35,41 @@ class PatientBatches:
     one is no remnant; a patient with L lesions or fewer gives them all, and nothing is repeated or padded.
     Positive sampling tops a patient's draw up with malignant lesions, to the share and no further; a
     draw that holds more of them by chance stays as it is.
+    Of a lesion with several pictures up to `settings.images_per_lesion` are drawn, again without repeats.
     The draw depends on seed and epoch alone, so that a resumed run draws what it would have drawn.
 
     Args:
-        patient_N: Position of each lesion's patient, 0..M-1.
-        malignant_N: Whether each lesion is malignant; read only where the share is above 0.
+        patient_N: Position of each image's patient, 0..M-1.
+        malignant_N: Whether each image shows a malignant lesion; read only where the share is above 0.
         settings: P (up to half as many again, where patients don't divide), L, and the share of the lesions
             drawn that malignant ones may take first.
         seed: Seed of the draw.
+        lesion_N: Position of each image's lesion, 0..K-1, in the order of their first images; None: each image is a
+            lesion of its own.
 
     Attributes:
         fewest_patients: Of a batch.
+        lesions_per_epoch, images_per_epoch: How many are drawn; of images on average.
 
     Raises:
         ValueError: With fewer than two patients there is nothing to contrast.
     """
 
-    def __init__(self, patient_N: np.ndarray, malignant_N: np.ndarray, settings: SamplerParams, seed: int) -> None:
-        order = np.argsort(patient_N, kind="stable")
-        bounds = np.flatnonzero(np.diff(patient_N[order])) + 1
-        self._lesions = np.split(order, bounds)
+    def __init__(
+        self,
+        patient_N: np.ndarray,
+        malignant_N: np.ndarray,
+        settings: SamplerParams,
+        seed: int,
+        lesion_N: np.ndarray | None = None,
+    ) -> None:
+        self._images, images_per_lesion = None, 1.0
+        if lesion_N is not None and len(lesion_N) > (num_lesions := int(lesion_N.max()) + 1):
+            self._images = _gathered(lesion_N)
+            images_per_lesion = np.minimum(np.bincount(lesion_N), settings.images_per_lesion).mean()
+            patient_N = patient_N[[images[0] for images in self._images]]
+            malignant_N = np.bincount(lesion_N, weights=malignant_N, minlength=num_lesions) > 0
+        self._lesions = _gathered(patient_N)
         if len(self._lesions) < 2:
             raise ValueError(f"{len(self._lesions)} patients with images: contrastive training needs at least two")
         self._malignant = malignant_N
@@ -71,16 +86,15 @@ class PatientBatches:
         self.num_batches = min(self.num_batches, int(draws_M.sum()) // 2)
         self.fewest_patients = int(draws_M.sum()) // self.num_batches
         self.lesions_per_epoch = int(np.minimum(size_M, draws_M * settings.lesions_per_patient).sum())
+        self.images_per_epoch = round(self.lesions_per_epoch * images_per_lesion)
 
     def epoch(self, epoch: int) -> Iterator[np.ndarray]:
-        """Yield the batches of one epoch: lesion rows, int64, a patient's rows next to each other."""
+        """Yield the batches of one epoch: image rows, int64, a patient's, and a lesion's, next to each other."""
         rng = np.random.default_rng([self._seed, epoch])
         patients = rng.permutation(len(self._lesions))
-        if self._settings.epoch == "lesions":
-            yield from self._dealt(patients, rng)
-            return
-        for group in np.array_split(patients, self.num_batches):
-            yield np.concatenate([self._draw(self._lesions[patient], rng) for patient in group])
+        dealt = self._settings.epoch == "lesions"
+        for lesions in self._dealt(patients, rng) if dealt else self._drawn(patients, rng):
+            yield self._pictures(lesions, rng)
 
     def steps(self, start: int, num_steps: int) -> Iterator[np.ndarray]:
         """Yield the batches of steps number `start` to `num_steps` - 1."""
@@ -88,6 +102,19 @@ class PatientBatches:
             for step, rows in enumerate(self.epoch(epoch), start=epoch * self.num_batches):
                 if start <= step < num_steps:
                     yield rows
+
+    def _pictures(self, lesions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Image rows of lesions, in their order."""
+        if self._images is None:
+            return lesions
+        limit = self._settings.images_per_lesion
+        images = (self._images[lesion] for lesion in lesions)
+        return np.concatenate([rng.permutation(own)[:limit] if len(own) > limit else own for own in images])
+
+    def _drawn(self, patients: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Draw from every patient once, batch after batch."""
+        for group in np.array_split(patients, self.num_batches):
+            yield np.concatenate([self._draw(self._lesions[patient], rng) for patient in group])
 
     def _dealt(self, patients: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Deal every patient's lesions like cards, L at a time, to one batch after the other: none is met twice."""
@@ -112,3 +139,9 @@ class PatientBatches:
         first = malignant[: int(np.floor(self._settings.malignant_first_share * wanted))]
         rest = shuffled[~np.isin(shuffled, first)]
         return np.concatenate([first, rest])[:wanted]
+
+
+def _gathered(owner_N: np.ndarray) -> list[np.ndarray]:
+    """Positions of each owner's members, owners in order."""
+    order = np.argsort(owner_N, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(owner_N[order])) + 1)

@@ -40,7 +40,7 @@ def draw_validation(store: ImageStore, data: PatientLesions, settings: TrainingP
     """
     images = DecodedImages(store, image_size)
     once = settings.sampler.model_copy(update={"epoch": "patients"})  # all lesions of a large cohort would be too many
-    sampler = PatientBatches(data.patient_N, data.malignant_N, once, settings.seed)
+    sampler = PatientBatches(data.patient_N, data.malignant_N, once, settings.seed, data.lesion_N)
     batches = [(rows, *images.__getitems__(data.store_index_N[rows])) for rows in sampler.epoch(0)]
     return HeldOut(data, batches, image_size)
 
@@ -50,8 +50,9 @@ def validate(model: SLIMP, held_out: HeldOut, settings: TrainingParams, device: 
     """Measure the model on held-out patients.
 
     Returns:
-        `validation_loss` and its terms, in nats; and for each contrast of the objective (`lesion`, `patient`,
-        `flat`, `views`) the share of left sides whose nearest right side is a right one, and embedding health.
+        `validation_loss` and its terms, in nats; and for each contrast of the objective (`image`, `lesion`,
+        `patient`, `flat`, `views`) the share of left sides whose nearest right side is a right one, and embedding
+        health.
     """
     model.eval()
     losses: dict[str, list[float]] = {}

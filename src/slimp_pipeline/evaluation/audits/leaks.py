@@ -48,7 +48,7 @@ def check_pretraining(
     """
     check_encoders(training_rows, encoders, model, training)
     encoding = next(iter(encoders.values())).encoding
-    known = {*encoding.lesion.fields, *encoding.patient.fields}
+    known = {name for level in encoding.levels.values() for name in level.fields}
     if source.name == target.name and (unchosen := known - set(chosen_fields)):
         raise ValueError(
             f"the latest encoders know fields that features.fields leaves out ({', '.join(sorted(unchosen))}). "
