@@ -33,7 +33,11 @@ def lesion_numbers(rows: pd.DataFrame) -> np.ndarray:
             f"the rows have no column {' and '.join(absent)}: with fields of the level image it must be told which "
             "pictures show one lesion"
         )
-    return rows.groupby(["patient_id", "lesion_id"], sort=False, observed=True).ngroup().to_numpy(dtype=np.int64)
+    return (
+        rows.groupby(["patient_id", "lesion_id"], sort=False, observed=True)
+        .ngroup()
+        .to_numpy(dtype=np.int64, copy=True)
+    )
 
 
 def owner_numbers(rows: pd.DataFrame, fields: Mapping[str, FieldSpec]) -> dict[str, np.ndarray]:
