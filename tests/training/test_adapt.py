@@ -551,8 +551,8 @@ def test_a_target_of_three_levels_gets_an_encoder_of_pictures_fields_and_project
             silent,
         )
     said = (
-        "The encoder was trained with 2 levels, and pictures has 3: projections, a learnt pooling and the encoder of "
-        "pictures' metadata begin anew"
+        "The encoder was trained with 2 levels, and pictures has 3: the encoder of pictures' metadata, projections and "
+        "a learnt pooling begin anew"
     )
     assert caplog.messages.count(said) == 1
     changed = changed_names(start, checkpoints["fold_0"].state)

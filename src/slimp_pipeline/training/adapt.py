@@ -131,12 +131,13 @@ def begins_anew(source: Checkpoint, encoding: Encoding) -> tuple[str, ...]:
 
 def _say_what_begins_anew(source: Checkpoint, cohort: Cohort, encoding: Encoding) -> None:
     if begins_anew(source, encoding):
+        pictures = "the encoder of pictures' metadata, " if encoding.has_three_levels else ""
         logger.info(
-            "The encoder was trained with %d levels, and %s has %d: projections, a learnt pooling%s begin anew",
+            "The encoder was trained with %d levels, and %s has %d: %sprojections and a learnt pooling begin anew",
             len(source.encoding.levels),
             cohort.name,
             len(encoding.levels),
-            " and the encoder of pictures' metadata" if encoding.has_three_levels else "",
+            pictures,
         )
 
 
