@@ -22,7 +22,7 @@ warnings.filterwarnings("ignore", message="Option '--pipeline' is deprecated")
 with warnings.catch_warnings(record=True):  # MLflow insists on one of them
     import kedro_mlflow.mlflow  # noqa: F401
 
-    from slimp_pipeline.session.config_loader import CheckedConfigLoader
+    from slimp_pipeline.session.config_loader import CheckedConfigLoader, cohort_in_role
     from slimp_pipeline.session.run import run_in_project
 for name in ("kedro_mlflow", "mlflow", "alembic"):
     logging.getLogger(name).setLevel(logging.WARNING)
@@ -55,9 +55,9 @@ def _hooks() -> tuple[Any, ...]:
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-mlflow", "kedro_mlflow")
 HOOKS = _Hooks()
 CONFIG_LOADER_CLASS = CheckedConfigLoader
-CONFIG_LOADER_ARGS = {
+CONFIG_LOADER_ARGS: dict[str, Any] = {
     "base_env": "base",
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft", "globals": "soft", "mlflow": "soft"},
-    "custom_resolvers": {"oc.env": oc.env},
+    "custom_resolvers": {"oc.env": oc.env, "cohort": cohort_in_role},
 }

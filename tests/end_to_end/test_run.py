@@ -14,6 +14,7 @@ import h5py
 import mlflow
 import pandas as pd
 import pytest
+import yaml
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project
 from kedro.io import AbstractDataset
@@ -233,6 +234,56 @@ def test_cross_fitting_trains_once_per_fold_and_never_on_its_test_patients(with_
     for pipeline in ("adapt", "evaluate"):
         with pytest.raises(ValueError, match=r"other settings \(training\.num_epochs 1, now 2\)"):
             project.run(pipeline, **roles)
+
+
+def test_several_cohorts_are_learnt_from_at_once_and_one_of_them_tested_on_without_a_leak(with_raw_files):
+    project = with_raw_files.evaluate_little()
+    path = project.folder / "conf/test/parameters.yml"
+    settings = yaml.safe_load(path.read_text())
+    sizes = {"demo_tbp": 14, "demo_clinic": 60}  # as they are fabricated already
+    members = {name: {"fabricated": {"num_patients": size}} for name, size in sizes.items()}
+    path.write_text(yaml.safe_dump(settings | {"source": {"cohort": {"members": members}}}))
+    (project.folder / "conf/test/globals.yml").write_text(
+        "source_cohort: [demo_tbp, demo_clinic]\ntarget_cohort: demo_clinic\n"
+    )
+    quick = {"num_epochs": 1, "sampler": {"cohort_weights": {"demo_clinic": 2.0}}}
+    for pipeline in ("pretrain", "evaluate"):
+        project.run(pipeline, training=quick)
+    together = "demo_tbp+demo_clinic"
+    lesions = pd.read_parquet(project.latest(f"03_primary/{together}/as_source/lesions.parquet"))
+    assert lesions["cohort"].value_counts().to_dict() == {"demo_tbp": 189, "demo_clinic": 98}
+    assert lesions.loc[lesions["cohort"] == "demo_tbp", "fitzpatrick"].isna().all()  # a field of the other alone
+    assert lesions["age_years"].notna().groupby(lesions["cohort"]).mean().gt(0.9).all()
+    rows = pd.read_parquet(project.latest(f"05_model_input/{together}/training_rows.parquet"))
+    splits = pd.read_csv(project.latest("05_model_input/demo_clinic/splits.csv"))
+    for fold in range(3):
+        trained = rows[rows["partition"] == f"fold_{fold}"]
+        assert trained["image_id"].str.startswith("demo_tbp:").sum() == 189
+        assert set(trained["patient_id"]) & {f"demo_clinic:{name}" for name in splits["patient_id"]}
+        tested = splits.loc[splits["fold"] == fold, "patient_id"]
+        assert not set(trained["patient_id"]) & {f"demo_clinic:{name}" for name in tested}
+    folder = project.latest(f"06_models/{together}/encoders") / "fold_0"
+    facts = json.loads((folder / "config.json").read_text())["slimp"]["facts"]
+    assert facts["cohorts"]["demo_tbp"]["num_images"] == 189
+    card = (folder / "README.md").read_text()
+    assert "`demo_tbp`: 189 images of 14 patients" in card and "Of several, the strictest holds" in card
+    leaks = pd.read_csv(project.latest("08_reporting/demo_clinic/leaks.csv"))
+    assert "test patient in pre-training" in set(leaks["check"]) and leaks["found"].eq(0).all()
+    with pytest.raises(ValueError, match=r"cohort_weights names demo_tpb; the cohorts that are trained on are"):
+        project.run("pretrain", training={"num_epochs": 1, "sampler": {"cohort_weights": {"demo_tpb": 2.0}}})
+
+
+@pytest.mark.parametrize(
+    ("roles", "said"),
+    [
+        ("target_cohort=demo_tbp+demo_clinic", "are several cohorts; target_cohort names one"),
+        ("source_cohort=demo_tbp+demo_tbp", "source_cohort names `demo_tbp` twice"),
+        ("source_cohort=demo_tbp+demo_clinc", r"there is no cohort 'demo_clinc'. Did you mean 'demo_clinic'\?"),
+    ],
+)
+def test_wrong_names_of_several_cohorts_are_refused(fresh, roles, said):
+    with pytest.raises(ValueError, match=said):
+        fresh.run("ingest", **dict([roles.split("=")]))
 
 
 def test_whole_sites_are_held_out_patients_measured_and_a_nuisance_suppressed_and_asked_for(fresh):

@@ -1,4 +1,4 @@
-"""A cohort with fields of pictures, lesions and patients, and several pictures of a lesion, through the command line."""
+"""A cohort with fields of pictures, lesions and patients, several pictures a lesion, through the command line."""
 
 from pathlib import Path
 

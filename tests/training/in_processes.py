@@ -37,7 +37,7 @@ def take_step(given, settings, model_settings, ranks, *, patients, watch=lambda 
     torch.manual_seed(0)
     model = SLIMP(model_settings, settings.loss, given.encoding)
     watch(model)
-    rows = next(PatientBatches(data.patient_N, data.malignant_N, settings.sampler, 0).epoch(0))
+    rows = next(PatientBatches(data.patient_N, data.malignant_N, settings.sampler, 0, data.lesion_N).epoch(0))
     own = rows[own_part(data.patient_N[rows], ranks.rank, ranks.count)]
     images = DecodedImages(given.store, side).__getitems__(data.store_index_N[own])
     step = TrainingStep(model, build_optimizer(model, settings), data, settings, side, CPU, 10, ranks)

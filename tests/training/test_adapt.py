@@ -495,7 +495,7 @@ BOTH = {"lesion", "patient"}
         ("embeddings", "slimp", False, BOTH, None),
         ("embeddings", "slimp", False, {"lesion"}, None),
         ("none", "slimp", False, BOTH, "adaptation.trained is none"),
-        ("all", "slimp", True, BOTH, "source and target are one cohort"),
+        ("all", "slimp", True, BOTH, "pre-training saw its training patients"),
         ("lora", "flat", False, set(), "it has no fields of the level lesion or patient"),
         ("lora", "inner_only", False, {"patient"}, "it has no fields of the level lesion"),
         ("lora", "outer_only", False, {"lesion"}, "it has no fields of the level patient"),

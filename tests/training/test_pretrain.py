@@ -55,7 +55,7 @@ def test_a_cross_fitted_pre_training_never_sees_a_test_patient_of_its_partition(
     lesions = pd.DataFrame({"image_id": [f"i{n}" for n in range(len(patient))], "patient_id": patient})
     lesions["diagnosis"] = np.random.default_rng(seed).choice(["nevus", "melanoma"], len(patient))
     splits = split_patients(lesions, FeatureParams(seed=seed, num_folds=2, holdout_share=holdout_share))
-    partitions = training_partitions(splits, cross_fitted=True)
+    partitions = training_partitions(splits, tested_N=np.ones(len(splits), dtype=bool))
     assert list(partitions) == ["fold_0", "fold_1"] + ["holdout"] * (holdout_share > 0)
     held_out = set(splits.loc[splits["split"] == "test", "patient_id"])
     for name, rows in partitions.items():
@@ -68,9 +68,21 @@ def test_a_cohort_that_is_not_tested_on_trains_once_on_every_row():
     splits = pd.DataFrame(
         {"image_id": ["a", "b"], "patient_id": ["p", "q"], "split": ["train", "test"], "fold": [0, -1]}
     )
-    partitions = training_partitions(splits, cross_fitted=False)
+    partitions = training_partitions(splits, tested_N=None)
     assert list(partitions) == [ALL]
     assert partitions[ALL].to_dict("list") == {"image_id": ["a", "b"], "patient_id": ["p", "q"]}
+
+
+def test_beside_a_cohort_that_is_tested_on_all_others_train_but_for_its_test_patients():
+    """`b` is tested on; a person of one registry, r:1, is in both cohorts."""
+    rows = [("a:1", "r:1", "train", 0), ("a:2", "a:2", "train", 1), ("a:3", "a:3", "test", -1),
+            ("b:1", "r:1", "train", 0), ("b:2", "b:2", "train", 1)]  # fmt: skip
+    splits = pd.DataFrame(rows, columns=["image_id", "patient_id", "split", "fold"])
+    partitions = training_partitions(splits, tested_N=splits["image_id"].str.startswith("b:").to_numpy())
+    assert {name: list(seen["image_id"]) for name, seen in partitions.items()} == {
+        "fold_0": ["a:2", "a:3", "b:2"],  # a:1 is of the test patient
+        "fold_1": ["a:1", "a:2", "a:3", "b:1"],
+    }
 
 
 def test_each_partition_gives_a_checkpoint_a_history_and_reports_under_its_name(

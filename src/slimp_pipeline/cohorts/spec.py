@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from slimp_pipeline.cohorts.combined import described_by
 from slimp_pipeline.cohorts.downloads.spec import DownloadSpec
 from slimp_pipeline.cohorts.text import as_meant
 from slimp_pipeline.parameters import Block
 
 RESERVED = frozenset(
     {"image_id", "lesion_id", "patient_id", "patient_known", "site_id", "diagnosis", "malignant", "store_index"}
-    | {"split", "fold", "partition", "num_images", "image_folder"}
+    | {"split", "fold", "partition", "num_images", "image_folder", "cohort"}
 )  # columns of the tables that hold fields
 MISSING_TOKENS = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "none", "null"})  # case aside
 MISSING_ID_TOKENS = MISSING_TOKENS | {"unknown", "-"}
@@ -79,9 +80,7 @@ class FieldSpec(Block):
     """One metadata field; its key in the spec is its name, with the unit (`age_years`)."""
 
     kind: Literal["numeric", "categorical", "checkbox"]
-    level: Literal[
-        "image", "lesion", "patient"
-    ]  # whose value it is; with one of `image` there are three levels, else two
+    level: Literal["image", "lesion", "patient"]  # whose value it is; a field of `image` makes three levels of two
     column: Text | None = None  # numeric and categorical
     options: TextMapping = {}  # checkbox: option name -> column holding true/false
     scale: float = 1.0  # raw number times scale is in the unit that the name states
@@ -223,6 +222,20 @@ class CohortSpec(Block):
     ignored: Texts = []  # known columns without use
     fabricated: FabricatedSpec | None = None
     download: DownloadSpec | None = None  # how its files are got
+    members: dict[str, "CohortSpec"] = {}  # cohorts that are one source together; all else follows from them
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follows_from_members(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not given.get("members"):
+            return given
+        if changed := sorted(set(given) - {"name", "members"}):
+            raise ValueError(
+                f"several cohorts are the source, and `{changed[0]}` is changed for them all. Say in which: "
+                f"source.cohort.members.{next(iter(given['members']))}.{changed[0]}"
+            )
+        members = {name: cls.model_validate(member) for name, member in given["members"].items()}
+        return described_by(members) | given | {"members": members}
 
     @model_validator(mode="after")
     def _further_tables_are_joined(self) -> "CohortSpec":
@@ -231,7 +244,7 @@ class CohortSpec(Block):
                 f"cohort {self.name}: tables[0] ({self.tables[0].file[0]}) is the first table, to which the others are "
                 "joined. Put `join_on` there"
             )
-        for number, table in enumerate(self.tables[1:], start=1):
+        for number, table in enumerate(self.tables[1:], start=1) if not self.members else ():
             if table.join_on is None:
                 raise ValueError(
                     f"cohort {self.name}: tables[{number}] ({table.file[0]}) needs `join_on`: the column that it "
@@ -308,9 +321,14 @@ class CohortSpec(Block):
         """Columns that may not be features, the label's own among them, and why."""
         return dict.fromkeys(self.label.columns if self.label else [], "it is the label") | self.leaks
 
+    def holds(self, other: "CohortSpec") -> bool:
+        """Whether the other's rows are among this one's: it is the same, or one of several that this is made of."""
+        return other.name in (self.members or [self.name])
+
     def shares_registry(self, other: "CohortSpec") -> bool:
         """Whether both name the same person by the same patient id, by registry."""
-        return self.patient_registry is not None and self.patient_registry == other.patient_registry
+        registries = [member.patient_registry for member in self.members.values()] or [self.patient_registry]
+        return other.patient_registry is not None and other.patient_registry in registries
 
     @property
     def nuisance(self) -> dict[str, FieldSpec]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from slimp_pipeline.cohorts.combined import names_of
 from slimp_pipeline.configuration.cohort_texts import cohort_slips
 from slimp_pipeline.configuration.files import ConfFile, read_files
 from slimp_pipeline.configuration.names import close_to, cohorts, name_slips, require_environment
@@ -35,8 +36,15 @@ class CheckedConfiguration:
         self._files = read_files(conf, env)
         refuse([*name_slips(self._files, runtime_params), *_text_slips(self._files)])
         places = self._places("parameters", "globals")
-        for chosen in ROLES.values():
-            _require_cohort(conf, env, self._files, *places.value(chosen))
+        for role, chosen in ROLES.items():
+            name, place = places.value(chosen)
+            names = names_of(name)
+            if len(names) > 1 and role != "source":
+                raise ValueError(f"{place}: `{name}` are several cohorts; {chosen} names one. Only source_cohort may")
+            if twice := [one for one in names if names.count(one) > 1]:
+                raise ValueError(f"{place}: {chosen} names `{twice[0]}` twice")
+            for one in names:
+                _require_cohort(conf, env, self._files, one, place)
 
     def require_valid(self, parameters: Mapping[str, Any]) -> None:
         """Refuse wrong settings, whatever pipeline reads them: one of a later pipeline would be met hours later.

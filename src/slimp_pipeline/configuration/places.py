@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from slimp_pipeline.cohorts.combined import BETWEEN_NAMES
 from slimp_pipeline.configuration.files import ConfFile
 from slimp_pipeline.configuration.tree import line_of
 
@@ -41,14 +42,16 @@ class Places:
         return place
 
     def value(self, name: str) -> tuple[str, str]:
-        """Value of a top-level setting as written, and its place; both empty where nothing sets it."""
+        """Value of a top-level setting as written, a list joined by `+`; and its place. Empty where nothing sets it."""
         if name in self._runtime_params:
             given = self._runtime_params[name]
-            return "" if given is None else str(given), _COMMAND_LINE
+            return "" if given is None else _as_text(given), _COMMAND_LINE
         for file in self._files:
             for key, value in file.entries:
                 if key.value == name and isinstance(value, yaml.ScalarNode):
                     return value.value, f"{file.name}, line {line_of(key)}"
+                if key.value == name and isinstance(value, yaml.SequenceNode):
+                    return _as_text([item.value for item in value.value]), f"{file.name}, line {line_of(key)}"
         return "", ""
 
     def _given(self, path: Sequence[str | int]) -> tuple[int, str]:
@@ -80,6 +83,8 @@ class Places:
     def _across(self, reference: str, path: Sequence[str | int], depth: int) -> tuple[int, str]:
         if role := _ROLE.search(reference):
             target, _ = self.value(role[1])
+            if BETWEEN_NAMES in target and len(path) > 1 and path[0] == "members":
+                target, path = str(path[1]), path[2:]
         elif simple := _REFERENCE.fullmatch(reference):
             target = simple[1]
         else:
@@ -94,3 +99,7 @@ class Places:
                     found, place = self._within(file, key, value, [*names[1:], *path], 1)
                     return found - len(names) + depth, place
         return 0, ""
+
+
+def _as_text(given: Any) -> str:
+    return BETWEEN_NAMES.join(map(str, given)) if isinstance(given, list) else str(given)

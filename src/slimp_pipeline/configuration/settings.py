@@ -74,7 +74,7 @@ def _keys(model: type[BaseModel]) -> set[str]:
     waiting = [field.annotation for field in model.model_fields.values()]
     while waiting:
         annotation = waiting.pop()
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation is not model:
             keys |= _keys(annotation)
         waiting += get_args(annotation)
     return keys

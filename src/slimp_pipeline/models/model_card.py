@@ -23,6 +23,11 @@ def model_card(encoder: ImageEncoderParams, encoding: Encoding, facts: Mapping[s
     )
     labels = "malignant lesions were drawn first (positive sampling)" if facts.get("positive_sampling") else "none"
     licence = facts.get("licence", "?")
+    several = "".join(
+        f"\n  - `{name}`: {counts['num_images']} images of {counts['num_patients']} patients"
+        for name, counts in facts.get("cohorts", {}).items()
+    )
+    strictest = " Of several, the strictest holds." if several else ""
     control = "\n- **A control**: every patient had another's metadata." if facts.get("shuffled_metadata") else ""
     return f"""---
 library_name: timm
@@ -46,7 +51,7 @@ embedding = encoder.encode_images(["lesion.jpg"])
 ## Data and training
 
 - Trained on: {images} images of {patients} patients of `{cohort}`, partition `{partition}`
-  (fingerprint {fingerprint}).
+  (fingerprint {fingerprint}).{several}
 - Length of the training: {facts.get("length", "?")}.
 - Image encoder: `{encoder.name}`, {encoder.image_size} px, arguments {encoder.arguments or "none"}, first weights
   `{Path(encoder.weights).name}`.
@@ -55,7 +60,7 @@ embedding = encoder.encode_images(["lesion.jpg"])
 
 ## Licence
 
-Weights follow the licence of the cohort ({licence}) and of the first weights.
+Weights follow the licence of the cohort ({licence}) and of the first weights.{strictest}
 
 ## Intended use
 
@@ -65,7 +70,8 @@ one lesion in its middle.
 ## Limits
 
 - It is no medical device. Nobody may be diagnosed or treated by what it says.
-- It was trained on one cohort: its cameras, sites, ages and skin tones. On others it may do worse; measure it there.
+- It knows the cameras, sites, ages and skin tones of {"these cohorts" if several else "one cohort"}. On others it
+  may do worse; measure it there.
 - Metadata can be mistaken, and an embedding carries them on.
 - An embedding may tell what its picture or metadata told, age or sex say. Treat embeddings of patients as data of
   patients.

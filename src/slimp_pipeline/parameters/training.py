@@ -1,6 +1,6 @@
 """How encoders are pre-trained, and adapted."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -56,6 +56,8 @@ class SamplerParams(Block):
     images_per_lesion: int = Field(4, ge=1)
     malignant_first_share: Share = 0.0  # of the lesions drawn; 0 switches positive sampling off
     epoch: Literal["patients", "lesions"] = "patients"  # an epoch draws every patient once, or every lesion
+    cohort_weights: dict[str, Annotated[float, Field(gt=0)]] = {}  # of several cohorts: how often an epoch draws each
+    mixed_cohorts: bool = False  # batches of several cohorts at once: to show what telling cohorts apart gives away
 
     @model_validator(mode="after")
     def _positive_sampling_chooses(self) -> "SamplerParams":

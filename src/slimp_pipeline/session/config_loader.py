@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from kedro.config import OmegaConfigLoader
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from slimp_pipeline.cohorts.combined import BETWEEN_NAMES, names_of
 from slimp_pipeline.configuration.check import CheckedConfiguration
 from slimp_pipeline.tracking.anonymous import without_places
 
@@ -16,8 +18,9 @@ class CheckedConfigLoader(OmegaConfigLoader):
     """Kedro's loader, which refuses slips in files, unknown names and wrong settings, and merges parameters once."""
 
     def __init__(self, conf_source: str | Path, env: str | None = None, **options: Any) -> None:
+        options["runtime_params"] = _joined_sources(options.get("runtime_params") or {})
         run_env = env or options.get("default_run_env") or "local"
-        self._checked = CheckedConfiguration(Path(conf_source), run_env, options.get("runtime_params") or {})
+        self._checked = CheckedConfiguration(Path(conf_source), run_env, options["runtime_params"])
         super().__init__(str(conf_source), env, **options)
 
     def __getitem__(self, key: str) -> dict[str, Any]:
@@ -27,6 +30,8 @@ class CheckedConfigLoader(OmegaConfigLoader):
             configuration = cast(dict[str, Any], super().__getitem__(key))
         except OmegaConfBaseException as error:
             raise ValueError(self._in_words(key, error)) from error
+        if key == "globals":
+            return _joined_sources(configuration)
         if key != "parameters":
             return configuration
         if not read_before:
@@ -43,6 +48,21 @@ class CheckedConfigLoader(OmegaConfigLoader):
         name = str(error.full_key or "")
         place = self._checked.where(key, name) if name else ""
         return ": ".join(part for part in (place, name, str(error).splitlines()[0]) if part)
+
+
+def cohort_in_role(name: str, *, _root_: DictConfig) -> Any:
+    """Resolve `${cohort:NAME}`: the cohort's description; of `ONE+OTHER`, those of several under `members`."""
+    members = names_of(name)
+    if len(members) == 1:
+        return _root_[name]
+    described = {member: OmegaConf.to_container(_root_[member], resolve=True) for member in members}
+    return {"name": BETWEEN_NAMES.join(members), "members": described}
+
+
+def _joined_sources(values: dict[str, Any]) -> dict[str, Any]:
+    """A list of source cohorts as it stands in folders' names: joined by `+`."""
+    sources = values.get("source_cohort")
+    return values | {"source_cohort": BETWEEN_NAMES.join(sources)} if isinstance(sources, list) else values
 
 
 def _is_for_kedro_viz() -> bool:

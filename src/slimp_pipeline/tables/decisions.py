@@ -6,9 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from slimp_pipeline.cohorts.files.raw_files import decisions_path, table_paths
 from slimp_pipeline.cohorts.files.table_file import read_table
 from slimp_pipeline.cohorts.rows.problems import COLUMNS
-from slimp_pipeline.cohorts.rows.reader import Reading
+from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
+from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.cohorts.text import table_as_meant
 from slimp_pipeline.tables.csv_cells import unguard_formulas
 
@@ -23,6 +25,18 @@ _REASONS = {
 _NUM_SAID = 5
 
 Problem = tuple[int, str, str]  # line, column, what is wrong
+
+
+def read_cohort(spec: CohortSpec, raw_files: pd.DataFrame) -> Reading:
+    """Read a cohort's tables into rows, and follow what people decided about its images.
+
+    Args:
+        spec: The cohort.
+        raw_files: Its files as `find_raw_files` lists them.
+    """
+    reading = read_rows(spec, table_paths(raw_files))
+    path = decisions_path(raw_files)
+    return apply_decisions(reading, path) if path else reading
 
 
 def apply_decisions(reading: Reading, path: Path) -> Reading:

@@ -49,8 +49,12 @@ def choose_fields(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeaturePa
     if settings.fields != "always_present":
         chosen = cohort.select_fields(settings.fields)
     else:
-        fields = cohort.select_fields("all")
-        chosen = {name: fields[name] for name in always_present(lesions, fields, settings.max_missing_share)}
+        fields, rare = cohort.select_fields("all"), set()
+        for member in cohort.members.values() or [cohort]:  # a field that another cohort lacks isn't left blank there
+            rows = lesions[lesions["cohort"] == member.name] if cohort.members else lesions
+            own = {name: field for name, field in fields.items() if name in member.fields}
+            rare |= set(own) - set(always_present(rows, own, settings.max_missing_share))
+        chosen = {name: field for name, field in fields.items() if name not in rare}
     return _swapped(chosen) if settings.swapped_levels else chosen
 
 

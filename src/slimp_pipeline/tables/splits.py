@@ -49,20 +49,20 @@ def split_patients(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFra
     groups = (
         site_groups(lesions) if settings.split_level == "site" else lesions[f"{settings.split_level}_id"].to_numpy()
     )
-    official = _read_split_file(settings.split_file) if settings.split_file else None
-    if official is None:
+    path, folds = settings.split_file, None
+    if path is None:
         in_test = _draw_holdout(labels, groups, settings)
     else:
-        in_test = _official_test(lesions, official, settings.split_file)
+        official = _read_split_file(path)
+        in_test = _official_test(lesions, official, path)
+        folds = _published_folds(lesions, in_test, official, path) if settings.num_folds else None
     splits["split"] = np.where(in_test, "test", "train")
     splits["fold"] = -1
-    if settings.num_folds:
-        folds = _published_folds(lesions, in_test, official, settings.split_file) if official is not None else None
-        if folds is None:
-            folds_left = _folds(labels[~in_test], groups[~in_test], settings.num_folds, settings.seed, settings)
-            splits.loc[~in_test, "fold"] = folds_left
-        else:
-            splits["fold"] = folds
+    if folds is not None:
+        splits["fold"] = folds
+    elif settings.num_folds:
+        drawn = _folds(labels[~in_test], groups[~in_test], settings.num_folds, settings.seed, settings)
+        splits.loc[~in_test, "fold"] = drawn
     elif not in_test.any():
         raise ValueError(
             "features.num_folds is 0, which tests the hold-out alone, and there is none. Set features.holdout_share "
@@ -74,6 +74,11 @@ def split_patients(lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFra
     if not settings.leaks:
         check_patient_disjoint(splits)
     return splits
+
+
+def names_images(path: Path, lesions: pd.DataFrame) -> bool:
+    """Whether a split file names any image of a cohort."""
+    return bool(lesions["image_id"].isin(_read_split_file(path)["image_id"]).any())
 
 
 def partition_names(splits: pd.DataFrame) -> list[str]:

@@ -36,11 +36,11 @@ def shuffled_between_patients(
 def with_strangers_metadata(
     lesions: pd.DataFrame, patients: pd.DataFrame, encoding: Encoding, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give every patient the metadata of another one, of the same site where sites are known.
+    """Give every patient the metadata of another one, of the same cohort, and site where sites are known.
 
     Args:
         lesions: patient_id, fields of lesions (with three levels lesion_id, and fields of pictures); site_id where
-            sites are known.
+            sites are known, cohort where there are several.
         patients: patient_id, patient-level fields.
         encoding: Which fields are read.
         seed: Of the draw.
@@ -49,7 +49,8 @@ def with_strangers_metadata(
         Copies of both: the lesion-level fields of a patient's rows are the lender's, and so are the patient's own.
         With three levels a lesion has one lender, whose pictures lend to its pictures in turn.
     """
-    site_N = lesions["site_id"].to_numpy() if "site_id" in lesions else None
+    within = [column for column in ("cohort", "site_id") if column in lesions]
+    site_N = lesions.groupby(within, dropna=False, sort=False).ngroup().to_numpy() if within else None
     patient_N = lesions["patient_id"].to_numpy()
     number_N = encoding.lesion_numbers(lesions)
     first_K = np.unique(number_N, return_index=True)[1]

@@ -99,13 +99,13 @@ def why_not_adapted(
     Args:
         adaptation: What would train.
         objective: That the encoder was pre-trained with.
-        same_cohort: Whether source and target are one cohort.
+        same_cohort: Whether the target is the source, or among its cohorts.
         levels: Levels that the target has fields of.
     """
     if adaptation.trained == "none":
         return "adaptation.trained is none"
     if same_cohort:
-        return "source and target are one cohort"
+        return "pre-training saw its training patients"
     needed = contrasted_levels(objective, LEVELS if "image" in levels else LEVELS[1:])
     if needed and not levels & set(needed):
         return f"it has no fields of the level {' or '.join(needed)}, with which '{objective}' contrasts images"

@@ -27,6 +27,7 @@ class PatientLesions:
         nuisance: Encoded fields that an embedding should not carry, N rows.
         image: Encoded fields of pictures, N rows; empty with two levels.
         image_group_N: Images of equal number have equal metadata of their own.
+        cohort_N: Name of each image's cohort; all alike where there is one.
     """
 
     image_id_N: np.ndarray
@@ -41,6 +42,7 @@ class PatientLesions:
     nuisance: dict[str, Tensor]
     image: dict[str, Tensor]
     image_group_N: Tensor
+    cohort_N: np.ndarray
 
     def to(self, device: torch.device) -> "PatientLesions":
         """The same with its tensors on a device: a batch's metadata are gathered where it is computed."""
@@ -96,6 +98,7 @@ def patient_lesions(lesions: pd.DataFrame, patients: pd.DataFrame, encoding: Enc
         nuisance=as_tensors(encode(encoding.nuisance, lesions)),
         image=as_tensors(image) if encoding.has_three_levels else {},
         image_group_N=torch.from_numpy(row_groups(image)),
+        cohort_N=lesions.get("cohort", pd.Series("", index=lesions.index)).to_numpy(dtype=object),
     )
 
 

@@ -19,13 +19,14 @@ from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.processes.stopping import stop_if_asked
 from slimp_pipeline.processes.whole import held
+from slimp_pipeline.training.cohort_batches import batches_of
 from slimp_pipeline.training.data import PatientLesions
 from slimp_pipeline.training.device import pick_device, require_devices
 from slimp_pipeline.training.devices import on_devices
 from slimp_pipeline.training.memory import take_or_say_what_fits
 from slimp_pipeline.training.prefetch import on_device
 from slimp_pipeline.training.run import Course, Report, Run
-from slimp_pipeline.training.sampler import PatientBatches, own_part
+from slimp_pipeline.training.sampler import Batches, own_part
 from slimp_pipeline.training.step import TrainingStep
 from slimp_pipeline.training.validation import draw_validation, validate
 
@@ -75,7 +76,7 @@ def train(task: Task, report: Report) -> tuple[dict[str, Tensor], Course]:
     """
     settings, data, running = task.settings, task.training, task.running
     require_devices(settings)
-    batches = PatientBatches(data.patient_N, data.malignant_N, settings.sampler, settings.seed, data.lesion_N)
+    batches = batches_of(data, settings.sampler, settings.seed)
     if batches.fewest_patients < settings.devices:
         raise ValueError(
             f"training.devices {settings.devices}: there are batches of {batches.fewest_patients} patients, and a "
@@ -101,9 +102,7 @@ def take_part(task: Task, ranks: Ranks, report: Report) -> tuple[dict[str, Tenso
     keep_freed_memory()
     model, settings, training, image_size = task.model, task.settings, task.training, task.image_size
     device = pick_device(settings.device)
-    batches = PatientBatches(
-        training.patient_N, training.malignant_N, settings.sampler, settings.seed, training.lesion_N
-    )
+    batches = batches_of(training, settings.sampler, settings.seed)
     held_out = (
         draw_validation(task.store, task.validation.to(device), settings, image_size)
         if task.validation and ranks.leads
@@ -141,9 +140,7 @@ def take_part(task: Task, ranks: Ranks, report: Report) -> tuple[dict[str, Tenso
     return run.weights(), run.course
 
 
-def _inputs(
-    task: Task, batches: PatientBatches, run: Run, ranks: Ranks
-) -> Iterator[tuple[np.ndarray, tuple[Tensor, Tensor]]]:
+def _inputs(task: Task, batches: Batches, run: Run, ranks: Ranks) -> Iterator[tuple[np.ndarray, tuple[Tensor, Tensor]]]:
     """Lesion rows of every step to come, and the images of this process's part of them, on its device."""
     if run.is_over:
         return iter(())
@@ -158,7 +155,7 @@ def _inputs(
     return zip(batches.steps(run.step, run.num_steps), on_device(images, device), strict=True)
 
 
-def _progress_bar(label: str, batches: PatientBatches, run: Run, ranks: Ranks) -> tqdm:
+def _progress_bar(label: str, batches: Batches, run: Run, ranks: Ranks) -> tqdm:
     return tqdm(
         total=round(batches.images_per_epoch * run.num_steps / batches.num_batches),
         initial=run.step * batches.images_per_epoch // batches.num_batches,

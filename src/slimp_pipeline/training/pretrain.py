@@ -42,21 +42,28 @@ class Cohort:
     licence: str = "?"
 
 
-def training_partitions(splits: pd.DataFrame, *, cross_fitted: bool) -> dict[str, pd.DataFrame]:
+def training_partitions(splits: pd.DataFrame, *, tested_N: np.ndarray | None) -> dict[str, pd.DataFrame]:
     """Rows that each pre-training may see.
 
     Args:
-        splits: Of the source cohort.
-        cross_fitted: True where source and target are one cohort: one pre-training per partition, on its
-            training rows only. Else one pre-training on every row.
+        splits: Of the source, which may be several cohorts.
+        tested_N: Which rows are of the cohort that is tested on, bool: one pre-training for each of its partitions, on
+            that one's training rows, and on all rows of the other cohorts but those of its test patients. None: it
+            isn't among them, and there is one pre-training on every row.
 
     Returns:
         Partition name -> image_id and patient_id of its training rows.
     """
     columns = ["image_id", "patient_id"]
-    if not cross_fitted:
+    if tested_N is None:
         return {ALL: splits[columns]}
-    return {name: splits.loc[partition(splits, name)[0], columns] for name in partition_names(splits)}
+    tested, rows = splits[tested_N], {}
+    for name in partition_names(tested):
+        training, in_test = partition(tested, name)
+        seen_N = ~tested_N & ~splits["patient_id"].isin(tested.loc[in_test, "patient_id"])
+        seen_N[tested_N] = training
+        rows[name] = splits.loc[seen_N, columns]
+    return rows
 
 
 def pretrain_partitions(
@@ -250,6 +257,7 @@ def _facts(
 ) -> dict[str, Any]:
     return {
         "cohort": cohort.name,
+        **({"cohorts": _counted(lesions)} if "cohort" in lesions else {}),
         "partition": name,
         "cohort_fingerprint": cohort.fingerprint,
         "licence": cohort.licence,
@@ -261,3 +269,11 @@ def _facts(
         "best_validation_epoch": best_epoch,
         "run": running,
     }
+
+
+def _counted(lesions: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """What each of several cohorts gives to a training."""
+    counts = lesions.groupby("cohort", sort=False).agg(
+        num_images=("image_id", "size"), num_patients=("patient_id", "nunique")
+    )
+    return {str(name): {key: int(count) for key, count in row.items()} for name, row in counts.iterrows()}

@@ -19,7 +19,7 @@ from slimp_pipeline.parameters import TrainingParams
 from slimp_pipeline.processes.stopping import unbroken
 from slimp_pipeline.training.checkpoint import RunningState, load_running, pack_state, save_running, unpack_state
 from slimp_pipeline.training.history import History
-from slimp_pipeline.training.sampler import PatientBatches
+from slimp_pipeline.training.sampler import Batches
 from slimp_pipeline.training.step import StepValues, build_optimizer
 
 Report = Callable[[int, dict[str, float]], None]
@@ -66,7 +66,7 @@ class Run:
         self,
         model: SLIMP,
         settings: TrainingParams,
-        batches: PatientBatches,
+        batches: Batches,
         report: Report,
         folder: Path | None,
         *,
@@ -219,7 +219,7 @@ def _not_finite(step: int, loss: float, image_ids: np.ndarray) -> str:
     )
 
 
-def _length(batches: PatientBatches, num_steps: int) -> str:
+def _length(batches: Batches, num_steps: int) -> str:
     """In words: steps, epochs, and how often a lesion is seen."""
     pictures = batches.images_per_epoch / batches.num_batches
     times = batches.lesions_per_epoch / batches.num_batches * num_steps / batches.num_lesions

@@ -26,7 +26,38 @@ def own_part(patient_B: np.ndarray, rank: int, count: int) -> slice:
     return slice(int(bounds[cuts[rank]]), int(bounds[cuts[rank + 1]]))
 
 
-class PatientBatches:
+class Batches:
+    """Epochs of batches: image rows; a patient's, and a lesion's, stand next to each other.
+
+    Attributes:
+        num_batches: Of an epoch.
+        num_lesions: That are drawn from.
+        lesions_per_epoch: That an epoch draws.
+        images_per_epoch: Likewise, on average.
+        fewest_patients: Of a batch.
+        unit: What an epoch draws once: `patients` or `lesions`.
+    """
+
+    num_batches: int
+    num_lesions: int
+    lesions_per_epoch: int
+    images_per_epoch: int
+    fewest_patients: int
+    unit: str
+
+    def epoch(self, epoch: int) -> Iterator[np.ndarray]:
+        """Yield the batches of one epoch; the draw depends on seed and epoch alone."""
+        raise NotImplementedError
+
+    def steps(self, start: int, num_steps: int) -> Iterator[np.ndarray]:
+        """Yield the batches of steps number `start` to `num_steps` - 1."""
+        for epoch in range(start // self.num_batches, -(-num_steps // self.num_batches)):
+            for step, rows in enumerate(self.epoch(epoch), start=epoch * self.num_batches):
+                if start <= step < num_steps:
+                    yield rows
+
+
+class PatientBatches(Batches):
     """Draws an epoch as batches of image rows, grouped by patient, and by lesion.
 
     An epoch of patients draws every patient once. An epoch of lesions draws every lesion once: a patient with more
@@ -44,12 +75,7 @@ class PatientBatches:
         settings: P (up to half as many again, where patients don't divide), L, and the share of the lesions
             drawn that malignant ones may take first.
         seed: Seed of the draw.
-        lesion_N: Position of each image's lesion, 0..K-1, in the order of their first images; None: each image is a
-            lesion of its own.
-
-    Attributes:
-        fewest_patients: Of a batch.
-        lesions_per_epoch, images_per_epoch: How many are drawn; of images on average.
+        lesion_N: Number of each image's lesion; None: each image is a lesion of its own.
 
     Raises:
         ValueError: With fewer than two patients there is nothing to contrast.
@@ -64,11 +90,11 @@ class PatientBatches:
         lesion_N: np.ndarray | None = None,
     ) -> None:
         self._images, images_per_lesion = None, 1.0
-        if lesion_N is not None and len(lesion_N) > (num_lesions := int(lesion_N.max()) + 1):
+        if lesion_N is not None and len(np.unique(lesion_N)) < len(lesion_N):
             self._images = _gathered(lesion_N)
-            images_per_lesion = np.minimum(np.bincount(lesion_N), settings.images_per_lesion).mean()
-            patient_N = patient_N[[images[0] for images in self._images]]
-            malignant_N = np.bincount(lesion_N, weights=malignant_N, minlength=num_lesions) > 0
+            images_per_lesion = float(np.mean([min(len(own), settings.images_per_lesion) for own in self._images]))
+            patient_N = patient_N[[own[0] for own in self._images]]
+            malignant_N = np.array([malignant_N[own].any() for own in self._images])
         self._lesions = _gathered(patient_N)
         if len(self._lesions) < 2:
             raise ValueError(f"{len(self._lesions)} patients with images: contrastive training needs at least two")
@@ -95,13 +121,6 @@ class PatientBatches:
         dealt = self._settings.epoch == "lesions"
         for lesions in self._dealt(patients, rng) if dealt else self._drawn(patients, rng):
             yield self._pictures(lesions, rng)
-
-    def steps(self, start: int, num_steps: int) -> Iterator[np.ndarray]:
-        """Yield the batches of steps number `start` to `num_steps` - 1."""
-        for epoch in range(start // self.num_batches, -(-num_steps // self.num_batches)):
-            for step, rows in enumerate(self.epoch(epoch), start=epoch * self.num_batches):
-                if start <= step < num_steps:
-                    yield rows
 
     def _pictures(self, lesions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Image rows of lesions, in their order."""

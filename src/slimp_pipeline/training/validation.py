@@ -12,9 +12,9 @@ from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.losses.objective import Contrast
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import TrainingParams
+from slimp_pipeline.training.cohort_batches import batches_of
 from slimp_pipeline.training.data import PatientLesions
 from slimp_pipeline.training.health import alignment, effective_rank, retrieval_accuracy, uniformity
-from slimp_pipeline.training.sampler import PatientBatches
 from slimp_pipeline.training.step import forward
 
 
@@ -40,7 +40,7 @@ def draw_validation(store: ImageStore, data: PatientLesions, settings: TrainingP
     """
     images = DecodedImages(store, image_size)
     once = settings.sampler.model_copy(update={"epoch": "patients"})  # all lesions of a large cohort would be too many
-    sampler = PatientBatches(data.patient_N, data.malignant_N, once, settings.seed, data.lesion_N)
+    sampler = batches_of(data, once, settings.seed, skip_lone=True)
     batches = [(rows, *images.__getitems__(data.store_index_N[rows])) for rows in sampler.epoch(0)]
     return HeldOut(data, batches, image_size)
 

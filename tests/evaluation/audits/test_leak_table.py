@@ -7,9 +7,14 @@ import pytest
 
 from slimp_pipeline.evaluation.audits.leak_table import LEAK_COLUMNS, leak_table
 
-CLINIC = SimpleNamespace(name="clinic", shares_registry=lambda other: False)
-ELSEWHERE = SimpleNamespace(name="elsewhere", shares_registry=lambda other: False)
-REGISTRY = SimpleNamespace(name="elsewhere", shares_registry=lambda other: True)
+
+def cohort(name, *, same_registry=False):
+    return SimpleNamespace(
+        name=name, members={}, holds=lambda other: other.name == name, shares_registry=lambda other: same_registry
+    )
+
+
+CLINIC, ELSEWHERE, REGISTRY = cohort("clinic"), cohort("elsewhere"), cohort("elsewhere", same_registry=True)
 NOTHING = pd.DataFrame(columns=["partition", "image_id", "patient_id"])
 
 

@@ -81,6 +81,12 @@ def test_encoders_cross_fitted_on_the_source_are_refused_for_another_target(spli
         check_no_leak(rows, splits, same_cohort=False)
 
 
+def test_a_test_image_that_another_source_cohort_holds_is_refused(splits):
+    rows = pd.concat([trained(**CLEAN), pd.DataFrame([["fold_0", "i1", "of another cohort"]], columns=list(trained()))])
+    with pytest.raises(ValueError, match=r"fold_0: 1 test images were in its pre-training, first: i1.*Another source"):
+        check_no_leak(rows, splits, same_cohort=True)
+
+
 def test_splits_that_break_a_patient_apart_are_refused(splits):
     splits.loc[0, "patient_id"] = "p2"
     with pytest.raises(ValueError, match="patient-disjoint"):
@@ -116,7 +122,9 @@ def test_patients_that_two_cohorts_share_are_refused_where_their_ids_mean_the_sa
 
 
 def cohort(name):
-    return SimpleNamespace(name=name, shares_registry=lambda other: False)
+    return SimpleNamespace(
+        name=name, members={}, holds=lambda other: other.name == name, shares_registry=lambda other: False
+    )
 
 
 def check(source, target, rows, splits, chosen=("itch", "age_years"), features=None):

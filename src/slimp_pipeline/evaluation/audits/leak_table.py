@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from slimp_pipeline.cohorts.combined import in_terms_of
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.tables.splits import partition, partition_names, patients_torn_apart
 
@@ -32,6 +33,7 @@ def leak_table(
     Returns:
         `LEAK_COLUMNS`: how many were looked at, and how many of them would be a leak.
     """
+    training_rows = in_terms_of(target, source, training_rows)
     lines = [
         _patients_apart(splits),
         *_of_pretraining(source, target, training_rows, splits),
@@ -56,7 +58,7 @@ def _patients_apart(splits: pd.DataFrame) -> _Line:
 def _of_pretraining(
     source: CohortSpec, target: CohortSpec, training_rows: pd.DataFrame, splits: pd.DataFrame
 ) -> Iterator[_Line]:
-    if source.name == target.name:
+    if source.holds(target):
         yield from _of_training("pre-training", training_rows, splits)
         return
     shared = set(splits["image_id"]) & set(training_rows["image_id"])

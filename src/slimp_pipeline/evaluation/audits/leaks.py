@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from slimp_pipeline.cohorts.combined import in_terms_of
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import CHANGES_NOTHING_LEARNT, FeatureParams, ModelParams, TrainingParams
@@ -49,7 +50,9 @@ def check_pretraining(
     check_encoders(training_rows, encoders, model, training)
     encoding = next(iter(encoders.values())).encoding
     known = {name for level in encoding.levels.values() for name in level.fields}
-    if source.name == target.name and (unchosen := known - set(chosen_fields)):
+    if source.members:  # whose other cohorts have fields of their own
+        known &= set(target.fields)
+    if source.holds(target) and (unchosen := known - set(chosen_fields)):
         raise ValueError(
             f"the latest encoders know fields that features.fields leaves out ({', '.join(sorted(unchosen))}). "
             "Run `kedro run --pipeline=pretrain` with these settings again."
@@ -57,7 +60,8 @@ def check_pretraining(
     if features.leaks:
         logger.warning(LEAK_WARNING, features.split_level)
         return
-    same_cohort, same_registry = source.name == target.name, source.shares_registry(target)
+    same_cohort, same_registry = source.holds(target), source.shares_registry(target)
+    training_rows = in_terms_of(target, source, training_rows)
     check_no_leak(training_rows, splits, same_cohort=same_cohort, same_registry=same_registry)
 
 
@@ -104,7 +108,7 @@ def check_no_leak(
     Args:
         training_rows: partition, image_id, patient_id of every pre-training.
         splits: The target's splits.
-        same_cohort: Whether source and target are one cohort (its patient ids then mean the same people).
+        same_cohort: Whether the target is the source, or among its cohorts (its patient ids then mean the same people).
         same_registry: Whether they are two cohorts whose patient ids mean the same people all the same.
 
     Raises:
@@ -137,9 +141,16 @@ def check_no_leak(
                 f"no pre-training for {name} of this cohort: the latest encoders were trained for "
                 f"{', '.join(trained)}. Run `kedro run --pipeline=pretrain` with these settings first."
             )
-        tested = set(splits.loc[partition(splits, name)[1], "patient_id"])
+        in_test = partition(splits, name)[1]
+        tested = set(splits.loc[in_test, "patient_id"])
         if leaked := tested & trained[name]:
             raise ValueError(
                 f"{name}: {len(leaked)} test patients were in its pre-training. The encoders belong to other splits: "
                 "run `kedro run --pipeline=pretrain` again with these settings."
+            )
+        rows = training_rows[training_rows["partition"] == name]
+        if shared := set(rows["image_id"]) & set(splits.loc[in_test, "image_id"]):
+            raise ValueError(
+                f"{name}: {len(shared)} test images were in its pre-training, first: {min(shared)}. Another source "
+                "cohort holds them: remove them from one of the two."
             )

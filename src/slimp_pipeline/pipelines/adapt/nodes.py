@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
@@ -36,11 +37,11 @@ def select_adaptation_rows(
     Checks before that the encoders are those asked for.
     """
     check_encoders(training_rows, encoders, model, training)
-    rows = training_partitions(splits, cross_fitted=True)
+    rows = training_partitions(splits, tested_N=np.ones(len(splits), dtype=bool))
     adaptation_rows = pd.concat([frame.assign(partition=name) for name, frame in rows.items()], ignore_index=True)
     levels = {str(field.level) for field in choose_fields(target, lesions, features).values()}
     objective = next(iter(encoders.values())).loss.objective
-    reason = why_not_adapted(adaptation, objective, same_cohort=source.name == target.name, levels=levels)
+    reason = why_not_adapted(adaptation, objective, same_cohort=source.holds(target), levels=levels)
     if reason:
         logger.info("Not adapted to %s: %s", target.name, reason)
         return adaptation_rows.iloc[:0]

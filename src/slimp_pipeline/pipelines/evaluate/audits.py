@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from slimp_pipeline.cohorts.combined import rows_of
 from slimp_pipeline.cohorts.fabricated import tbp_truth
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.audits import known_truth, subgroups
@@ -50,7 +51,8 @@ def find_seen_pictures(
     """Pictures tested on that pre-training saw under another name; within one cohort `duplicates` tells of them."""
     if source.name == target.name:
         return pd.DataFrame(columns=duplicates.SEEN_COLUMNS)
-    trained = source_lesions[source_lesions["image_id"].isin(training_rows["image_id"])]
+    of_others = ~rows_of(source, target, source_lesions["image_id"])
+    trained = source_lesions[of_others & source_lesions["image_id"].isin(training_rows["image_id"])]
     seen = duplicates.find_seen_pictures(
         target_store.pictures(rows), source_store.pictures(trained), features.near_duplicate_bits
     )

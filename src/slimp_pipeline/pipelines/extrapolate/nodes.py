@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from slimp_pipeline.cohorts.combined import in_terms_of
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.audits.leaks import check_pretraining
 from slimp_pipeline.evaluation.features.embed import named_encoders
@@ -43,6 +44,7 @@ def borrow(
     """Borrowed metadata, and the image embeddings that neighbours were found by; no test patient was pre-trained on."""
     chosen = choose_fields(target, target_lesions, features)
     check_pretraining(source, target, training_rows, splits, encoders, model, training, features, chosen)
+    reference_rows = reference_rows.assign(patient_id=in_terms_of(target, source, reference_rows)["patient_id"])
     return run.extrapolate(
         run.Side(reference_rows, reference_store),
         run.Side(target_rows, target_store),
@@ -52,7 +54,7 @@ def borrow(
         settings,
         evaluation,
         near_duplicate_bits=features.near_duplicate_bits,
-        same_people=source.name == target.name or source.shares_registry(target),
+        same_people=source.holds(target) or source.shares_registry(target),
     )
 
 

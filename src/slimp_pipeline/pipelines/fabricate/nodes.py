@@ -6,8 +6,10 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.files.raw_files import find_raw_files
 from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.tables.combined import put_together
 
 
 def provide_raw_files(cohort: CohortSpec, raw_root: str, fabricated_root: str) -> pd.DataFrame:
     """List a cohort's raw files; a fabricated cohort is made first if it isn't there."""
-    return find_raw_files(cohort, Path(raw_root), Path(fabricated_root))
+    members = cohort.members.values() or [cohort]
+    return put_together(cohort, [find_raw_files(member, Path(raw_root), Path(fabricated_root)) for member in members])

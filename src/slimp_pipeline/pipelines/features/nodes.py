@@ -7,12 +7,13 @@ import pandas as pd
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import FeatureParams
+from slimp_pipeline.tables.combined import split_cohort
 from slimp_pipeline.tables.duplicates import find_duplicates
 from slimp_pipeline.tables.encoding import fit_encodings
 from slimp_pipeline.tables.levels import say_what_stands_alone, settle_where_three
 from slimp_pipeline.tables.missing import choose_fields
 from slimp_pipeline.tables.patients import build_patients
-from slimp_pipeline.tables.splits import split_patients, usable_rows
+from slimp_pipeline.tables.splits import usable_rows
 
 
 def group_patients(
@@ -25,9 +26,8 @@ def group_patients(
 
 
 def split(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFrame:
-    """Patient-disjoint folds and hold-out; a run's split file comes before the cohort's own."""
-    split_file = settings.split_file or cohort.split_file
-    return split_patients(usable_rows(lesions), settings.model_copy(update={"split_file": split_file}))
+    """Patient-disjoint folds and hold-out, of several cohorts those that each has alone."""
+    return split_cohort(cohort, lesions, settings)
 
 
 def encode(

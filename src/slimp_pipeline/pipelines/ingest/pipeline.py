@@ -27,7 +27,10 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             Node(
                 match_images, inputs=["params:cohort", *_READ, "raw_files"], outputs=_MATCHED, name="match_images",
             ),
-            Node(pack_images, inputs=["image_files", "params:ingest"], outputs="image_store", name="pack_images"),
+            Node(
+                pack_images, inputs=["params:cohort", "image_files", "params:ingest"], outputs="image_store",
+                name="pack_images",
+            ),
             Node(
                 link_images,
                 inputs=["params:cohort", *_READ, *_MATCHED, "image_store", "params:ingest"],
