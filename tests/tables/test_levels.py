@@ -63,6 +63,13 @@ def test_all_rows_of_a_lesion_get_its_settled_values_and_conflicts_are_told(pict
     ]
 
 
+def test_lesions_of_one_picture_each_are_as_they_were(random_lesions):
+    rows = random_lesions(5, 3, 0)
+    settled, conflicts = settle_lesions(rows, KINDS)
+    pd.testing.assert_frame_equal(settled, rows)
+    assert conflicts.empty
+
+
 @given(seed=st.integers(0, 100))
 def test_the_order_of_pictures_settles_nothing(random_lesions, seed):
     rng = np.random.default_rng(seed)

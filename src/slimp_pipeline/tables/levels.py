@@ -69,11 +69,16 @@ def settle_lesions(lesions: pd.DataFrame, kinds: Mapping[str, str]) -> tuple[pd.
         The rows with settled columns; and `CONFLICT_COLUMNS`, a row per lesion and field that differs.
     """
     number_N = lesion_numbers(lesions)
-    settled, conflicts = settle(lesions, pd.Series(number_N, index=lesions.index, name="lesion"), kinds)
+    several_N = np.bincount(number_N)[number_N] > 1  # the others agree with themselves
+    owner = pd.Series(number_N[several_N], index=lesions.index[several_N], name="lesion")
+    settled, conflicts = settle(lesions[several_N], owner, kinds)
     first_K = np.unique(number_N, return_index=True)[1]
     ids = lesions[["lesion_id", "patient_id"]].iloc[first_K[conflicts["owner"].to_numpy(dtype=np.int64)]]
     conflicts = pd.concat([ids.reset_index(drop=True), conflicts.drop(columns="owner")], axis=1)
-    return lesions.assign(**{name: settled[name].array[number_N] for name in kinds}), conflicts[CONFLICT_COLUMNS]
+    columns = {name: lesions[name].array.copy() for name in kinds}
+    for name, values in columns.items():
+        values[several_N] = settled.loc[owner, name].array
+    return lesions.assign(**columns), conflicts[CONFLICT_COLUMNS]
 
 
 def settle_where_three(lesions: pd.DataFrame, fields: Mapping[str, FieldSpec]) -> tuple[pd.DataFrame, pd.DataFrame]:
