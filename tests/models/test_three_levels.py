@@ -139,7 +139,7 @@ def test_the_metadata_of_a_row_are_its_pictures_and_then_its_lesions(made):
 
 
 def test_phenotypes_need_to_know_which_pictures_show_one_lesion(made):
-    with pytest.raises(ValueError, match="the rows have no column lesion_id: with fields of the level image"):
+    with pytest.raises(ValueError, match="lesion_id must be there, in every row: with fields of the level image"):
         PretrainedSLIMP(made).encode_phenotypes(np.zeros((8, 32), np.float32), ROWS.drop(columns="lesion_id"))
 
 

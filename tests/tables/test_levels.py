@@ -47,8 +47,12 @@ def test_lesions_are_numbered_as_they_first_appear_and_patients_may_share_their_
 
 
 def test_rows_that_do_not_tell_lesions_are_refused(pictures):
-    with pytest.raises(ValueError, match="no column lesion_id: with fields of the level image it must be told which"):
+    with pytest.raises(
+        ValueError, match="lesion_id must be there, in every row: with fields of the level image it must be told"
+    ):
         lesion_numbers(pictures.drop(columns="lesion_id"))
+    with pytest.raises(ValueError, match=r"^lesion_id must be there"):
+        lesion_numbers(pictures.assign(lesion_id=["1", None, "1", "2", "1"]))
 
 
 def test_all_rows_of_a_lesion_get_its_settled_values_and_conflicts_are_told(pictures):

@@ -103,5 +103,5 @@ def test_levels_without_fields_are_said_and_one_of_pictures_is_enough(tiny_of_th
 
 
 def test_rows_without_lesions_are_refused_in_words(tiny_of_three):
-    with pytest.raises(ValueError, match="no column lesion_id"):
+    with pytest.raises(ValueError, match="lesion_id must be there"):
         patient_lesions(tiny_of_three.lesions.drop(columns="lesion_id"), tiny_of_three.patients, tiny_of_three.encoding)

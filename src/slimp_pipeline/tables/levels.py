@@ -26,11 +26,11 @@ def lesion_numbers(rows: pd.DataFrame) -> np.ndarray:
         rows: patient_id, lesion_id.
 
     Raises:
-        ValueError: If a column isn't there.
+        ValueError: If a row doesn't tell its lesion.
     """
-    if absent := [name for name in ("patient_id", "lesion_id") if name not in rows]:
+    if silent := [name for name in ("patient_id", "lesion_id") if name not in rows or rows[name].isna().any()]:
         raise ValueError(
-            f"the rows have no column {' and '.join(absent)}: with fields of the level image it must be told which "
+            f"{' and '.join(silent)} must be there, in every row: with fields of the level image it must be told which "
             "pictures show one lesion"
         )
     return (
