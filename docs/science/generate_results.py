@@ -291,6 +291,18 @@ def write_truths(tables: Tables) -> list[str]:
     return [title, truths(known_truth_table(tables["comparison_truths"], spread))]
 
 
+def write_readings(tables: Tables) -> list[str]:
+    table = tables["comparison_readings"]
+    read = table[table["question"].str.startswith("read")]
+    methods, cells = list(in_order(read["method"])), read.set_index(["field", "method"])
+    rows = []
+    for field, level in read[["field", "level"]].drop_duplicates().itertuples(index=False):
+        found = [spread(cells.loc[(field, name)]) if (field, name) in cells.index else None for name in methods]
+        rows.append([field, level, *(f"{cell['value']} ({cell['range']})" if cell else "" for cell in found)])
+    title = "How well a linear probe tells each field from image embeddings (AUROC), mean over runs, lowest to highest:"
+    return [title, markdown(["field", "level", *map(method_name, methods)], rows)]
+
+
 def truths(table: dict[str, Any]) -> str:
     rows = [
         [line["question"], line["measure"], line["chance"], *(f"{c['value']} ({c['range']})" for c in line["cells"])]
@@ -341,6 +353,65 @@ def write_comparison(tables: Tables) -> list[str]:
     return parts
 
 
+def write_macro_f1(tables: Tables) -> list[str]:
+    """As MILK10k's challenge scores: plain, and with class weights that inner folds chose."""
+    table = tables["comparison"][lambda own: own["metric"] == "macro_f1"]
+    plainly, weighted = (
+        table[table["protocol"] == name].set_index(["features", "method"])
+        for name in ("linear_probe", "linear_probe_f1")
+    )
+    rows = [
+        [
+            features_name(features),
+            method_name(method),
+            plain(plainly.loc[(features, method)]),
+            plain(weighted.loc[place]),
+        ]
+        for place in weighted.index
+        for features, method in [place]
+    ]
+    header = ["features", "method", "linear probe", "with class weights"]
+    return ["Macro-F1, plain and with class weights that inner folds chose:", markdown(header, rows)]
+
+
+def write_controls(tables: Tables) -> list[str]:
+    """What metadata add, and what those of strangers add."""
+    table = tables["controls"]
+    metrics = list(dict.fromkeys(table["metric"]))
+    rows = []
+    for (method, compared, reference), own in table.groupby(["method", "compared", "reference"], sort=False):
+        cells = own.set_index("metric")
+        values = [signed(cells.loc[metric], "difference") if metric in cells.index else "" for metric in metrics]
+        rows.append([method_name(method), f"{compared} minus {reference}", *values])
+    header = ["method", "compared", *(METRIC_NAMES[metric] for metric in metrics)]
+    title = "Controls: metadata shuffled between patients, in training and at test; and a probe taught shuffled labels:"
+    return [title, markdown(header, rows)]
+
+
+def write_field_reading(tables: Tables) -> list[str]:
+    """How well each field is read from images, and what it adds to them."""
+    table = tables["field_reading"]
+    read, adds = table[table["metric"] == "macro_auroc"], table[table["metric"] == "balanced_accuracy"]
+    read = read[read["question"].str.startswith("read")].set_index(["field", "method"])
+    adds = adds[adds["question"].str.startswith("adds")].set_index(["field", "method"])
+    methods = list(in_order(table["method"]))
+    rows = [
+        [
+            field,
+            table.loc[table["field"] == field, "level"].iloc[0],
+            *(plain(read.loc[(field, method)]) if (field, method) in read.index else "" for method in methods),
+            signed(adds.loc[(field, methods[0])], "value") if (field, methods[0]) in adds.index else "",
+        ]
+        for field in dict.fromkeys(table["field"])
+        if field
+    ]
+    names = [f"read from {method_name(method)} (AUROC)" for method in methods]
+    return [
+        "Each field: read from the image alone, and what it adds to the balanced accuracy of images:",
+        markdown(["field", "level", *names, f"adds to {method_name(methods[0])}"], rows),
+    ]
+
+
 def write_borrowed(tables: Tables) -> list[str]:
     quality = tables["borrowed_quality"]
     rows = [
@@ -375,6 +446,9 @@ SECTIONS: dict[str, tuple[tuple[str, ...], Callable[[Tables], list[str]]]] = {
     "comparison": (("comparison", "comparison_pairs"), write_comparison),
     "results": (("results",), write_results),
     "differences": (("differences",), write_differences),
+    "macro_f1": (("comparison",), write_macro_f1),
+    "controls": (("controls",), write_controls),
+    "field_reading": (("field_reading",), write_field_reading),
     "leak": (("disjoint_results", "results"), write_leak),
     "few_labels": (("results",), write_few_labels),
     "retrieval": (("results",), write_retrieval),
@@ -384,6 +458,7 @@ SECTIONS: dict[str, tuple[tuple[str, ...], Callable[[Tables], list[str]]]] = {
     "subgroups": (("subgroups",), write_subgroups),
     "known_truth": (("known_truth",), write_known_truth),
     "truths": (("comparison_truths",), write_truths),
+    "readings": (("comparison_readings",), write_readings),
     "borrowed": (("borrowed_quality", "borrowed_worth"), write_borrowed),
 }
 

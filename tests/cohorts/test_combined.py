@@ -73,6 +73,8 @@ def test_checkboxes_with_other_options_are_refused():
 def test_what_is_changed_for_all_at_once_is_refused_and_the_right_place_said():
     with pytest.raises(ValidationError, match=r"Say in which: source\.cohort\.members\.one\.folder"):
         CohortSpec.model_validate({"name": "one", "folder": "x", "members": {"one": described("one", {})}})
+    with pytest.raises(ValidationError, match="members changes tow, and the source is one and two"):
+        CohortSpec.model_validate({"name": "one+two", "members": {"one": described("one", {}), "tow": {"folder": "x"}}})
 
 
 def test_a_source_holds_its_cohorts_and_their_registries():

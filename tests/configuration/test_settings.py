@@ -120,3 +120,26 @@ def test_parameters_are_merged_once_and_nobody_gets_anothers_copy(conf: Path, mo
     first["training"]["seed"] = "changed"
     monkeypatch.setattr(OmegaConf, "load", lambda *_: pytest.fail("read again"))
     assert loader["parameters"]["training"]["seed"] == 0
+
+
+def test_several_source_cohorts_are_described_each_for_itself_and_changed_one_by_one(conf: Path) -> None:
+    members: dict[str, Any] = {"demo_clinic": {"fields": {"diameter_mm": {"scale": 10.0}}}}
+    roles: dict[str, Any] = {"source_cohort": ["demo_tbp", "demo_clinic"], "source": {"cohort": {"members": members}}}
+    (conf / "local/parameters.yml").write_text(
+        "source: {cohort: {members: {demo_tbp: {fabricated: {num_patients: 3}}}}}"
+    )
+    source = load(conf, **roles)["parameters"]["source"]["cohort"]
+    assert source["name"] == "demo_tbp+demo_clinic" and list(source["members"]) == ["demo_tbp", "demo_clinic"]
+    clinic, tbp = source["members"]["demo_clinic"], source["members"]["demo_tbp"]
+    assert clinic["fields"]["diameter_mm"]["scale"] == 10.0 and clinic["fields"]["diameter_mm"]["kind"] == "numeric"
+    assert tbp["fabricated"]["num_patients"] == 3 and tbp["fabricated"]["layout"] == "tbp"
+    members["demo_clinic"] = {"foldr": "x"}
+    assert "fields" not in refused(conf, **roles) and "there is no such key" in refused(conf, **roles)
+
+
+def test_several_cohorts_of_a_globals_file_are_one_name_in_every_path(conf: Path) -> None:
+    (conf / "local/globals.yml").write_text("source_cohort: [demo_tbp, demo_clinic]\n")
+    catalog = load(conf)["catalog"]
+    assert "demo_tbp+demo_clinic/encoders" in catalog["encoders"]["filepath"]
+    (conf / "local/globals.yml").write_text("source_cohort: [demo_tbp, demo_clinik]\n")
+    assert refused(conf).startswith("conf/local/globals.yml, line 1: there is no cohort 'demo_clinik'.")

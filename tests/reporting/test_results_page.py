@@ -52,3 +52,32 @@ def test_what_a_leak_adds_has_the_interval_of_two_independent_figures(script):
     _, table = script.write_leak({"disjoint_results": clean, "results": leaking})
     # 0.2; down by hypot(0.04, 0.03), up by hypot(0.03, 0.04): 0.05 each.
     assert table.splitlines()[-1].endswith("| 0.500 | 0.700 | **+0.200 [+0.150, +0.250]** |")
+
+
+def test_macro_f1_stands_plain_and_weighted_side_by_side(script):
+    row = {"features": "image", "method": "slimp", "metric": "macro_f1", "ci_low": 0.1, "ci_high": 0.9}
+    table = pd.DataFrame(
+        [row | {"protocol": "linear_probe", "value": 0.3}, row | {"protocol": "linear_probe_f1", "value": 0.4}]
+    )
+    _, shown = script.write_macro_f1({"comparison": table})
+    assert shown.splitlines()[-1] == "| image | SLIMP | 0.300 [0.100, 0.900] | 0.400 [0.100, 0.900] |"
+
+
+def test_controls_and_what_fields_are_worth_are_shown_with_their_intervals(script):
+    control = {"method": "slimp", "metric": "balanced_accuracy", "ci_low": 0.1, "ci_high": 0.3, "difference": 0.2}
+    rows = [control | {"compared": "fused", "reference": "image"}]
+    rows += [control | {"compared": "fused, shuffled", "reference": "image", "difference": 0.0, "ci_low": -0.1}]
+    _, shown = script.write_controls({"controls": pd.DataFrame(rows)})
+    assert shown.splitlines()[-2:] == [
+        "| SLIMP | fused minus image | **+0.200 [+0.100, +0.300]** |",
+        "| SLIMP | fused, shuffled minus image | +0.000 [-0.100, +0.300] |",
+    ]
+    field = {"method": "slimp", "field": "age_years", "level": "patient", "ci_low": 0.5, "ci_high": 0.7}
+    table = pd.DataFrame(
+        [
+            field | {"question": "read from the image", "metric": "macro_auroc", "value": 0.6},
+            field | {"question": "adds to the image", "metric": "balanced_accuracy", "value": 0.55},
+        ]
+    )
+    _, shown = script.write_field_reading({"field_reading": table})
+    assert shown.splitlines()[-1] == "| age_years | patient | 0.600 [0.500, 0.700] | **+0.550 [+0.500, +0.700]** |"

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from slimp_pipeline.cohorts.combined import described_by
+from slimp_pipeline.cohorts.combined import described_by, names_of
 from slimp_pipeline.cohorts.downloads.spec import DownloadSpec
 from slimp_pipeline.cohorts.text import as_meant
 from slimp_pipeline.parameters import Block
@@ -234,6 +234,9 @@ class CohortSpec(Block):
                 f"several cohorts are the source, and `{changed[0]}` is changed for them all. Say in which: "
                 f"source.cohort.members.{next(iter(given['members']))}.{changed[0]}"
             )
+        named = names_of(given["name"])
+        if unknown := sorted(set(given["members"]) - set(named)):
+            raise ValueError(f"source.cohort.members changes {unknown[0]}, and the source is {' and '.join(named)}")
         members = {name: cls.model_validate(member) for name, member in given["members"].items()}
         return described_by(members) | given | {"members": members}
 

@@ -56,7 +56,8 @@ def cohort_in_role(name: str, *, _root_: DictConfig) -> Any:
     if len(members) == 1:
         return _root_[name]
     described = {member: OmegaConf.to_container(_root_[member], resolve=True) for member in members}
-    return {"name": BETWEEN_NAMES.join(members), "members": described}
+    # A node rather than a dict: what an environment or the command line changes is merged into it.
+    return OmegaConf.create({"name": BETWEEN_NAMES.join(members), "members": described})
 
 
 def _joined_sources(values: dict[str, Any]) -> dict[str, Any]:

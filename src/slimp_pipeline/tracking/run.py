@@ -24,8 +24,8 @@ METRICS = ("balanced_accuracy", "macro_auroc", "macro_f1", "malignant_auroc", "p
 
 TABLES = (
     "results", "differences", "robustness", "fields_read", "missingness", "subgroups", "known_truth", "comparison",
-    "comparison_pairs", "comparison_truths", "borrowed_quality", "borrowed_other_fields", "borrowed_results",
-    "borrowed_worth", "row_counts",
+    "comparison_pairs", "comparison_truths", "comparison_readings", "borrowed_quality", "borrowed_other_fields",
+    "borrowed_results", "borrowed_worth", "row_counts",
 )  # fmt: skip
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _NOT_DECIDING = (

@@ -39,7 +39,8 @@ def draw_validation(store: ImageStore, data: PatientLesions, settings: TrainingP
         image_size: Side of the views in pixels.
     """
     images = DecodedImages(store, image_size)
-    once = settings.sampler.model_copy(update={"epoch": "patients"})  # all lesions of a large cohort would be too many
+    # All lesions of a large cohort would be too many; by cohort, so that what mixed batches teach compares with others.
+    once = settings.sampler.model_copy(update={"epoch": "patients", "mixed_cohorts": False})
     sampler = batches_of(data, once, settings.seed, skip_lone=True)
     batches = [(rows, *images.__getitems__(data.store_index_N[rows])) for rows in sampler.epoch(0)]
     return HeldOut(data, batches, image_size)

@@ -7,12 +7,15 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
+from slimp_pipeline.evaluation.audits.field_reading import READING_COLUMNS
 from slimp_pipeline.evaluation.audits.known_truth import TRUTH_COLUMNS
 from slimp_pipeline.evaluation.measures.bootstrap import interval, resampled
 from slimp_pipeline.evaluation.measures.compare import (
     COMPARISON_COLUMNS,
     PAIR_COLUMNS,
+    READING_COMPARISON_COLUMNS,
     TRUTH_COMPARISON_COLUMNS,
+    compare_readings,
     compare_runs,
     compare_truths,
 )
@@ -362,3 +365,17 @@ def test_without_groups_known_truth_of_every_version_stands_for_itself():
 def test_of_a_real_cohort_no_causes_are_known():
     found = compare_truths({"a": lambda: pd.DataFrame(columns=TRUTH_COLUMNS)}, {"mean": ["a", "written before"]})
     assert list(found) == TRUTH_COMPARISON_COLUMNS and found.empty
+
+
+def test_how_well_fields_are_read_is_the_mean_over_runs_beside_the_lowest_and_the_highest():
+    def read(value):
+        row = ["clinic", "slimp", "age_years", "patient", "read from the image", "macro_auroc", value, 0.1, 0.9, 5]
+        return pd.DataFrame([row], columns=READING_COLUMNS)
+
+    tables = {"a": read(0.5), "b": read(0.7), "c": read(0.9), "empty": read(0.1).iloc[:0]}
+    found = compare_readings({k: lambda k=k: tables[k] for k in tables}, {"kept": ["a", "b"], "out": ["c", "empty"]})
+    assert list(found) == READING_COMPARISON_COLUMNS
+    assert found[["method", "num_runs", "value", "lowest", "highest"]].to_numpy().tolist() == [
+        ["kept", 2, pytest.approx(0.6), 0.5, 0.7],
+        ["out", 1, 0.9, 0.9, 0.9],
+    ]

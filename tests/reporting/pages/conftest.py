@@ -18,7 +18,7 @@ from slimp_pipeline.evaluation.audits.row_counts import ROW_COUNT_COLUMNS
 from slimp_pipeline.evaluation.audits.saliency import SALIENCY_COLUMNS
 from slimp_pipeline.evaluation.audits.subgroups import SUBGROUP_COLUMNS
 from slimp_pipeline.evaluation.features.transfer import FIELDS_READ_COLUMNS
-from slimp_pipeline.evaluation.measures.compare import TRUTH_COMPARISON_COLUMNS
+from slimp_pipeline.evaluation.measures.compare import READING_COMPARISON_COLUMNS, TRUTH_COMPARISON_COLUMNS
 from slimp_pipeline.evaluation.measures.records import RESULT_COLUMNS
 from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.extrapolation.quality import QUALITY_COLUMNS
@@ -214,7 +214,9 @@ def comparison_page(compared):
     values, pairs = compared({text: 0.3 + 0.02 * number for number, text in enumerate(HOSTILE_TEXTS)})
     truths = [[text, "R2", 0.0, text, 2, 0.7, 0.6, 0.8] for text in HOSTILE_TEXTS]
     truths = pd.DataFrame(truths, columns=TRUTH_COMPARISON_COLUMNS)
-    return render_comparison(" ".join(HOSTILE_TEXTS), values, pairs, truths, 0.95)
+    readings = [[text, text, READ, "macro_auroc", text, 2, 0.7, 0.6, 0.8] for text in HOSTILE_TEXTS]
+    readings = pd.DataFrame(readings, columns=READING_COMPARISON_COLUMNS)
+    return render_comparison(" ".join(HOSTILE_TEXTS), values, pairs, truths, readings, 0.95)
 
 
 @pytest.fixture

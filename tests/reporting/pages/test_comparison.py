@@ -6,17 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slimp_pipeline.evaluation.measures.compare import TRUTH_COMPARISON_COLUMNS
+from slimp_pipeline.evaluation.measures.compare import READING_COMPARISON_COLUMNS, TRUTH_COMPARISON_COLUMNS
 from slimp_pipeline.reporting.pages.comparison import render_comparison
 
 NO_TRUTHS = pd.DataFrame(columns=TRUTH_COMPARISON_COLUMNS)
+NO_READINGS = pd.DataFrame(columns=READING_COMPARISON_COLUMNS)
 HOSTILE = "<img src=x onerror=alert(1)><b>mine</b>"
 THREE = {"flat": 0.55, "slimp": 0.7, "initial_weights": 0.68}  # in order: slimp, initial_weights, flat
 
 
-def rendered(values, pairs, cohort="Small cohort", confidence=0.95, truths=NO_TRUTHS):
+def rendered(values, pairs, cohort="Small cohort", confidence=0.95, truths=NO_TRUTHS, readings=NO_READINGS):
     """The body of the page without figures, white space run together."""
-    text = render_comparison(cohort, values, pairs, truths, confidence)
+    text = render_comparison(cohort, values, pairs, truths, readings, confidence)
     body = re.sub(r' (scope|aria-label)="[^"]*"', "", text.split("<body>")[1])
     return re.sub(r"\s+", " ", re.sub(r"<script.*?</script>", "", body, flags=re.DOTALL))
 
@@ -153,7 +154,7 @@ def test_an_interval_that_is_not_known_makes_no_verdict(compared):
 
 def test_names_of_cohorts_and_labels_are_escaped(compared):
     values, pairs = compared({HOSTILE: 0.7, "slimp": 0.5})
-    text = render_comparison(HOSTILE, values, pairs, NO_TRUTHS, 0.95)
+    text = render_comparison(HOSTILE, values, pairs, NO_TRUTHS, NO_READINGS, 0.95)
     page = text.split("</script>", 1)[1]  # behind Plotly's own code
     assert "<img" not in page and "<b>mine" not in page and HOSTILE not in page
     assert page.count("&lt;img src=x onerror=alert(1)&gt;&lt;b&gt;mine&lt;/b&gt;") >= 5
@@ -180,5 +181,18 @@ def test_labels_that_differ_in_an_underscore_alone_are_two_methods(compared):
 def test_the_page_stands_alone_and_fits_a_phone_and_a_desk(compared, show, width_px):
     names = ["slimp", "flat", "simclr", "ugly_duckling_gbdt", "a rather long label of a group of runs", HOSTILE]
     values, pairs = compared({name: 0.8 - 0.05 * number for number, name in enumerate(names)})
-    browser = show(render_comparison(HOSTILE, values, pairs, NO_TRUTHS, 0.95), width_px, num_figures=2)
+    browser = show(render_comparison(HOSTILE, values, pairs, NO_TRUTHS, NO_READINGS, 0.95), width_px, num_figures=2)
     assert len(browser.find_elements("css selector", "table")) == 2
+
+
+def test_fields_that_are_read_from_images_stand_by_method_best_first(compared):
+    values, pairs = compared(THREE)
+    lines = [["lighting", "nuisance", "read from the image", "macro_auroc", "slimp", 3, 0.61, 0.55, 0.68],
+             ["age_years", "patient", "read from the image", "macro_auroc", "slimp", 3, 0.75, 0.7, 0.8],
+             ["age_years", "patient", "adds to the image", "macro_auroc", "slimp", 3, 0.01, 0.0, 0.02],
+             ["age_years", "patient", "read from the image", "macro_auroc", "flat", 1, 0.7, 0.7, 0.7]]  # fmt: skip
+    text = rendered(values, pairs, readings=pd.DataFrame(lines, columns=READING_COMPARISON_COLUMNS))
+    table = re.sub(r"<.*?>", " ", text.split("Fields in the image</h2>")[1].split("</table>")[0])
+    cells = re.sub(r"\s+", " ", table)
+    assert "age_ years patient 0.750 0.700 to 0.800 0.700 lighting nuisance 0.610 0.550 to 0.680" in cells
+    assert "Fields in the image" not in rendered(values, pairs)

@@ -29,7 +29,10 @@ PAIR_COLUMNS = [
     "within_noise", "num_comparisons",
 ]  # fmt: skip
 TRUTH_COMPARISON_COLUMNS = ["question", "measure", "chance", "method", "num_runs", "value", "lowest", "highest"]
-_COMPARED = ("linear_probe", "baseline", "fine_tune")
+READING_COMPARISON_COLUMNS = [
+    "field", "level", "question", "metric", "method", "num_runs", "value", "lowest", "highest",
+]  # fmt: skip
+_COMPARED = ("linear_probe", "linear_probe_f1", "baseline", "fine_tune")
 Load = Callable[[], pd.DataFrame]
 
 
@@ -98,16 +101,36 @@ def compare_truths(versions: Mapping[str, Load], groups: Mapping[str, list[str]]
     Returns:
         `TRUTH_COMPARISON_COLUMNS`: mean, lowest and highest of a group's runs.
     """
+    return _spread_over_runs(versions, groups, TRUTH_COMPARISON_COLUMNS)
+
+
+def compare_readings(versions: Mapping[str, Load], groups: Mapping[str, list[str]]) -> pd.DataFrame:
+    """Put side by side how well groups of runs let each field be read from images, and what it adds to them.
+
+    Args:
+        versions: Version -> a function that loads its table of `evaluation.audits.field_reading`, empty where nothing
+            was read.
+        groups: As in `compare_runs`.
+
+    Returns:
+        `READING_COMPARISON_COLUMNS`: mean, lowest and highest of a group's runs.
+    """
+    return _spread_over_runs(versions, groups, READING_COMPARISON_COLUMNS)
+
+
+def _spread_over_runs(
+    versions: Mapping[str, Load], groups: Mapping[str, list[str]], columns: list[str]
+) -> pd.DataFrame:
+    """Mean, lowest and highest `value` of each group's runs, by all other columns but the last four."""
     chosen = _or_one_by_one(groups, versions)
     runs = [(label, versions[run]()) for label, own in chosen.items() for run in own if run in versions]
     known = [(label, table) for label, table in runs if len(table)]
     name = _naming(groups, len(known))
     tables = [table.assign(method=[name(method, label) for method in table["method"]]) for label, table in known]
     if not tables:
-        return pd.DataFrame(columns=TRUTH_COMPARISON_COLUMNS)
-    values = pd.concat(tables).groupby(TRUTH_COMPARISON_COLUMNS[:4], sort=False)["value"]
-    named = values.agg(num_runs="count", value="mean", lowest="min", highest="max")
-    return named.reset_index()[TRUTH_COMPARISON_COLUMNS]
+        return pd.DataFrame(columns=columns)
+    values = pd.concat(tables).groupby(columns[:-4], sort=False, dropna=False)["value"]
+    return values.agg(num_runs="count", value="mean", lowest="min", highest="max").reset_index()[columns]
 
 
 def _load(

@@ -4,10 +4,19 @@ from typing import Any
 
 import pandas as pd
 
+from slimp_pipeline.evaluation.audits.field_reading import READ
 from slimp_pipeline.reporting.figures.critical_difference import critical_difference_figure
 from slimp_pipeline.reporting.findings.audits import known_truth_table
 from slimp_pipeline.reporting.findings.learnt import learnt_of_comparison
-from slimp_pipeline.reporting.labels import COMPARED, METRIC_NAMES, PROTOCOL_NAMES, features_name, method_name, verdict
+from slimp_pipeline.reporting.labels import (
+    COMPARED,
+    METRIC_NAMES,
+    PROTOCOL_NAMES,
+    features_name,
+    in_order,
+    method_name,
+    verdict,
+)
 from slimp_pipeline.reporting.pages.shell import embedded, render_template
 
 _NUM_SAID = 6  # differences named in brief; all stand in the tables
@@ -18,6 +27,7 @@ def render_comparison(
     values: pd.DataFrame,
     pairs: pd.DataFrame,
     truths: pd.DataFrame,
+    readings: pd.DataFrame,
     confidence: float,
     *,
     leaks: bool = False,
@@ -29,6 +39,7 @@ def render_comparison(
         values: Table with `evaluation.compare.COMPARISON_COLUMNS`.
         pairs: Table with `evaluation.compare.PAIR_COLUMNS`.
         truths: Table with `evaluation.compare.TRUTH_COMPARISON_COLUMNS`, empty for a real cohort.
+        readings: Table with `evaluation.compare.READING_COMPARISON_COLUMNS`, empty where no field was read.
         confidence: Of the intervals.
         leaks: Whether the split lets patients stand on both sides, to show what that adds.
     """
@@ -53,6 +64,7 @@ def render_comparison(
         brief=_brief(values, pairs, metrics[0]),
         sections=sections,
         truths=known_truth_table(truths, spread),
+        readings=_readings(readings),
     )
 
 
@@ -60,6 +72,25 @@ def spread(row: pd.Series) -> dict[str, str]:
     """Mean over runs, and from the lowest to the highest of them."""
     several = f"{row['lowest']:.3f} to {row['highest']:.3f}" if row["num_runs"] > 1 else ""
     return {"value": f"{row['value']:.3f}", "range": several}
+
+
+def _readings(readings: pd.DataFrame) -> dict[str, Any] | None:
+    """How well each field is read from images, by method; fields in the order in which the first reads them best."""
+    read = readings[readings["question"] == READ]
+    if read.empty:
+        return None
+    methods, cells = in_order(read["method"]), read.set_index(["field", "method"])
+    fields = read.groupby("field")["value"].max().sort_values(ascending=False).index
+    level_of = read.drop_duplicates("field").set_index("field")["level"]
+    lines = [
+        {
+            "field": field,
+            "level": level_of[field],
+            "cells": [spread(cells.loc[(field, name)]) if (field, name) in cells.index else None for name in methods],
+        }
+        for field in fields
+    ]
+    return {"methods": [method_name(name) for name in methods], "lines": lines}
 
 
 def turned(pairs: pd.DataFrame) -> pd.DataFrame:
