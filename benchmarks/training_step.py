@@ -48,7 +48,7 @@ def measure(folder: Path, name: str, rounds: int) -> dict:
 
 
 def _ours(model, store, data, settings, size: int, num_steps: int) -> float:
-    batches = PatientBatches(data.patient_N, data.malignant_N, settings.sampler, 0)
+    batches = PatientBatches(data.patient_N, data.malignant_N, settings.sampler, 0, data.lesion_N)
     step = TrainingStep(model, build_optimizer(model, settings), data, settings, size, torch.device("cpu"), 10_000)
     drawn = list(islice(batches.steps(0, 10_000), num_steps + 2))
     indices = [data.store_index_N[rows].tolist() for rows in drawn]

@@ -56,6 +56,7 @@ def test_pictures_of_several_are_shown_only_where_all_licences_allow_it():
         ({**SITE, "column": "age"}, r"'age_years' of one and that of two differ in `kind` \(numeric, categorical\)"),
         ({**AGE, "level": "lesion"}, r"differ in `level` \(patient, lesion\)"),
         ({**AGE, "nuisance": True}, r"differ in `nuisance` \(False, True\)"),
+        ({**AGE, "weight": 2}, r"differ in `weight` \(1.0, 2.0\)"),
     ],
 )
 def test_a_name_that_stands_for_two_things_is_refused(other, said):

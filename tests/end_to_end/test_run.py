@@ -391,6 +391,7 @@ def test_data_flows_down_the_layers():
         ("splits", ["image_id", "patient_id"]),
         ("duplicates", ["image_a", "image_b"]),
         ("patient_conflicts", ["patient_id", "field"]),
+        ("lesion_conflicts", ["lesion_id", "patient_id"]),
     ],
 )
 def test_ids_that_look_like_numbers_stay_text(tmp_path, name, ids):

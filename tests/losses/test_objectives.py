@@ -49,7 +49,7 @@ def test_a_level_whose_rows_are_all_alike_leaves_its_weight_to_the_other(name):
 
 def test_where_nothing_differs_nothing_is_learnt():
     made = objective("inner_only")
-    alike = dataclasses.replace(batch(), lesion_groups_B=torch.zeros(6, dtype=torch.int64))
+    alike = dataclasses.replace(batch(), lesion_groups_K=torch.zeros(6, dtype=torch.int64))
     values = made.losses(made.contrasts(alike))
     values["loss"].backward()
     assert float(values["loss"].detach()) == 0 and not any(parameter.grad.any() for parameter in made.parameters())
@@ -83,7 +83,7 @@ def test_views_beside_an_objective_add_their_weighted_loss_and_change_nothing_el
 def test_where_metadata_are_all_alike_views_go_on_with_their_own_weight():
     made = objective("slimp", views_weight=0.3)
     alike = {
-        "lesion_groups_B": torch.zeros(6, dtype=torch.int64),
+        "lesion_groups_K": torch.zeros(6, dtype=torch.int64),
         "patient_groups_P": torch.zeros(3, dtype=torch.int64),
     }
     values = made.losses(made.contrasts(dataclasses.replace(batch(2), **alike)))
@@ -129,7 +129,7 @@ def test_flat_contrast_joins_each_lesion_with_its_own_patients_metadata():
     made, drawn = objective("flat"), batch()
     contrast = made.contrasts(drawn)["flat"]
     for row, patient in enumerate([0, 0, 1, 1, 1, 2]):
-        joined = torch.cat([drawn.lesion_BM[row], drawn.patient_PM[patient]])
+        joined = torch.cat([drawn.lesion_KM[row], drawn.patient_PM[patient]])
         torch.testing.assert_close(contrast.right_ND[row], made.flat.right(joined))
         torch.testing.assert_close(contrast.left_ND[row], made.flat.left(drawn.image_VBI[0, row]))
 
@@ -145,10 +145,10 @@ def test_the_objectives_that_need_no_metadata_ignore_them():
     made, drawn = objective("simclr"), batch(2)
     other = Representations(
         drawn.image_VBI,
-        drawn.lesion_BM + 1,
+        drawn.lesion_KM + 1,
         drawn.patient_PM + 1,
         drawn.phenotype_PX + 1,
-        drawn.patient_of_lesion_B,
+        drawn.patient_of_lesion_K,
         torch.zeros_like(LESION_GROUPS),
         torch.zeros_like(PATIENT_GROUPS),
     )

@@ -32,7 +32,7 @@ def draw(encoding, counts: list[int], views: int = 1) -> Batch:
 
 
 def of_patient(batch: Batch, number: int) -> Batch:
-    own = (batch.patient_of_lesion_B == number).nonzero().view(-1)
+    own = (batch.patient_of_lesion_K == number).nonzero().view(-1)
     lesion = {name: part[own] for name, part in batch.lesion.items()}
     patient = {name: part[[number]] for name, part in batch.patient.items()}
     return Batch(batch.views[own], lesion, patient, torch.zeros_like(own), own, torch.tensor([0]))
@@ -40,7 +40,7 @@ def of_patient(batch: Batch, number: int) -> Batch:
 
 def phenotypes(model, batch: Batch) -> torch.Tensor:
     image, lesion = model.image_encoder(batch.views), model.lesion_encoder(batch.lesion)
-    return model.phenotype(image, lesion, batch.patient_of_lesion_B, len(batch.patient_groups_P))
+    return model.phenotype(image, lesion, batch.patient_of_lesion_K, len(batch.patient_groups_P))
 
 
 def test_a_batch_of_patients_with_any_number_of_lesions_is_contrasted(model, encoding):

@@ -191,3 +191,44 @@ def test_hiding_nothing_or_everything_is_exact(lesion_level):
     fields = fields_of(lesion_level, FULL, {"site": "back"})
     assert not hide_fields(fields, 0.0)[1].any()
     assert not known_fields(hide_fields(fields, 1.0)[0]).any()
+
+
+def weighted(level: LevelEncoding, **weights: float) -> LevelEncoding:
+    return LevelEncoding(
+        fields={
+            name: field.model_copy(update={"weight": weights.get(name, 1.0)}) for name, field in level.fields.items()
+        }
+    )
+
+
+def test_the_embedding_is_the_mean_of_the_known_tokens_weighted_as_the_cohort_says(lesion_level):
+    settings = MetadataEncoderParams(dim=16, depth=0, num_heads=2)
+    weights = {"depth_mm": 3.0, "site": 0.25, "symptom": 2.0}
+    encoder = encoder_of(weighted(lesion_level, **weights), settings)
+    known = {name: value for name, value in FULL.items() if name != "texture"}
+    fields = fields_of(lesion_level, known)
+    tokens = encoder.tokenizer(fields)[0][0]  # diameter, depth, site, texture, symptom, change
+    of_token = [1.0, 3.0, 0.25, 0.0, 2.0, 1.0]
+    expected = sum(weight * token for weight, token in zip(of_token, tokens, strict=True)) / sum(of_token)
+    torch.testing.assert_close(encoder(fields)[0], expected)
+
+
+@given(weight=st.floats(1e-3, 1e3), patterns=st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1))
+def test_weights_that_are_all_equal_change_no_bit(lesion_level, weight, patterns):
+    alike = weighted(lesion_level, **dict.fromkeys(lesion_level.fields, weight))
+    rows = []
+    for pattern in patterns:
+        present = dict(zip(lesion_level.fields, pattern, strict=True))
+        rows.append({name: value for name, value in FULL.items() if present[name.partition(".")[0]]})
+    fields = fields_of(lesion_level, *rows)
+    assert torch.equal(encoder_of(alike)(fields), encoder_of(lesion_level)(fields))
+
+
+def test_a_row_of_which_only_a_light_field_is_known_is_that_fields_token_and_its_gradient_is_finite(lesion_level):
+    settings = MetadataEncoderParams(dim=16, depth=0, num_heads=2)
+    encoder = encoder_of(weighted(lesion_level, site=1e-6), settings)
+    fields = fields_of(lesion_level, {"site": "back"}, {})
+    embedding = encoder(fields)
+    torch.testing.assert_close(embedding[0], encoder.tokenizer(fields)[0][0, 2])
+    embedding.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in encoder.parameters())

@@ -142,8 +142,9 @@ def roles(splits):
     }
     duplicates = pd.DataFrame({"kind": ["near", "same bytes"], "across_folds": [True, False]})
     conflicts = pd.DataFrame({"patient_id": ["person-1"], "field": ["age_years"]})
+    lesion_conflicts = pd.DataFrame({"lesion_id": ["l"], "patient_id": ["person-1"], "field": ["site"]})
     return [
-        Role(name, manifest | {"cohort": f"small {name}"}, splits, duplicates, conflicts)
+        Role(name, manifest | {"cohort": f"small {name}"}, splits, duplicates, conflicts, lesion_conflicts)
         for name in ("source", "target")
     ]
 

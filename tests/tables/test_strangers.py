@@ -80,3 +80,27 @@ def test_both_levels_come_from_one_lender_and_all_else_stays(tables, seed):
     assert of_patients["age_years"].iloc[3] == 40.0
     pd.testing.assert_frame_equal(lent.drop(columns="diameter_mm"), lesions.drop(columns="diameter_mm"))
     assert lesions["diameter_mm"].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_three_levels_a_lesion_has_one_lender_whose_pictures_lend_in_turn(seed):
+    lesions = pd.DataFrame(
+        {
+            "image_id": [f"i{row}" for row in range(9)],
+            "lesion_id": list("112112112"),
+            "patient_id": list("aaabbbccc"),
+            "hair": np.arange(9.0),
+            "diameter_mm": [1.0, 1.0, 2.0, 3.0, 3.0, 4.0, 5.0, 5.0, 6.0],
+        }
+    )
+    patients = pd.DataFrame({"patient_id": list("abc"), "age_years": [10.0, 20.0, 30.0]})
+    fields = FIELDS | {"hair": FieldSpec(kind="numeric", level="image", column="h")}
+    lent, _ = with_strangers_metadata(lesions, patients, fit_encoding(lesions, patients, fields), seed)
+    diameter_of = dict(zip(lesions["hair"], lesions["diameter_mm"], strict=True))
+    assert lent["diameter_mm"].tolist() == lent["hair"].map(diameter_of).tolist()  # of one lender, picture and lesion
+    for _, own in lent.groupby(["patient_id", "lesion_id"]):
+        assert len(set(own["diameter_mm"])) == 1
+        num_lent = (lesions["diameter_mm"] == own["diameter_mm"].iloc[0]).sum()
+        assert own["hair"].nunique() == min(len(own), num_lent)
+    owner = dict(zip(lesions["diameter_mm"], lesions["patient_id"], strict=True))
+    assert (lent["diameter_mm"].map(owner) != lent["patient_id"]).all()

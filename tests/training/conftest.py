@@ -40,6 +40,25 @@ FIELDS = {
 }
 
 
+FIELDS_OF_THREE = FIELDS | {
+    "modality": FieldSpec(kind="categorical", level="image", column="m"),
+    "hair": FieldSpec(kind="numeric", level="image", column="h"),
+}
+
+
+def with_pictures(lesions: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Lesions with one to three pictures each, that differ in fields of their own."""
+    rng = np.random.default_rng(seed)
+    rows = lesions.loc[lesions.index.repeat(rng.integers(1, 4, len(lesions)))].reset_index(drop=True)
+    count = len(rows)
+    return rows.assign(
+        image_id=[f"i{row:04d}" for row in range(count)],
+        store_index=pd.array(range(count), dtype="Int64"),
+        modality=rng.choice(["clinical", "dermoscopic"], count),
+        hair=rng.integers(0, 5, count).astype(float),
+    ).sample(frac=1, random_state=seed, ignore_index=True)
+
+
 def draw_lesions(num_patients: int, seed: int = 0) -> pd.DataFrame:
     """Lesions of patients with one to four each, one picture per lesion."""
     rng = np.random.default_rng(seed)
@@ -102,6 +121,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     patients, _ = build_patients(lesions, FIELDS)
     store = write_store(lesions, tmp_path_factory.mktemp("store") / "store.arrow")
     return Tiny(lesions, patients, fit_encoding(lesions, patients, FIELDS), store)
+
+
+@pytest.fixture(scope="session")
+def tiny_of_three(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """Twelve patients whose lesions have one to three pictures: three levels."""
+    lesions = with_pictures(draw_lesions(12))
+    patients, _ = build_patients(lesions, FIELDS_OF_THREE)
+    store = write_store(lesions, tmp_path_factory.mktemp("store") / "store.arrow")
+    return Tiny(lesions, patients, fit_encoding(lesions, patients, FIELDS_OF_THREE), store)
 
 
 @pytest.fixture(scope="session")

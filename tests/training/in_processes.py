@@ -37,7 +37,7 @@ def take_step(given, settings, model_settings, ranks, *, patients, watch=lambda 
     torch.manual_seed(0)
     model = SLIMP(model_settings, settings.loss, given.encoding)
     watch(model)
-    rows = next(PatientBatches(data.patient_N, data.malignant_N, settings.sampler, 0).epoch(0))
+    rows = next(PatientBatches(data.patient_N, data.malignant_N, settings.sampler, 0, data.lesion_N).epoch(0))
     own = rows[own_part(data.patient_N[rows], ranks.rank, ranks.count)]
     images = DecodedImages(given.store, side).__getitems__(data.store_index_N[own])
     step = TrainingStep(model, build_optimizer(model, settings), data, settings, side, CPU, 10, ranks)
@@ -51,13 +51,17 @@ def changed(model_settings: ModelParams, **changes) -> ModelParams:
     return model_settings.model_copy(update={"metadata_encoder": metadata} | changes)
 
 
-def every_case(given: Given, ranks: Ranks) -> dict:
-    """Losses and gradients of every objective and every pooling, in passes or at once, patients of any number."""
-    objectives = [(objective, "mean", None) for objective in get_args(Objective)]
-    poolings = [("slimp", pooling, None) for pooling in get_args(Pooling)]
-    in_passes = [("slimp", "gated_attention", 2), ("simclr", "mean", 2)]
+OBJECTIVES = [(objective, "mean", None) for objective in get_args(Objective)]
+POOLINGS = [("slimp", pooling, None) for pooling in get_args(Pooling)]
+IN_PASSES = [("slimp", "gated_attention", 2), ("simclr", "mean", 2)]
+CASES = list(dict.fromkeys(OBJECTIVES + POOLINGS + IN_PASSES))
+"""Every objective and every pooling, in passes or at once."""
+
+
+def every_case(given: Given, ranks: Ranks, cases=CASES) -> dict:
+    """Losses and gradients of the cases, patients of any number."""
     found = {}
-    for number, case in enumerate(dict.fromkeys(objectives + poolings + in_passes)):
+    for number, case in enumerate(cases):
         objective, pooling, images_per_pass = case
         loss = LossParams(objective=objective, reconstruction_weight=0.5)
         sampler = SamplerParams(patients_per_batch=7, lesions_per_patient=3)
@@ -138,6 +142,11 @@ def in_each(given: Given, ranks: Ranks, report: Callable) -> dict:
     different_dropout(ranks)
     report(1, {"threads": float(torch.get_num_threads())})
     return every_case(given, ranks)
+
+
+def with_three_levels(given: Given, cases: list, ranks: Ranks, report: Callable) -> dict:
+    """Losses and gradients of the cases, in each process."""
+    return every_case(given, ranks, cases)
 
 
 def fails_in_the_second(ranks: Ranks, report: Callable) -> None:

@@ -505,3 +505,78 @@ BOTH = {"lesion", "patient"}
 def test_why_a_target_is_not_adapted_to(trained, objective, same_cohort, levels, reason):
     said = why_not_adapted(AdaptationParams(trained=trained), objective, same_cohort=same_cohort, levels=levels)
     assert said is None if reason is None else said is not None and said.startswith(reason)
+
+
+THREE = {"image", "lesion", "patient"}
+
+
+@pytest.mark.parametrize(
+    ("objective", "levels", "reason"),
+    [
+        ("slimp", THREE, None),
+        ("inner_only", THREE, None),
+        ("inner_only", {"image"}, None),
+        ("outer_only", {"image", "lesion"}, "it has no fields of the level patient"),
+    ],
+)
+def test_of_three_levels_the_innermost_is_that_of_pictures(objective, levels, reason):
+    assert (said := why_not_adapted(AdaptationParams(), objective, same_cohort=False, levels=levels)) is reason or (
+        said.startswith(reason)
+    )
+
+
+@pytest.fixture(scope="module")
+def of_three(tiny_of_three) -> Cohort:
+    return Cohort("pictures", "f", tiny_of_three.lesions, tiny_of_three.patients, {"fold_0": tiny_of_three.encoding})
+
+
+@pytest.mark.parametrize("trained", ["embeddings", "all"])
+def test_a_target_of_three_levels_gets_an_encoder_of_pictures_fields_and_projections_anew(
+    source, of_three, tiny_of_three, make_settings, trained, caplog
+):
+    start = start_of(source, of_three)
+    kept = {name for name in start if name in source.state and not name.startswith("objective.")}
+    kept = {name for name in kept if ".tokenizer." not in name}
+    assert any(name.startswith("patient_encoder.layers") for name in kept)
+    assert all(torch.equal(start[name], source.state[name]) for name in kept)
+    with caplog.at_level(logging.INFO, logger="slimp_pipeline.training.adapt"):
+        checkpoints, history = adapt_partitions(
+            of_three,
+            tiny_of_three.store,
+            rows_of(of_three),
+            source,
+            AdaptationParams(trained=trained, num_epochs=2, learning_rate=3e-3),
+            make_settings(validation_share=0.0),
+            None,
+            silent,
+        )
+    said = (
+        "The encoder was trained with 2 levels, and pictures has 3: the encoder of pictures' metadata, projections and "
+        "a learnt pooling begin anew"
+    )
+    assert caplog.messages.count(said) == 1
+    changed = changed_names(start, checkpoints["fold_0"].state)
+    new = {name for name in weights_of(start) if name.startswith(("picture_encoder.layers", "objective."))}
+    assert new <= changed
+    frozen = {name for name in weights_of(start) if name.startswith("lesion_encoder.layers")}
+    assert (frozen <= changed) == (trained == "all")
+    assert {"loss_image", "loss_lesion", "loss_patient"} <= set(history["name"])
+    assert PretrainedSLIMP(checkpoints["fold_0"]).encode_metadata(of_three.lesions).shape[1] == 2 * 16
+
+
+@pytest.mark.parametrize("pooling", ["mean", "gated_attention"])
+def test_a_source_of_three_levels_is_adapted_to_a_target_of_two(adapt, source, of_three, target, pooling):
+    torch.manual_seed(3)
+    settings = source.model.model_copy(update={"pooling": pooling})
+    state = SLIMP(settings, source.loss, of_three.encodings["fold_0"]).state_dict()
+    three = replace(source, state=state, model=settings, encoding=of_three.encodings["fold_0"])
+    start = start_of(three, target)
+    assert not any(name.startswith("picture_encoder.") for name in start)
+    assert torch.equal(start["image_encoder.norm.weight"], state["image_encoder.norm.weight"])
+    checkpoints, history = adapt(three)
+    assert {n for n in history["name"] if n.startswith("loss_")} == {"loss_lesion", "loss_patient"}
+    adapted = checkpoints["fold_0"].state
+    learnt = {name for name in weights_of(start) if name.startswith(("pooling.", "objective."))}
+    assert learnt <= changed_names(start, adapted) and bool(pooling == "mean") != any(
+        name.startswith("pooling.") for name in learnt
+    )

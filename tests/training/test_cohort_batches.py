@@ -12,12 +12,15 @@ from slimp_pipeline.training.cohort_batches import CohortBatches, batches_of
 from slimp_pipeline.training.sampler import PatientBatches
 
 
-def lesions(**patients_of):
-    """Two lesions of each patient; cohorts in turn."""
+def lesions(pictures=1, **patients_of):
+    """Two pictures of each patient, of a lesion each or of one; cohorts in turn."""
     names = [name for name, count in patients_of.items() for _ in range(2 * count)]
     patient = np.arange(len(names)) // 2
     return SimpleNamespace(
-        patient_N=patient, malignant_N=np.zeros(len(names), dtype=bool), cohort_N=np.array(names, dtype=object)
+        patient_N=patient,
+        lesion_N=np.arange(len(names)) // pictures,
+        malignant_N=np.zeros(len(names), dtype=bool),
+        cohort_N=np.array(names, dtype=object),
     )
 
 
@@ -70,6 +73,19 @@ def test_one_cohort_and_mixed_cohorts_are_drawn_as_patients_are():
     assert isinstance(mixed, PatientBatches)
     assert any(len(set(several.cohort_N[rows])) == 2 for rows in mixed.epoch(0))
     assert isinstance(batches_of(several, sampler(), 0), CohortBatches)
+
+
+def test_a_lesions_pictures_stand_together_whichever_cohort_is_drawn():
+    data = lesions(pictures=2, one=9, two=8)
+    batches = batches_of(data, sampler(), 0)
+    drawn = list(batches.epoch(0))
+    for rows in drawn:
+        assert (data.lesion_N[rows[::2]] == data.lesion_N[rows[1::2]]).all()
+        assert len(set(data.cohort_N[rows])) == 1
+    assert sorted(np.concatenate(drawn)) == list(range(34))
+    assert (batches.num_lesions, batches.lesions_per_epoch, batches.images_per_epoch) == (17, 17, 34)
+    one_each = batches_of(data, sampler(images_per_lesion=1), 0)
+    assert one_each.images_per_epoch == sum(map(len, one_each.epoch(0))) == 17
 
 
 def test_a_weight_of_no_cohort_is_refused():

@@ -25,7 +25,7 @@ def test_patients_without_a_lesion_here_are_left_out(tiny):
 def test_lesions_share_a_group_exactly_when_their_metadata_are_equal(tiny):
     data = tiny.data()
     key = tiny.lesions["site"] + tiny.lesions["diameter_mm"].astype(str)
-    group = data.lesion_group_N.numpy()
+    group = data.lesion_group_K.numpy()
     assert ((group[:, None] == group[None]) == (key.to_numpy()[:, None] == key.to_numpy()[None])).all()
 
 

@@ -19,7 +19,7 @@ from slimp_pipeline.training.devices import on_devices
 from slimp_pipeline.training.loop import Task, train
 
 sys.path.append(str(Path(__file__).parent))  # for spawned processes, too
-from in_processes import Given, every_case, fails_in_the_second, in_each
+from in_processes import Given, every_case, fails_in_the_second, in_each, with_three_levels
 
 
 def of_devices():
@@ -34,9 +34,13 @@ def test_loss_and_gradients_of_several_processes_are_those_of_one(tiny, make_set
     data = {number: tiny.data(0, number - 1) for number in range(5, 11)}
     given = Given(tiny.store, tiny.encoding, data, settings, model_settings)
     found = on_devices(partial(in_each, given), settings, lambda step, values: reports.append((step, values)))
-    expected = every_case(given, ALONE)
     assert reports == [(1, {"threads": 1.0})]
-    assert found.keys() == expected.keys() and len(found) == 11
+    assert len(found) == 11
+    the_same(found, every_case(given, ALONE))
+
+
+def the_same(found: dict, expected: dict) -> None:
+    assert found.keys() == expected.keys()
     for case, (values, gradients) in expected.items():
         torch.testing.assert_close(
             found[case][0], values, rtol=1e-5, atol=1e-6, msg=lambda text, c=case: f"{c}: {text}"
@@ -46,6 +50,16 @@ def test_loss_and_gradients_of_several_processes_are_those_of_one(tiny, make_set
             torch.testing.assert_close(
                 found[case][1][name], value, rtol=1e-4, atol=1e-6, msg=lambda text, c=(case, name): f"{c}: {text}"
             )
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_so_they_are_where_pictures_have_a_level_of_their_own(tiny_of_three, make_settings, model_settings, count):
+    cases = [("slimp", "gated_attention", None), ("flat", "mean", None), ("inner_only", "mean", 2)]
+    data = {number: tiny_of_three.data(0, number - 1) for number in range(5, 11)}
+    settings = make_settings(devices=count)
+    given = Given(tiny_of_three.store, tiny_of_three.encoding, data, settings, model_settings)
+    found = on_devices(partial(with_three_levels, given, cases), settings, lambda *_: None)
+    the_same(found, every_case(given, ALONE, cases))
 
 
 def test_an_error_in_one_process_ends_all_with_its_own_words(make_settings):

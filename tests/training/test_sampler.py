@@ -166,3 +166,43 @@ def test_parts_of_a_batch_have_about_as_many_lesions_each():
         slice(4, 5),
         slice(5, 6),
     ]
+
+
+@given(
+    counts=st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=4), min_size=2, max_size=8),
+    limit=st.integers(1, 4),
+    unit=st.sampled_from(["patients", "lesions"]),
+    seed=st.integers(0, 50),
+)
+def test_of_each_lesion_drawn_some_pictures_stand_next_to_each_other_and_none_twice(counts, limit, unit, seed):
+    patient_of_lesion = np.repeat(np.arange(len(counts)), [len(lesions) for lesions in counts])
+    num_pictures = np.concatenate(counts)
+    lesion = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(num_pictures)), num_pictures))
+    lesion = np.unique(lesion, return_index=True)[1].argsort().argsort()[lesion]  # numbered as they first appear
+    patient = np.random.default_rng(seed + 1).permutation(patient_of_lesion)[lesion]
+    settings = SamplerParams(patients_per_batch=4, lesions_per_patient=2, images_per_lesion=limit, epoch=unit)
+
+    def batches():
+        return PatientBatches(patient, np.zeros(len(patient), dtype=bool), settings, seed, lesion)
+
+    drawn = list(batches().epoch(2))
+    assert len(set(np.concatenate(drawn))) == len(np.concatenate(drawn))
+    for rows in drawn:
+        for number_N, most in ((lesion, limit), (patient, 2 * limit)):
+            runs = number_N[rows][np.r_[True, np.diff(number_N[rows]) != 0]]
+            assert len(set(runs)) == len(runs)
+            assert max(np.bincount(number_N[rows])) <= most
+        for one in set(lesion[rows]):
+            assert (lesion[rows] == one).sum() == min(limit, (lesion == one).sum())
+    every = [rows.tolist() for rows in batches().steps(0, 3 * len(drawn))]
+    assert [rows.tolist() for rows in batches().steps(len(drawn) + 1, 3 * len(drawn))] == every[len(drawn) + 1 :]
+
+
+def test_positive_sampling_draws_a_lesion_that_one_of_its_pictures_shows_to_be_malignant():
+    patient = np.repeat([0, 1], 40)
+    lesion = np.arange(80) // 2
+    malignant = np.isin(np.arange(80), [7, 50])  # one picture of lesion 3, one of lesion 25
+    settings = SamplerParams(patients_per_batch=2, lesions_per_patient=4, malignant_first_share=0.25)
+    for epoch in range(5):
+        (rows,) = PatientBatches(patient, malignant, settings, 0, lesion).epoch(epoch)
+        assert {6, 7, 50, 51} <= set(rows) and len(rows) == 16

@@ -62,7 +62,7 @@ def _one_field(name: str, found: Mapping[str, "FieldSpec"]) -> "FieldSpec":
     """What one field is in all cohorts that have it."""
     (one, first), *others = found.items()
     for other, field in others:
-        for trait in ("kind", "level", "nuisance"):
+        for trait in ("kind", "level", "nuisance", "weight"):
             if getattr(first, trait) != getattr(field, trait):
                 raise ValueError(
                     f"the field '{name}' of {one} and that of {other} differ in `{trait}` ({getattr(first, trait)}, "

@@ -80,7 +80,7 @@ class FieldSpec(Block):
     """One metadata field; its key in the spec is its name, with the unit (`age_years`)."""
 
     kind: Literal["numeric", "categorical", "checkbox"]
-    level: Literal["lesion", "patient"]
+    level: Literal["image", "lesion", "patient"]  # whose value it is; a field of `image` makes three levels of two
     column: Text | None = None  # numeric and categorical
     options: TextMapping = {}  # checkbox: option name -> column holding true/false
     scale: float = 1.0  # raw number times scale is in the unit that the name states
@@ -91,6 +91,7 @@ class FieldSpec(Block):
     rename: TextMapping = {}  # raw text -> text that is read instead
     missing: Texts = []  # tokens beside MISSING_TOKENS that mean "not known", case aside
     nuisance: bool = False  # no feature, and nothing that an embedding should carry: lighting, device, pen marks
+    weight: float = Field(1.0, gt=0)  # of what it says beside the other fields of its level that are known
     publish_texts: bool = False  # without `categories`: the texts met in training may leave in `encoding.json`
 
     @property
@@ -289,6 +290,16 @@ class CohortSpec(Block):
         if taken := sorted(RESERVED & set(self.fields)):
             raise ValueError(
                 f"cohort {self.name}: a field may not be called {', '.join(taken)}: a column of the tables is"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lesions_of_pictures_are_known(self) -> "CohortSpec":
+        of_pictures = [name for name, field in self.fields.items() if field.level == "image" and not field.nuisance]
+        if of_pictures and not self.lesion_id:
+            raise ValueError(
+                f"cohort {self.name}: field '{of_pictures[0]}' is of the level image, and nothing tells which pictures "
+                "show one lesion. Name the columns in `lesion_id`, or make it a field of the level lesion."
             )
         return self
 

@@ -60,11 +60,11 @@ def read_rows(path: Path, pictures: pd.DataFrame, encoding: Encoding, settings: 
     line_N, notes, why = _lines_of_pictures(path, named, pictures)
     has_row_N = line_N >= 0
     rows = table.reindex(np.where(has_row_N, line_N, -1)).reset_index(drop=True)
-    wanted = [column for level in _levels(encoding) for name in level.fields for column in level.columns(name)]
+    wanted = [column for level in encoding.levels.values() for name in level.fields for column in level.columns(name)]
     fields = pd.DataFrame({name: _or_none(rows[name]) for name in wanted if name in rows}, index=rows.index)
     ids = {settings.image_column, settings.lesion_column, settings.patient_column}
     notes += _notes_on_columns(table, wanted, ids)
-    notes += [note for level in _levels(encoding) for note in _notes_on_values(level, fields)]
+    notes += [note for level in encoding.levels.values() for note in _notes_on_values(level, fields)]
     lesion_id_N, lesion_notes = _lesions(path, rows, has_row_N, settings)
     unmatched = table.loc[~table.index.isin(line_N[has_row_N]), settings.image_column]
     told = {int(line): (name, why[line]) for line, name in unmatched.items()}
@@ -112,10 +112,6 @@ def _lesions(
     if without := int((has_row_N & pd.isna(id_N).to_numpy()).sum()):
         notes.append(f"{without:,} pictures have a row without `{lesion}`, and stand in no lesion")
     return id_N.where(id_N.notna(), None).to_numpy(dtype=object), notes
-
-
-def _levels(encoding: Encoding) -> tuple[LevelEncoding, LevelEncoding]:
-    return encoding.lesion, encoding.patient
 
 
 def _lines_of_pictures(path: Path, named: pd.Series, pictures: pd.DataFrame) -> tuple[np.ndarray, list[str], pd.Series]:

@@ -40,7 +40,8 @@ def picture_parts(embedded: EmbeddedPictures, rows: PictureRows | None, encoder:
 
     Returns:
         picture, image_id; with a table lesion_id (where it has the column), lesion_embedding and patient_embedding (of
-        levels of which it has a field; without a row the learnt vector of nothing known); then what
+        levels of which it has a field; without a row the learnt vector of nothing known; with three levels
+        lesion_embedding holds the picture's own before the lesion's); then what
         `shards.what_is_told` gives.
     """
 
@@ -63,7 +64,7 @@ def _with_metadata(part: pa.Table, rows: PictureRows, row_N: np.ndarray, encoder
         part = part.add_column(place, "lesion_id", pa.array(rows.lesion_id_N[row_N], pa.string()))
         place += 1
     for name, level, encode in (
-        ("lesion_embedding", encoding.lesion, encoder.encode_metadata),
+        ("lesion_embedding", encoding.of_rows, encoder.encode_metadata),
         ("patient_embedding", encoding.patient, encoder.encode_patients),
     ):
         if any(column in fields for field in level.fields for column in level.columns(field)):

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.tables.encoding import LevelEncoding
 
-IMAGE, LESION, PATIENT = "image_encoder.onnx", "lesion_encoder.onnx", "patient_encoder.onnx"
+IMAGE, PICTURE = "image_encoder.onnx", "picture_encoder.onnx"  # of pixels, and of fields of pictures
+LESION, PATIENT = "lesion_encoder.onnx", "patient_encoder.onnx"
 TOLERANCE = 1e-4  # of the largest number of an embedding
 # Rows of the example that a model is exported with, then of others that it is checked with. The exporter takes a number
 # of rows that a level has fields, too, for that: no level has 251.
@@ -72,12 +73,14 @@ def export_onnx(encoder: PretrainedSLIMP, opset: int) -> dict[str, bytes]:
     side, generator = encoder.checkpoint.model.image_encoder.image_size, torch.Generator().manual_seed(0)
     pictures = {n: (torch.rand(n, 3, side, side, generator=generator),) for n in _PICTURES}
     made = {IMAGE: _export(IMAGE, _Normalised(encoder), ["image"], pictures, opset)}
+    encoding = encoder.checkpoint.encoding
     levels = {
-        LESION: (encoder.model.lesion_encoder, encoder.checkpoint.encoding.lesion),
-        PATIENT: (encoder.model.patient_encoder, encoder.checkpoint.encoding.patient),
+        PICTURE: (encoder.model.picture_encoder, encoding.image),
+        LESION: (encoder.model.lesion_encoder, encoding.lesion),
+        PATIENT: (encoder.model.patient_encoder, encoding.patient),
     }
     for name, (network, level) in levels.items():
-        if level.fields:
+        if network is not None and level.fields:
             rows = {n: _some_fields(level, n, generator) for n in _ROWS}
             module = _OfFields(network, rows[1])
             given = {n: tuple(fields[name] for name in module.given) for n, fields in rows.items()}

@@ -20,7 +20,8 @@ class Readings:
 
     Attributes:
         image_ND: Image embeddings, float32.
-        lesion_NM: Embeddings of lesion metadata, float32; of rows without any, the learnt vector of nothing known.
+        lesion_NM: Embeddings of lesion metadata, float32; of rows without any, the learnt vector of nothing known. With
+            three levels the picture's own come before them.
         patient_NM: The same of patient metadata.
         nearest_NK: Rows of the nearest known lesions, int64; None without known lesions.
         distance_NK: Their cosine distances, float64.
@@ -102,6 +103,5 @@ class LesionReader:
             )
 
     @property
-    def _levels(self) -> tuple[LevelEncoding, LevelEncoding]:
-        encoding = self.encoder.checkpoint.encoding
-        return encoding.lesion, encoding.patient
+    def _levels(self) -> list[LevelEncoding]:
+        return list(self.encoder.checkpoint.encoding.levels.values())

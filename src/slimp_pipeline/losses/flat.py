@@ -1,4 +1,4 @@
-"""Flat contrast: lesion image and all metadata at one level."""
+"""Flat contrast: image and all metadata at one level."""
 
 import torch
 
@@ -7,7 +7,9 @@ from slimp_pipeline.parameters import LossParams
 
 
 class Flat(Objective):
-    """Each lesion's image meets the metadata of lesion and patient, concatenated, over all B lesions.
+    """Each image meets the metadata of its lesion and patient, concatenated, over all B images.
+
+    With three levels its own come before them.
 
     What CLIP would do with one row of metadata per image: the ablation that nesting is measured against.
 
@@ -19,12 +21,16 @@ class Flat(Objective):
 
     def __init__(self, settings: LossParams, dims: Dims) -> None:
         super().__init__()
-        self.flat = ContrastiveHead(dims.image, 2 * dims.metadata, dims.projection, settings)
+        self.flat = ContrastiveHead(dims.image, (3 if dims.pictures else 2) * dims.metadata, dims.projection, settings)
 
     def contrasts(self, batch: Representations) -> dict[str, Contrast]:
-        """`flat`: image (left) and all metadata (right); rows are of one group where both levels coincide."""
-        patient_B = batch.patient_of_lesion_B
-        metadata_BM2 = torch.cat([batch.lesion_BM, batch.patient_PM[patient_B]], dim=1)
-        num_patient_groups = batch.patient_groups_P.max() + 1
-        groups_B = batch.lesion_groups_B * num_patient_groups + batch.patient_groups_P[patient_B]
-        return {"flat": self.flat(batch.image_VBI[0], metadata_BM2, groups_B)}
+        """`flat`: image (left) and all metadata (right); rows are of one group where all levels coincide."""
+        metadata_KM = torch.cat([batch.lesion_KM, batch.patient_PM[batch.patient_of_lesion_K]], dim=1)
+        patient_groups_K = batch.patient_groups_P[batch.patient_of_lesion_K]
+        groups_K = batch.lesion_groups_K * (batch.patient_groups_P.max() + 1) + patient_groups_K
+        if batch.pictures is None:
+            return {"flat": self.flat(batch.image_VBI[0], metadata_KM, groups_K)}
+        pictures, lesion_B = batch.pictures, batch.pictures.lesion_of_image_B
+        metadata_BM = torch.cat([pictures.fields_BM, metadata_KM[lesion_B]], dim=1)
+        groups_B = pictures.groups_B * (groups_K.max() + 1) + groups_K[lesion_B]
+        return {"flat": self.flat(batch.image_VBI[0], metadata_BM, groups_B)}

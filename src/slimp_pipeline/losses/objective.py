@@ -11,36 +11,72 @@ from slimp_pipeline.parameters import LossParams
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """The image level of a batch that has three: B pictures of its K lesions.
+
+    Attributes:
+        fields_BM: Embedded metadata of pictures.
+        groups_B: int64; pictures with the same number have the same metadata.
+        lesion_of_image_B: int64, row of each picture's lesion.
+        pooled_KX: Each lesion's pictures, image (first view) and metadata, pooled.
+    """
+
+    fields_BM: Tensor
+    groups_B: Tensor
+    lesion_of_image_B: Tensor
+    pooled_KX: Tensor
+
+
+@dataclass(frozen=True)
 class Representations:
-    """What the encoders make of a batch of B lesions, in V views each, of P patients.
+    """What the encoders make of a batch: B images, in V views each, of K lesions of P patients.
+
+    With two levels each image is a lesion of its own, and K = B.
 
     Attributes:
         image_VBI: Image embeddings, view by view.
-        lesion_BM: Embedded lesion metadata.
+        lesion_KM: Embedded lesion metadata.
         patient_PM: Embedded patient metadata.
-        phenotype_PX: Each patient's lesions, image (first view) and metadata, pooled.
-        patient_of_lesion_B: int64, row of each lesion's patient.
-        lesion_groups_B: int64; lesions with the same number have the same metadata.
+        phenotype_PX: Each patient's lesions, what they look like (first view) and metadata, pooled.
+        patient_of_lesion_K: int64, row of each lesion's patient.
+        lesion_groups_K: int64; lesions with the same number have the same metadata.
         patient_groups_P: int64; likewise for patients.
+        pictures: The image level; None with two levels.
     """
 
     image_VBI: Tensor
-    lesion_BM: Tensor
+    lesion_KM: Tensor
     patient_PM: Tensor
     phenotype_PX: Tensor
-    patient_of_lesion_B: Tensor
-    lesion_groups_B: Tensor
+    patient_of_lesion_K: Tensor
+    lesion_groups_K: Tensor
     patient_groups_P: Tensor
+    pictures: Pictures | None = None
+
+    @property
+    def look_KX(self) -> Tensor:
+        """What each lesion looks like: its image's embedding (first view), or its pictures pooled."""
+        return self.pictures.pooled_KX if self.pictures else self.image_VBI[0]
 
 
 @dataclass(frozen=True)
 class Dims:
-    """Widths of the representations, and of their projections."""
+    """Widths of the representations, and of their projections.
+
+    Attributes:
+        pictures: Of a lesion's pooled pictures; None with two levels.
+    """
 
     image: int
     metadata: int
     phenotype: int
     projection: int
+    pictures: int | None = None
+
+    @property
+    def look(self) -> int:
+        """Width of what a lesion looks like."""
+        return self.pictures or self.image
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def check_fingerprint(encoder: "PretrainedSLIMP", folder: Path) -> None:
 def _rows(encoder: "PretrainedSLIMP") -> pd.DataFrame:
     """A row of which all is known as far as the encoding tells values, and one of which nothing is."""
     known: dict[str, Any] = {}
-    for level in (encoder.checkpoint.encoding.lesion, encoder.checkpoint.encoding.patient):
+    for level in encoder.checkpoint.encoding.levels.values():
         for name, field in level.fields.items():
             if field.kind == "numeric":
                 known[name] = field.mean + 0.5 * field.std

@@ -16,7 +16,7 @@ def model_card(encoder: ImageEncoderParams, encoding: Encoding, facts: Mapping[s
         encoding: Of the metadata.
         facts: Cohort, partition, numbers of images and patients, length of the training, whether labels were used.
     """
-    fields = [*encoding.lesion.fields, *encoding.patient.fields]
+    fields = "; ".join(f"of the {name}: {', '.join(level.fields) or 'none'}" for name, level in encoding.levels.items())
     cohort, partition, fingerprint, images, patients = (
         facts.get(name, "?")
         for name in ("cohort", "partition", "cohort_fingerprint", "num_training_images", "num_training_patients")
@@ -55,7 +55,7 @@ embedding = encoder.encode_images(["lesion.jpg"])
 - Length of the training: {facts.get("length", "?")}.
 - Image encoder: `{encoder.name}`, {encoder.image_size} px, arguments {encoder.arguments or "none"}, first weights
   `{Path(encoder.weights).name}`.
-- Metadata fields: {", ".join(fields)}.
+- Metadata fields: {fields}.
 - Labels used in training: {labels}.{control}
 
 ## Licence

@@ -36,8 +36,7 @@ class MeanPooling(nn.Module):
 
     def forward(self, lesions_BD: Tensor, patient_B: Tensor, num_patients: int) -> Tensor:
         """Pool; see `build_pooling`."""
-        counts_P = _counts(patient_B, num_patients)
-        return _sum(_float(lesions_BD), patient_B, num_patients) / counts_P.clamp_min(1).unsqueeze(1)
+        return mean_of(lesions_BD, patient_B, num_patients)
 
 
 class MaxPooling(nn.Module):
@@ -123,6 +122,16 @@ class SetTransformerPooling(nn.Module):
         seed_P1A = self.seed.expand(num_patients, -1, -1)
         pooled_P1A, _ = self.pool(seed_P1A, mixed_PLA, mixed_PLA, key_padding_mask=absent_PL, need_weights=False)
         return pooled_P1A.squeeze(1).float()
+
+
+def mean_of(rows_BD: Tensor, owner_B: Tensor, num_owners: int) -> Tensor:
+    """Mean over each owner's rows, a patient's lesions or a lesion's pictures; see `build_pooling`."""
+    return _sum(_float(rows_BD), owner_B, num_owners) / _counts(owner_B, num_owners).clamp_min(1).unsqueeze(1)
+
+
+def together(look_BI: Tensor, metadata_BM: Tensor) -> Tensor:
+    """What rows look like beside their embedded metadata: (B, I + M)."""
+    return torch.cat([look_BI, metadata_BM.to(look_BI.dtype)], dim=1)
 
 
 def _counts(patient_B: Tensor, num_patients: int) -> Tensor:

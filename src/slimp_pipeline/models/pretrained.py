@@ -14,9 +14,11 @@ from slimp_pipeline.images.check import ImageRefused, check_image
 from slimp_pipeline.images.decode import fit_canvas
 from slimp_pipeline.images.limits import memory_limit
 from slimp_pipeline.images.raw_images import RawImages, memory_per_image
+from slimp_pipeline.losses.objective import Representations
+from slimp_pipeline.models.batch import Batch, PictureFields
 from slimp_pipeline.models.checkpoint import IMAGE_ENCODER, Checkpoint, read_checkpoint
 from slimp_pipeline.models.fingerprint import FINGERPRINT, check_fingerprint
-from slimp_pipeline.models.slimp import SLIMP, Batch
+from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.models.weights import load_weights
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.tables.encoding import LevelEncoding, encode, row_groups
@@ -105,13 +107,18 @@ class PretrainedSLIMP:
             return self.model.image_encoder(views_B3HH).float().cpu().numpy()
 
     def encode_metadata(self, frame: pd.DataFrame) -> np.ndarray:
-        """Embed lesion-level metadata: float32 (N, M).
+        """Embed the metadata of pictures' lesions: float32 (N, M).
+
+        With three levels also the pictures' own: (N, 2M), picture before lesion.
 
         Args:
-            frame: One row per lesion; columns are the lesion fields of `encoding.json`, in the units of
+            frame: One row per picture; columns are the lesion (and image) fields of `encoding.json`, in the units of
                 their names. Absent columns and empty cells count as not known.
         """
-        return self._encode_fields(self.model.lesion_encoder, self.checkpoint.encoding.lesion, frame)
+        lesion_NM = self._encode_lesions(frame)
+        return (
+            np.concatenate([self._encode_pictures(frame), lesion_NM], axis=1) if self._has_three_levels else lesion_NM
+        )
 
     def encode_patients(self, frame: pd.DataFrame) -> np.ndarray:
         """Embed patient-level metadata: float32 (N, M); one row per patient, columns as in `encode_metadata`."""
@@ -123,13 +130,11 @@ class PretrainedSLIMP:
 
         Args:
             image_ND: Image embeddings of N lesions, as `encode_images` gives them.
-            frame: Their rows: patient_id and the lesion fields.
+            frame: Their rows: patient_id and the lesion fields; with three levels lesion_id and the image fields, too.
         """
         if frame.empty:
             return np.empty((0, int(self.model.pooling.out_dim)), dtype=np.float32)  # type: ignore[arg-type]
-        patient_N = torch.from_numpy(pd.factorize(frame["patient_id"])[0]).to(self.device)
-        image, lesion = (torch.from_numpy(x).to(self.device) for x in (image_ND, self.encode_metadata(frame)))
-        return self.model.phenotype(image, lesion, patient_N, int(patient_N.max()) + 1).float().cpu().numpy()
+        return self._represented(image_ND, frame).phenotype_PX.float().cpu().numpy()
 
     @torch.inference_mode()
     def contrast(self, image_ND: np.ndarray, frame: pd.DataFrame) -> dict[str, tuple[np.ndarray, ...]]:
@@ -137,30 +142,57 @@ class PretrainedSLIMP:
 
         Args:
             image_ND: Image embeddings of N lesions.
-            frame: Their rows: patient_id, and the fields of both levels.
+            frame: Their rows: patient_id, and the fields of both levels; with three levels lesion_id and the image
+                fields, too. A lesion's fields, and a patient's, are those of its first row.
 
         Returns:
-            Contrast (`lesion`, `patient`, `flat`, `views`) -> left side, right side, both float32 (rows, D), and
-            groups, int64 (rows,): rows of one group have equal metadata. Rows are lesions, or for `patient`
-            patients as they first appear.
+            Contrast (`image`, `lesion`, `patient`, `flat`, `views`) -> left side, right side, both float32 (rows, D),
+            and groups, int64 (rows,): rows of one group have equal metadata. Rows are pictures; for `patient` patients
+            as they first appear, and with three levels for `lesion` lesions.
         """
-        own = frame.drop_duplicates("patient_id")
-        levels = {
-            "lesion": (self.checkpoint.encoding.lesion, frame),
-            "patient": (self.checkpoint.encoding.patient, own),
-        }
-        groups = {name: torch.from_numpy(row_groups(encode(*level))).to(self.device) for name, level in levels.items()}
-        patient_N = torch.from_numpy(pd.factorize(frame["patient_id"])[0]).to(self.device)
-        image, lesion, patient = (
-            torch.from_numpy(values).to(self.device)
-            for values in (image_ND, self.encode_metadata(frame), self.encode_patients(own))
-        )
-        batch = Batch(image, {}, {}, patient_N, groups["lesion"], groups["patient"])
-        contrasts = self.model.objective.contrasts(self.model.represent(image, lesion, patient, batch))
+        contrasts = self.model.objective.contrasts(self._represented(image_ND, frame))
         return {
             name: tuple(side.cpu().numpy() for side in (value.left_ND.float(), value.right_ND.float(), value.groups_N))
             for name, value in contrasts.items()
         }
+
+    @property
+    def _has_three_levels(self) -> bool:
+        return self.checkpoint.encoding.has_three_levels
+
+    def _encode_lesions(self, frame: pd.DataFrame) -> np.ndarray:
+        return self._encode_fields(self.model.lesion_encoder, self.checkpoint.encoding.lesion, frame)
+
+    def _encode_pictures(self, frame: pd.DataFrame) -> np.ndarray:
+        assert self.model.picture_encoder is not None  # there are three levels
+        return self._encode_fields(self.model.picture_encoder, self.checkpoint.encoding.image, frame)
+
+    def _represented(self, image_ND: np.ndarray, frame: pd.DataFrame) -> Representations:
+        """What the model makes of image embeddings and their rows, taken as one batch."""
+        encoding = self.checkpoint.encoding
+        lesion_N = encoding.lesion_numbers(frame)
+        each = frame.iloc[np.unique(lesion_N, return_index=True)[1]]
+        own = frame.drop_duplicates("patient_id")
+
+        def on_device(values: np.ndarray) -> Tensor:
+            return torch.from_numpy(values).to(self.device)
+
+        def groups(level: LevelEncoding, rows: pd.DataFrame) -> Tensor:
+            return on_device(row_groups(encode(level, rows)))
+
+        pictures = PictureFields({}, groups(encoding.image, frame), on_device(lesion_N))
+        image, lesion, patient = map(on_device, (image_ND, self._encode_lesions(each), self.encode_patients(own)))
+        batch = Batch(
+            image,
+            {},
+            {},
+            on_device(pd.factorize(each["patient_id"])[0]),
+            groups(encoding.lesion, each),
+            groups(encoding.patient, own),
+            pictures=pictures if self._has_three_levels else None,
+        )
+        picture = on_device(self._encode_pictures(frame)) if self._has_three_levels else None
+        return self.model.represent(image, lesion, patient, batch, picture)
 
     @torch.inference_mode()
     def _encode_fields(self, encoder: torch.nn.Module, level: LevelEncoding, frame: pd.DataFrame) -> np.ndarray:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from slimp_pipeline.parameters import MetadataEncoderParams
 from slimp_pipeline.tables.encoding import MISSING, UNSEEN, LevelEncoding
 
+_NO_WEIGHT = 1e-30  # what a row of which nothing is known is divided by; its mean isn't read
 TensorFields = dict[str, Tensor]
 """Encoded fields as tensors; keys and shapes as in `tables.encoding.EncodedFields`."""
 
@@ -83,13 +84,15 @@ def hide_fields(fields: TensorFields, share: float) -> tuple[TensorFields, Tenso
 class MetadataEncoder(nn.Module):
     """Encoder of one level's fields, after TRACE: (N rows) -> (N, D).
 
-    Post-norm transformer layers with GELU and no dropout, then the mean of the known tokens. A row of
-    which nothing is known gives a learnt vector of its own. That unknown fields are masked, rather than
-    given a token that is averaged in, is our choice.
+    Post-norm transformer layers with GELU and no dropout, then the mean of the known tokens, weighted as the
+    cohort says. A row of which nothing is known gives a learnt vector of its own. That unknown fields are masked,
+    rather than given a token that is averaged in, and that fields have weights, is our choice.
 
     Source:
         TRACE, arXiv:2411.08701 (dim 128, 1 layer, 2 heads, FFN x 4).
     """
+
+    weight_F: Tensor
 
     def __init__(self, level: LevelEncoding, settings: MetadataEncoderParams) -> None:
         super().__init__()
@@ -105,6 +108,9 @@ class MetadataEncoder(nn.Module):
         )
         self.layers = nn.TransformerEncoder(layer, settings.depth, enable_nested_tensor=False)
         self.nothing_known = nn.Parameter(torch.randn(settings.dim) * 0.02)
+        # As shares of the largest one: where all are equal, each is exactly 1.
+        weights = [weight / max(level.weights) for weight in level.weights]
+        self.register_buffer("weight_F", torch.tensor(weights, dtype=torch.float32), persistent=False)
 
     def forward(self, fields: TensorFields) -> Tensor:
         """Encode rows of encoded fields: (N, D)."""
@@ -115,6 +121,6 @@ class MetadataEncoder(nn.Module):
         # A row that is masked throughout would make attention divide zero by zero.
         masked_NF = ~(known_NF | ~some_N1)
         mixed_NFD = self.layers(tokens_NFD, src_key_padding_mask=masked_NF) if self.layers.num_layers else tokens_NFD
-        weight_NF1 = known_NF.unsqueeze(-1).to(mixed_NFD.dtype)
-        mean_ND = (mixed_NFD * weight_NF1).sum(1) / weight_NF1.sum(1).clamp_min(1)
+        weight_NF1 = (known_NF * self.weight_F).unsqueeze(-1).to(mixed_NFD.dtype)
+        mean_ND = (mixed_NFD * weight_NF1).sum(1) / weight_NF1.sum(1).clamp_min(_NO_WEIGHT)
         return torch.where(some_N1, mean_ND, self.nothing_known.to(mean_ND.dtype))

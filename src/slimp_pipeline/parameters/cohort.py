@@ -55,7 +55,7 @@ class FeatureParams(Block):
     holdout_share: Share = 0.0  # of patients, in no fold: tested once
     split_file: Path | None = None  # official split: CSV with image_id (or isic_id) and split
     fields: Literal["all", "always_present"] | list[str] = "all"
-    swapped_levels: bool = False  # a control: fields of lesions stand for patients', and the other way round
+    swapped_levels: bool = False  # a control: the innermost level's fields stand for patients', and back
     max_missing_share: Share = 0.05  # always_present: fields missing in more of the rows are left out
     near_duplicate_bits: int = Field(3, ge=0, le=3)  # Hamming distance of 64-bit perceptual hashes
 

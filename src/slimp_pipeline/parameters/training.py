@@ -12,12 +12,14 @@ Objective = Literal["slimp", "slimp_paper", "flat", "inner_only", "outer_only", 
 class LossParams(Block):
     """What pre-training minimises.
 
-    Nested objectives: L = lesion_weight * L_lesion + (1 - lesion_weight) * L_patient. `slimp` takes rows with
-    the anchor's metadata as positives, `slimp_paper` as negatives.
+    Nested objectives: L = lesion_weight * L_lesion + (1 - lesion_weight) * L_patient; with three levels
+    image_weight * L_image + (1 - image_weight) * L. `slimp` takes rows with the anchor's metadata as positives,
+    `slimp_paper` as negatives.
     """
 
     objective: Objective = "slimp"
     lesion_weight: Share = 0.5
+    image_weight: Share = 1 / 3  # of the image level; read where the cohort has fields of it
     temperature: float = Field(0.07, gt=0)
     min_temperature: float = Field(0.01, gt=0)
     reconstruction_weight: float = Field(0.0, ge=0)  # of hidden metadata fields, added to any objective; 0: off
@@ -44,10 +46,14 @@ class AugmentationParams(Block):
 
 
 class SamplerParams(Block):
-    """A batch is `patients_per_batch` patients with up to `lesions_per_patient` lesions each."""
+    """A batch is `patients_per_batch` patients with up to `lesions_per_patient` lesions each.
+
+    With three levels a lesion comes with up to `images_per_lesion` pictures; else each picture is a lesion.
+    """
 
     patients_per_batch: int = Field(64, ge=2)
     lesions_per_patient: int = Field(8, ge=1)
+    images_per_lesion: int = Field(4, ge=1)
     malignant_first_share: Share = 0.0  # of the lesions drawn; 0 switches positive sampling off
     epoch: Literal["patients", "lesions"] = "patients"  # an epoch draws every patient once, or every lesion
     cohort_weights: dict[str, Annotated[float, Field(gt=0)]] = {}  # of several cohorts: how often an epoch draws each

@@ -16,6 +16,7 @@ from slimp_pipeline.search.outcome import chosen_settings, curve_table, trial_ta
 from slimp_pipeline.search.rows import TRAINING
 from slimp_pipeline.search.trials import INNER, Search, run_trials
 from slimp_pipeline.tables.encoding import fit_encoding
+from slimp_pipeline.tables.levels import settle_where_three
 from slimp_pipeline.training.checkpoint import running_folder
 from slimp_pipeline.training.pretrain import Cohort
 
@@ -59,8 +60,9 @@ def search_settings(
             "training.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}"
         )
     rows = search_rows.loc[search_rows["part"] == TRAINING, ["image_id", "patient_id"]]
-    own = cohort.lesions["image_id"].isin(rows["image_id"]), cohort.patients["patient_id"].isin(rows["patient_id"])
-    encoding = fit_encoding(cohort.lesions[own[0]], cohort.patients[own[1]], fields, nuisance)
+    lesions = cohort.lesions[cohort.lesions["image_id"].isin(rows["image_id"])]
+    patients = cohort.patients[cohort.patients["patient_id"].isin(rows["patient_id"])]
+    encoding = fit_encoding(settle_where_three(lesions, fields)[0], patients, fields, nuisance)
     inner = Cohort(cohort.name, cohort.fingerprint, cohort.lesions, cohort.patients, {INNER: encoding}, cohort.licence)
     probe = InnerProbe.of(cohort.name, cohort.lesions, cohort.patients, search_rows, store, settings.metric, evaluation)
     search = Search(inner, store, rows, probe, model, training, settings, report)

@@ -12,13 +12,21 @@ from pydantic import Field, field_validator
 from slimp_pipeline.cohorts.rows.values import FALSE, TRUE
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.parameters import Block
+from slimp_pipeline.tables.levels import has_three, lesion_numbers, settle_lesions, settle_where_three
 from slimp_pipeline.tables.splits import ALL, partition, partition_names
 
+KINDS = ("numeric", "categorical", "checkbox")  # in token order
 MISSING, UNSEEN = 0, 1  # codes of a categorical field; its categories follow
 MAX_DEVIATIONS = 8.0  # a number further from the training mean is taken as this far
 
 
-class NumericEncoding(Block):
+class FieldEncoding(Block):
+    """What the encodings of all kinds of fields have."""
+
+    weight: float = Field(1.0, gt=0)  # of its token in the mean over the level's known ones
+
+
+class NumericEncoding(FieldEncoding):
     """Standardisation of one numeric field."""
 
     kind: Literal["numeric"] = "numeric"
@@ -28,7 +36,7 @@ class NumericEncoding(Block):
     maximum: float | None
 
 
-class CategoricalEncoding(Block):
+class CategoricalEncoding(FieldEncoding):
     """Categories of one field, in code order after MISSING and UNSEEN.
 
     Free texts of patients' records stand as digests: the encoding leaves with the weights, they don't.
@@ -57,7 +65,7 @@ class CategoricalEncoding(Block):
         return codes
 
 
-class CheckboxEncoding(Block):
+class CheckboxEncoding(FieldEncoding):
     """Options of one checkbox group."""
 
     kind: Literal["checkbox"] = "checkbox"
@@ -73,6 +81,11 @@ class LevelEncoding(Block):
         """Names of the fields of one kind, in order."""
         return [name for name, field in self.fields.items() if field.kind == kind]
 
+    @property
+    def weights(self) -> list[float]:
+        """Weights of the fields, in token order."""
+        return [self.fields[name].weight for kind in KINDS for name in self.names(kind)]
+
     def columns(self, name: str) -> list[str]:
         """Columns of tables that hold a field: its name, or `<name>.<option>` for each option of a checkbox group."""
         field = self.fields[name]
@@ -86,13 +99,47 @@ class Encoding(Block):
         lesion: Lesion-level fields.
         patient: Patient-level fields.
         num_patients: Training patients that it was fitted on.
-        nuisance: Fields that no encoder reads and an embedding should not carry, of either level, by lesion.
+        nuisance: Fields that no encoder reads and an embedding should not carry, of any level, by picture.
+        image: Fields of pictures. With any there are three levels, and a lesion's pictures belong together; without,
+            each picture is a lesion of its own.
     """
 
     lesion: LevelEncoding
     patient: LevelEncoding
     num_patients: int
     nuisance: LevelEncoding = LevelEncoding(fields={})
+    image: LevelEncoding = LevelEncoding(fields={})
+
+    @property
+    def has_three_levels(self) -> bool:
+        """Whether pictures have fields of their own."""
+        return bool(self.image.fields)
+
+    @property
+    def levels(self) -> dict[str, LevelEncoding]:
+        """Its two or three levels by name, from the inside out."""
+        outer = {"lesion": self.lesion, "patient": self.patient}
+        return {"image": self.image, **outer} if self.has_three_levels else outer
+
+    @property
+    def of_rows(self) -> LevelEncoding:
+        """Fields of a row's picture and lesion together: all but its patient's."""
+        return LevelEncoding(fields={**self.image.fields, **self.lesion.fields})
+
+    def lesion_numbers(self, rows: pd.DataFrame) -> np.ndarray:
+        """Number of each row's lesion, int64 (N,), in the order in which lesions first appear.
+
+        Args:
+            rows: With three levels patient_id and lesion_id.
+        """
+        return lesion_numbers(rows) if self.has_three_levels else np.arange(len(rows))
+
+    def settled(self, lesions: pd.DataFrame) -> pd.DataFrame:
+        """Rows of pictures; with three levels all of a lesion agree in its fields, settled by `settle.RULE`."""
+        columns = {
+            column: field.kind for name, field in self.lesion.fields.items() for column in self.lesion.columns(name)
+        }
+        return settle_lesions(lesions, columns)[0] if self.has_three_levels else lesions
 
 
 EncodedFields = dict[str, np.ndarray]
@@ -109,16 +156,17 @@ def fit_encoding(
     """Fit the encoding on training rows alone.
 
     Args:
-        lesions: Lesion rows of training patients.
+        lesions: Lesion rows of training patients; with three levels all rows of a lesion agree in its fields.
         patients: Their rows of the patients table.
         fields: The chosen fields.
         nuisance: Fields that an embedding should not carry.
     """
+    each = lesions.drop_duplicates(["patient_id", "lesion_id"]) if has_three(fields.values()) else lesions
     by_level = {
         level: LevelEncoding(
             fields={name: _fit_field(name, field, frame) for name, field in fields.items() if field.level == level}
         )
-        for level, frame in (("lesion", lesions), ("patient", patients))
+        for level, frame in (("image", lesions), ("lesion", each), ("patient", patients))
     }
     suppressed = LevelEncoding(fields={name: _fit_field(name, field, lesions) for name, field in nuisance.items()})
     return Encoding(num_patients=len(patients), nuisance=suppressed, **by_level)
@@ -132,6 +180,7 @@ def fit_encodings(
     nuisance: Mapping[str, FieldSpec] = MappingProxyType({}),
 ) -> dict[str, Encoding]:
     """Fit one encoding per partition on its training patients; `all` is fitted on every split row."""
+    lesions, _ = settle_where_three(lesions, fields)
     training = {ALL: np.ones(len(splits), dtype=bool)}
     training |= {name: partition(splits, name)[0] for name in partition_names(splits)}
     lesion_row = pd.Index(lesions["image_id"]).get_indexer(splits["image_id"])  # of each split row; -1 for none
@@ -158,18 +207,18 @@ def _fit_field(
     name: str, field: FieldSpec, frame: pd.DataFrame
 ) -> NumericEncoding | CategoricalEncoding | CheckboxEncoding:
     if field.kind == "checkbox":
-        return CheckboxEncoding(options=list(field.options))
+        return CheckboxEncoding(options=list(field.options), weight=field.weight)
     if field.kind == "categorical":
         texts, published = sorted(frame[name].dropna().unique()), field.is_public
         categories = texts if published else [_digest(name, text) for text in texts]
-        return CategoricalEncoding(categories=categories, digested=not published)
+        return CategoricalEncoding(categories=categories, digested=not published, weight=field.weight)
     values = frame[name].to_numpy(dtype=np.float64)
     known = values[~np.isnan(values)]
     mean = float(known.mean()) if known.size else 0.0
     std = float(known.std()) if known.size else 0.0
     if std <= 1e-12 * max(1.0, abs(mean)):  # a constant carries nothing; it maps to 0, others to their difference
         std = 1.0
-    return NumericEncoding(mean=mean, std=std, minimum=field.minimum, maximum=field.maximum)
+    return NumericEncoding(mean=mean, std=std, minimum=field.minimum, maximum=field.maximum, weight=field.weight)
 
 
 def encode(level: LevelEncoding, frame: pd.DataFrame) -> EncodedFields:

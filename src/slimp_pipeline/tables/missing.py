@@ -6,6 +6,7 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec, FieldSpec
 from slimp_pipeline.parameters import FeatureParams
+from slimp_pipeline.tables.levels import has_three
 
 
 def missing_fields(lesions: pd.DataFrame, fields: Mapping[str, FieldSpec]) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def choose_fields(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeaturePa
 
     Which fields are always present is told from all of the cohort's rows, with an image or not, without labels: a
     field that is left blank for harmless lesions gives the label away by being blank. As a control levels may be
-    swapped: of a patient's rows that differ in what was a lesion's field, `patients.RULE` makes one value.
+    swapped: of a patient's rows that differ in what was a lesion's field, `settle.RULE` makes one value.
 
     Raises:
         ValueError: If a name is a leaking column (says why), or no field of this cohort.
@@ -54,11 +55,16 @@ def choose_fields(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeaturePa
             own = {name: field for name, field in fields.items() if name in member.fields}
             rare |= set(own) - set(always_present(rows, own, settings.max_missing_share))
         chosen = {name: field for name, field in fields.items() if name not in rare}
-    return {name: _swapped(field) for name, field in chosen.items()} if settings.swapped_levels else chosen
+    return _swapped(chosen) if settings.swapped_levels else chosen
 
 
-def _swapped(field: FieldSpec) -> FieldSpec:
-    return field.model_copy(update={"level": "patient" if field.level == "lesion" else "lesion"})
+def _swapped(fields: Mapping[str, FieldSpec]) -> dict[str, FieldSpec]:
+    """The innermost level for the outermost, and the other way round."""
+    innermost = "image" if has_three(fields.values()) else "lesion"
+    other = {innermost: "patient", "patient": innermost}
+    return {
+        name: field.model_copy(update={"level": other.get(field.level, field.level)}) for name, field in fields.items()
+    }
 
 
 def without_unchosen(rows: pd.DataFrame, cohort: CohortSpec, chosen: Mapping[str, FieldSpec]) -> pd.DataFrame:

@@ -39,25 +39,41 @@ def with_strangers_metadata(
     """Give every patient the metadata of another one, of the same cohort, and site where sites are known.
 
     Args:
-        lesions: patient_id, lesion-level fields; site_id where sites are known, cohort where there are several.
+        lesions: patient_id, fields of lesions (with three levels lesion_id, and fields of pictures); site_id where
+            sites are known, cohort where there are several.
         patients: patient_id, patient-level fields.
         encoding: Which fields are read.
         seed: Of the draw.
 
     Returns:
         Copies of both: the lesion-level fields of a patient's rows are the lender's, and so are the patient's own.
+        With three levels a lesion has one lender, whose pictures lend to its pictures in turn.
     """
     within = [column for column in ("cohort", "site_id") if column in lesions]
     site_N = lesions.groupby(within, dropna=False, sort=False).ngroup().to_numpy() if within else None
     patient_N = lesions["patient_id"].to_numpy()
-    donor_N = shuffled_between_patients(patient_N, np.random.default_rng(seed), site_N)
+    number_N = encoding.lesion_numbers(lesions)
+    first_K = np.unique(number_N, return_index=True)[1]
+    rng = np.random.default_rng(seed)
+    donor_K = shuffled_between_patients(patient_N[first_K], rng, None if site_N is None else site_N[first_K])
+    donor_N = _donor_rows(number_N, donor_K)
     lender = pd.Series(patient_N[donor_N], index=patient_N)
     lender = lender[~lender.index.duplicated()]
     here = patients["patient_id"].isin(lender.index)
     row_of = pd.Series(np.arange(len(patients)), index=patients["patient_id"])
     donor_P = np.arange(len(patients))
     donor_P[here] = row_of[lender[patients.loc[here, "patient_id"]]]
-    return _lent(lesions, donor_N, encoding.lesion), _lent(patients, donor_P, encoding.patient)
+    return _lent(lesions, donor_N, encoding.of_rows), _lent(patients, donor_P, encoding.patient)
+
+
+def _donor_rows(number_N: np.ndarray, donor_K: np.ndarray) -> np.ndarray:
+    """Row that lends to each row, where a lesion lends to each lesion: its rows in turn, over again."""
+    order_N, size_K = np.argsort(number_N, kind="stable"), np.bincount(number_N)
+    start_K = np.cumsum(size_K) - size_K
+    place_N = np.empty(len(number_N), dtype=np.int64)
+    place_N[order_N] = np.arange(len(number_N)) - start_K[number_N[order_N]]
+    donor_N = donor_K[number_N]
+    return order_N[start_K[donor_N] + place_N % size_K[donor_N]]
 
 
 def _circles(site_P: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:

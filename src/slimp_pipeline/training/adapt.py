@@ -17,12 +17,15 @@ from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.models.weights import load_weights
 from slimp_pipeline.parameters import AdaptationParams, Objective, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
+from slimp_pipeline.tables.levels import LEVELS
 from slimp_pipeline.training.pretrain import Cohort, contrasted_levels, train_partition
 
 logger = logging.getLogger(__name__)
-_TOKENIZERS = ("lesion_encoder.tokenizer.", "patient_encoder.tokenizer.")
+_ENCODERS = ("picture_encoder", "lesion_encoder", "patient_encoder")
+_TOKENIZERS = tuple(f"{encoder}.tokenizer." for encoder in _ENCODERS)
 _OF_THE_FIELDS = (*_TOKENIZERS, "reconstructions.")  # shaped by the source's fields: new for the target
-_EMBEDDINGS = (*_OF_THE_FIELDS, "lesion_encoder.nothing_known", "patient_encoder.nothing_known", "objective.")
+_OF_THE_LEVELS = ("picture_encoder.", "pooling.", "objective.")  # another number of levels asks for others
+_EMBEDDINGS = (*_OF_THE_FIELDS, *(f"{encoder}.nothing_known" for encoder in _ENCODERS), "objective.")
 
 
 def adapt_partitions(
@@ -61,8 +64,9 @@ def adapt_partitions(
     for position, (name, rows) in enumerate(adaptation_rows.groupby("partition", sort=False)):
         torch.manual_seed(settings.seed)
         model = start_from(source, cohort.encodings[str(name)])
-        select_trained(model, adaptation)
+        select_trained(model, adaptation, begins_anew(source, cohort.encodings[str(name)]))
         if position == 0:
+            _say_what_begins_anew(source, cohort, cohort.encodings[str(name)])
             logger.info(describe_trained(model))
         checkpoint, history = train_partition(
             cohort,
@@ -102,27 +106,53 @@ def why_not_adapted(
         return "adaptation.trained is none"
     if same_cohort:
         return "pre-training saw its training patients"
-    needed = contrasted_levels(objective)
+    needed = contrasted_levels(objective, LEVELS if "image" in levels else LEVELS[1:])
     if needed and not levels & set(needed):
         return f"it has no fields of the level {' or '.join(needed)}, with which '{objective}' contrasts images"
     return None
 
 
 def start_from(source: Checkpoint, encoding: Encoding) -> SLIMP:
-    """Build the pre-trained model with new tokenizers for the target's fields, all else as it was trained."""
+    """Build the pre-trained model with new tokenizers for the target's fields, all else as it was trained.
+
+    Where the target has another number of levels, what `begins_anew` is new as well.
+    """
     model = SLIMP(source.model, source.loss, encoding, load_weights=False)
-    kept = {name: value for name, value in source.state.items() if not name.startswith(_OF_THE_FIELDS)}
+    new = (*_OF_THE_FIELDS, *begins_anew(source, encoding))
+    kept = {name: value for name, value in source.state.items() if not name.startswith(new)}
     load_weights(model, model.state_dict() | kept)
     return model
 
 
-def select_trained(model: SLIMP, adaptation: AdaptationParams) -> None:
+def begins_anew(source: Checkpoint, encoding: Encoding) -> tuple[str, ...]:
+    """How the names of weights begin that the source can't give, since it has another number of levels."""
+    return _OF_THE_LEVELS if source.encoding.has_three_levels != encoding.has_three_levels else ()
+
+
+def _say_what_begins_anew(source: Checkpoint, cohort: Cohort, encoding: Encoding) -> None:
+    if begins_anew(source, encoding):
+        pictures = "the encoder of pictures' metadata, " if encoding.has_three_levels else ""
+        logger.info(
+            "The encoder was trained with %d levels, and %s has %d: %sprojections and a learnt pooling begin anew",
+            len(source.encoding.levels),
+            cohort.name,
+            len(encoding.levels),
+            pictures,
+        )
+
+
+def select_trained(model: SLIMP, adaptation: AdaptationParams, anew: tuple[str, ...] = ()) -> None:
     """Set which parameters train.
 
     The target's tokenizers, projections and temperatures always do. Beside them: with `embeddings` the image
     encoder's embedding (patches and positions, or the stem), with `last_blocks` its last N stages, with `lora` a
     low-rank update of each of its layers. Attention layers and a learnt pooling stay as they are. With `all`
     everything trains, stages that pre-training froze too.
+
+    Args:
+        model: As `start_from` builds it.
+        adaptation: What trains.
+        anew: As `begins_anew` gives it: these train, too.
 
     Raises:
         ValueError: If the image encoder has fewer stages than `num_blocks`.
@@ -131,7 +161,7 @@ def select_trained(model: SLIMP, adaptation: AdaptationParams) -> None:
         model.requires_grad_(True)
         return
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(_EMBEDDINGS))
+        parameter.requires_grad_(name.startswith((*_EMBEDDINGS, *anew)))
     layers = stages(model.image_encoder)
     if adaptation.trained == "embeddings":
         _train(model.image_encoder, layers[0])

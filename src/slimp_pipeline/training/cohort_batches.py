@@ -30,7 +30,7 @@ def batches_of(data: PatientLesions, settings: SamplerParams, seed: int, *, skip
             f"{', '.join(names) if any(names) else 'but one, which needs no weight'}"
         )
     if len(names) == 1 or settings.mixed_cohorts:
-        return PatientBatches(data.patient_N, data.malignant_N, settings, seed)
+        return PatientBatches(data.patient_N, data.malignant_N, settings, seed, data.lesion_N)
     parts = []
     for name in names:
         rows = np.flatnonzero(data.cohort_N == name)
@@ -39,7 +39,7 @@ def batches_of(data: PatientLesions, settings: SamplerParams, seed: int, *, skip
             if skip_lone:
                 continue
             raise ValueError(f"cohort {name} has {num_patients} patient with images: leave it out of source_cohort")
-        batches = PatientBatches(data.patient_N[rows], data.malignant_N[rows], settings, seed)
+        batches = PatientBatches(data.patient_N[rows], data.malignant_N[rows], settings, seed, data.lesion_N[rows])
         parts.append((rows, batches, settings.cohort_weights.get(name, 1.0)))
     return CohortBatches(parts, seed)
 
@@ -62,14 +62,13 @@ class CohortBatches(Batches):
         self._parts = [(rows, batches) for rows, batches, _ in parts]
         self._counts = [max(1, round(weight * batches.num_batches)) for _, batches, weight in parts]
         self._seed = seed
-        drawn = list(zip(self._parts, self._counts, strict=True))
+        drawn = [(batches, count) for (_, batches), count in zip(self._parts, self._counts, strict=True)]
         self.num_batches = sum(self._counts)
         self.num_lesions = sum(batches.num_lesions for _, batches in self._parts)
         self.unit = self._parts[0][1].unit
         self.fewest_patients = min(batches.fewest_patients for _, batches in self._parts)
-        self.lesions_per_epoch = sum(
-            round(batches.lesions_per_epoch * count / batches.num_batches) for (_, batches), count in drawn
-        )
+        self.lesions_per_epoch = sum(round(own.lesions_per_epoch * count / own.num_batches) for own, count in drawn)
+        self.images_per_epoch = sum(round(own.images_per_epoch * count / own.num_batches) for own, count in drawn)
 
     def epoch(self, epoch: int) -> Iterator[np.ndarray]:
         """Yield the batches of one epoch, as `PatientBatches` does."""

@@ -161,8 +161,8 @@ def _inputs(task: Task, batches: Batches, run: Run, ranks: Ranks) -> Iterator[tu
 
 def _progress_bar(label: str, batches: Batches, run: Run, ranks: Ranks) -> tqdm:
     return tqdm(
-        total=round(batches.lesions_per_epoch * run.num_steps / batches.num_batches),
-        initial=run.step * batches.lesions_per_epoch // batches.num_batches,
+        total=round(batches.images_per_epoch * run.num_steps / batches.num_batches),
+        initial=run.step * batches.images_per_epoch // batches.num_batches,
         desc=label,
         unit="img",
         leave=False,

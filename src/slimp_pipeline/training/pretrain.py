@@ -1,7 +1,7 @@
 """Pre-training of one partition: from tables to a checkpoint, test patients never touched."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -129,27 +129,27 @@ def pretrain_partition(
     )
 
 
-def contrasted_levels(objective: Objective) -> tuple[str, ...]:
-    """Levels whose metadata an objective compares with images."""
-    return {"inner_only": ("lesion",), "outer_only": ("patient",), "simclr": ()}.get(objective, ("lesion", "patient"))
+def contrasted_levels(objective: Objective, levels: Sequence[str]) -> Sequence[str]:
+    """Those of a cohort's levels, given from the inside out, whose metadata an objective compares with images."""
+    return {"inner_only": levels[:1], "outer_only": levels[-1:], "simclr": ()}.get(objective, levels)
 
 
 def check_contrast(cohort: str, encoding: Encoding, objective: Objective) -> None:
-    """Refuse an objective for which a cohort has no metadata at all; say where one of two levels has none.
+    """Refuse an objective for which a cohort has no metadata at all; say where one of its levels has none.
 
     Raises:
         ValueError: If nothing is left to contrast images with.
     """
-    needed = contrasted_levels(objective)
-    empty = [level for level in needed if not getattr(encoding, level).fields]
+    needed = contrasted_levels(objective, list(encoding.levels))
+    empty = [level for level in needed if not encoding.levels[level].fields]
     if needed and len(empty) == len(needed):
         raise ValueError(
             f"cohort {cohort} has no metadata fields of the level {' or '.join(needed)}, and the objective "
             f"'{objective}' contrasts images with them. Set training.loss.objective to simclr, or choose other "
             "features.fields."
         )
-    if empty:
-        logger.info("%s has no metadata fields of the level %s: it adds nothing to '%s'", cohort, empty[0], objective)
+    for level in empty:
+        logger.info("%s has no metadata fields of the level %s: it adds nothing to '%s'", cohort, level, objective)
 
 
 def train_partition(
@@ -186,8 +186,9 @@ def train_partition(
     Raises:
         ValueError: If no training row has an image.
     """
-    lesions = _lesions_with_image(cohort, training_rows)
-    encoding, key = cohort.encodings[name], _key(cohort, name, lesions, model, model_settings, settings)
+    encoding = cohort.encodings[name]
+    lesions = _lesions_with_image(cohort, encoding, training_rows)
+    key = _key(cohort, name, lesions, model, model_settings, settings)
     held_out = _held_out_patients(lesions, settings)
     read, patients = lesions, cohort.patients
     if settings.shuffled_metadata:
@@ -219,8 +220,9 @@ def train_partition(
     return Checkpoint(state, model_settings, settings.loss, encoding, facts), history
 
 
-def _lesions_with_image(cohort: Cohort, training_rows: pd.DataFrame) -> pd.DataFrame:
-    lesions = cohort.lesions[cohort.lesions["image_id"].isin(training_rows["image_id"])]
+def _lesions_with_image(cohort: Cohort, encoding: Encoding, training_rows: pd.DataFrame) -> pd.DataFrame:
+    settled = encoding.settled(cohort.lesions)
+    lesions = settled[settled["image_id"].isin(training_rows["image_id"])]
     lesions = lesions[lesions["store_index"].notna()].reset_index(drop=True)
     if lesions.empty:
         raise ValueError(

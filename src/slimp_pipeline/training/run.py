@@ -78,7 +78,7 @@ class Run:
         self.model, self.settings, self.steps_per_epoch = model, settings, batches.num_batches
         self.num_steps = settings.num_steps or batches.num_batches * settings.num_epochs
         self.length = _length(batches, self.num_steps)
-        self._images_per_step = batches.lesions_per_epoch / batches.num_batches
+        self._images_per_step = batches.images_per_epoch / batches.num_batches
         self.optimizer = build_optimizer(model, settings)
         self.step, self.progress, self.history = 0, Progress(), History(folder)
         self._best: dict[str, Tensor] | None = None  # kept for early stopping alone
@@ -239,8 +239,8 @@ def _not_finite(step: int, loss: float, image_ids: np.ndarray) -> str:
 
 def _length(batches: Batches, num_steps: int) -> str:
     """In words: steps, epochs, and how often a lesion is seen."""
-    pictures = batches.lesions_per_epoch / batches.num_batches
-    times = pictures * num_steps / batches.num_lesions
+    pictures = batches.images_per_epoch / batches.num_batches
+    times = batches.lesions_per_epoch / batches.num_batches * num_steps / batches.num_lesions
     return (
         f"{num_steps:,} steps of about {pictures:.0f} pictures, which are {num_steps / batches.num_batches:.3g} epochs "
         f"of {batches.unit}; each of the {batches.num_lesions:,} lesions is seen {times:.2g} times on average"

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from slimp_pipeline.images.augment import Maps, draw_maps, sample_views
 from slimp_pipeline.losses.objective import Contrast
-from slimp_pipeline.models.batch import Batch, Share
+from slimp_pipeline.models.batch import Batch, PictureFields, Share
 from slimp_pipeline.models.ranks import ALONE, Ranks
 from slimp_pipeline.models.slimp import HEADS, SLIMP
 from slimp_pipeline.parameters import TrainingParams
@@ -185,28 +185,41 @@ def forward(
     settings: TrainingParams,
     ranks: Ranks = ALONE,
 ) -> tuple[dict[str, Tensor], dict[str, Contrast]]:
-    """Losses and contrasts of one batch: lesion rows, and their views, view by view, where the data are.
+    """Losses and contrasts of one batch: image rows, and their views, view by view, where the data are.
 
     The settings say in which precision, and how many images at once. Where several processes share the batch, rows are
     the whole one's, views are those of the process's own part, and every process gets the losses of the whole.
     """
-    patients, patient_of_lesion = np.unique(data.patient_N[rows], return_inverse=True)
-    lesions = own_part(data.patient_N[rows], ranks.rank, ranks.count)
-    own = np.unique(patient_of_lesion[lesions])
-    numbers = [torch.from_numpy(values) for values in (rows, patients, patient_of_lesion, own)]
-    rows_B, patients_P, patient_of_lesion_B, own_p = in_one_copy(numbers, views.device)
-    batch = Batch(
-        views,
-        select(data.lesion, rows_B),
-        select(data.patient, patients_P),
-        patient_of_lesion_B,
-        data.lesion_group_N[rows_B],
-        data.patient_group_M[patients_P],
-        Share(ranks, lesions, own_p) if ranks.count > 1 else None,
-        select(data.nuisance, rows_B),
-    )
+    batch = _batch(data, rows, views, ranks)
     with _autocast(settings, views.device):
         return model(batch, settings.images_per_pass)
+
+
+def _batch(data: PatientLesions, rows: np.ndarray, views: Tensor, ranks: Ranks) -> Batch:
+    """Fields and groups of image rows; a lesion's rows, and a patient's, stand next to each other."""
+    patients, patient_of_image = np.unique(data.patient_N[rows], return_inverse=True)
+    lesion_B = data.lesion_N[rows]
+    begins_B = np.concatenate([[True], lesion_B[1:] != lesion_B[:-1]])
+    lesions, lesion_of_image = lesion_B[begins_B], np.cumsum(begins_B) - 1
+    images = own_part(data.patient_N[rows], ranks.rank, ranks.count)
+    own_lesions = slice(int(lesion_of_image[images.start]), int(lesion_of_image[images.stop - 1]) + 1)
+    own_patients = np.unique(patient_of_image[images])
+    numbers = (rows, lesions, patients, lesion_of_image, patient_of_image[begins_B], own_patients)
+    rows_B, lesions_K, patients_P, lesion_of_image_B, patient_of_lesion_K, own_p = in_one_copy(
+        [torch.from_numpy(values) for values in numbers], views.device
+    )
+    fields = select(data.image, rows_B)
+    return Batch(
+        views,
+        select(data.lesion, lesions_K),
+        select(data.patient, patients_P),
+        patient_of_lesion_K,
+        data.lesion_group_K[lesions_K],
+        data.patient_group_M[patients_P],
+        Share(ranks, images, own_lesions, own_p) if ranks.count > 1 else None,
+        select(data.nuisance, rows_B),
+        PictureFields(fields, data.image_group_N[rows_B], lesion_of_image_B) if fields else None,
+    )
 
 
 def _autocast(settings: TrainingParams, device: torch.device) -> torch.autocast:

@@ -51,8 +51,9 @@ def validate(model: SLIMP, held_out: HeldOut, settings: TrainingParams, device: 
     """Measure the model on held-out patients.
 
     Returns:
-        `validation_loss` and its terms, in nats; and for each contrast of the objective (`lesion`, `patient`,
-        `flat`, `views`) the share of left sides whose nearest right side is a right one, and embedding health.
+        `validation_loss` and its terms, in nats; and for each contrast of the objective (`image`, `lesion`,
+        `patient`, `flat`, `views`) the share of left sides whose nearest right side is a right one, and embedding
+        health.
     """
     model.eval()
     losses: dict[str, list[float]] = {}

@@ -12,6 +12,7 @@ from slimp_pipeline.evaluation.measures.measure import measure
 from slimp_pipeline.evaluation.protocols.run import predict
 from slimp_pipeline.parameters import EvaluationParams, ImportanceParams, ProbeParams
 from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
+from slimp_pipeline.tables.levels import owner_numbers
 
 FIELDS = {
     "age_years": FieldSpec(kind="numeric", level="patient", column="age"),
@@ -79,9 +80,9 @@ def test_no_draws_measure_nothing(telling_cohort, embedded):
 
 def test_a_patient_level_field_goes_from_patient_to_patient():
     rows = pd.DataFrame({"patient_id": list("aabbbc"), "age_years": [1.0, 1, 2, 2, 2, 3], "other": range(6)})
-    seen = set()
+    seen, owners = set(), owner_numbers(rows, FIELDS)["age_years"]
     for seed in range(20):
-        permuted = permuted_rows(rows, "age_years", FIELDS["age_years"], np.random.default_rng(seed))
+        permuted = permuted_rows(rows, ["age_years"], owners, np.random.default_rng(seed))
         of_patients = permuted.groupby("patient_id")["age_years"].unique()
         assert sorted(value for (value,) in of_patients) == [1, 2, 3]
         assert list(permuted["other"]) == list(range(6))
@@ -92,6 +93,6 @@ def test_a_patient_level_field_goes_from_patient_to_patient():
 def test_options_of_a_checkbox_move_together():
     field = FieldSpec(kind="checkbox", level="lesion", options={"itch": "a", "grew": "b"})
     rows = pd.DataFrame({"patient_id": list("abcd"), "s.itch": [1, 2, 3, 4], "s.grew": [10, 20, 30, 40]})
-    permuted = permuted_rows(rows, "s", field, np.random.default_rng(2))
+    permuted = permuted_rows(rows, field.table_columns("s"), np.arange(4), np.random.default_rng(2))
     assert (permuted["s.grew"] == 10 * permuted["s.itch"]).all() and sorted(permuted["s.itch"]) == [1, 2, 3, 4]
     assert list(permuted["s.itch"]) != [1, 2, 3, 4]

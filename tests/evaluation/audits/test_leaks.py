@@ -33,7 +33,8 @@ MODEL, TRAINING = ModelParams(), TrainingParams()
 
 def encoder(rows, model=MODEL, training=TRAINING):
     facts = {"training_rows": rows_digest(rows["image_id"]), "training": training.model_dump(mode="json")}
-    encoding = SimpleNamespace(lesion=SimpleNamespace(fields=["itch"]), patient=SimpleNamespace(fields=["age_years"]))
+    levels = {"lesion": SimpleNamespace(fields=["itch"]), "patient": SimpleNamespace(fields=["age_years"])}
+    encoding = SimpleNamespace(levels=levels)
     return SimpleNamespace(model=model, facts=facts, encoding=encoding)
 
 

@@ -87,7 +87,8 @@ def test_a_patients_rows_lose_a_field_of_the_patient_together_and_one_of_the_les
     rows, donors = table(300, missing_share=0), table(50, 1, missing_share=0).replace({"site": r"^s"}, "x", regex=True)
     rows["patient_id"] = np.repeat([f"p{n}" for n in range(100)], 3)
     rows["age_years"] = np.repeat(np.arange(100) + 100.0, 3)
-    after = perturb(rows, COLUMNS, kind, 0.5, donors, np.random.default_rng(0), of_patient={"age_years"})
+    owners = {"age_years": np.repeat(np.arange(100), 3)}
+    after = perturb(rows, COLUMNS, kind, 0.5, donors, np.random.default_rng(0), owners=owners)
     assert len(after[["patient_id", "age_years"]].drop_duplicates()) == 100
     assert 30 < changed(rows, after, "age_years").groupby(rows["patient_id"]).all().sum() < 70
     together = changed(rows, after, "site").groupby(rows["patient_id"]).sum()
@@ -134,7 +135,7 @@ def test_a_level_goes_missing_and_the_rest_stays():
 
 
 def test_conditions_are_listed_once_each():
-    listed = conditions(RobustnessParams(shares=[0.5, 0.0, 0.1, 0.5], num_draws=2))
+    listed = conditions(RobustnessParams(shares=[0.5, 0.0, 0.1, 0.5], num_draws=2), FIELDS)
     assert listed == [
         Condition("intact", 0.0, 0),
         *[Condition("dropped", share, draw) for share in (0.1, 0.5) for draw in (0, 1)],
@@ -144,7 +145,9 @@ def test_conditions_are_listed_once_each():
     ]
 
 
-@pytest.mark.parametrize("condition", conditions(RobustnessParams(shares=[0.7], num_draws=1)), ids=lambda c: c.kind)
+@pytest.mark.parametrize(
+    "condition", conditions(RobustnessParams(shares=[0.7], num_draws=1), FIELDS), ids=lambda c: c.kind
+)
 def test_training_rows_stay_intact_under_every_condition_and_other_rows_change(condition):
     rows, train_N = table(60), np.arange(60) % 3 > 0
     original = rows.copy()

@@ -159,7 +159,7 @@ def test_values_are_means_over_draws(cohort, monkeypatch):
 
     def dropped(draws):
         chosen = [Condition("intact", 0.0, 0), *(Condition("dropped", 0.5, draw) for draw in draws)]
-        monkeypatch.setattr(robustness, "conditions", lambda _: chosen)
+        monkeypatch.setattr(robustness, "conditions", lambda *_: chosen)
         return measured(small, checkpoint, settings).query("kind == 'dropped'").set_index(place)["value"]
 
     plain = measured(small, checkpoint, settings).query("kind == 'dropped'").set_index(place)["value"]

@@ -218,4 +218,10 @@ def test_a_checkpoint_travels_with_the_settings_it_was_made_with(trained):
 def test_a_target_without_a_picture_is_refused_by_name(rows):
     bare, patients = rows.assign(store_index=pd.NA), rows[["patient_id"]].assign(num_images=0)
     with pytest.raises(ValueError, match="cohort clinic has no row with an image"):
-        chosen_rows(SimpleNamespace(name="clinic"), bare, patients, rows[["image_id"]], FeatureParams())
+        chosen_rows(
+            SimpleNamespace(name="clinic", select_fields=lambda _: {}),
+            bare,
+            patients,
+            rows[["image_id"]],
+            FeatureParams(),
+        )

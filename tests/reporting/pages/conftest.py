@@ -149,7 +149,8 @@ def _hostile_roles(roles):
     texts = dict.fromkeys(("cohort", "title", "licence", "source", "fingerprint"), " ".join(HOSTILE_TEXTS))
     manifest = texts | {"diagnoses": counts, "quarantine_reasons": counts, "files_unused": {"suffix": 1}}
     conflicts = pd.DataFrame({"patient_id": "p", "field": HOSTILE_TEXTS})
-    return [dataclasses.replace(role, manifest=role.manifest | manifest, conflicts=conflicts) for role in roles]
+    differing = {"conflicts": conflicts, "lesion_conflicts": conflicts.assign(lesion_id="l")}
+    return [dataclasses.replace(role, manifest=role.manifest | manifest, **differing) for role in roles]
 
 
 @pytest.fixture

@@ -87,10 +87,11 @@ def read_changed(
         images = [image_ND, *[image_ND[test_N]] * len(changed)]
         levels = [np.split(encode[level](joined), starts) for level in read]
         intact, *others = (list(parts) for parts in zip(images, *levels, strict=True))
-        fields = _fields([getattr(checkpoint.encoding, level) for level in read], rows)
+        of_block = {"lesion": checkpoint.encoding.of_rows, "patient": checkpoint.encoding.patient}
+        fields = _fields([of_block[level] for level in read], rows)
         made.append(Tested(method, "+".join(["image", *read]), fields, intact, others))
     encoding = target.encodings[split.name]
-    known = [level for level in (encoding.lesion, encoding.patient) if level.fields]
+    known = [level for level in encoding.levels.values() if level.fields]
     if known:
         hot = [np.split(one_hot(level, joined), starts) for level in known]
         intact, *others = (list(parts) for parts in zip(*hot, strict=True))

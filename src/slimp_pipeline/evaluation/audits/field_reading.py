@@ -156,7 +156,7 @@ def _classes(rows: pd.DataFrame, column: str, field: FieldSpec, train_N: np.ndar
 
 def _one_by_one(encoding: Encoding, rows: pd.DataFrame) -> Iterator[tuple[str, list[np.ndarray]]]:
     """Each field as a block of its own, one-hot."""
-    for level in (encoding.lesion, encoding.patient):
+    for level in encoding.levels.values():
         for name, field in level.fields.items():
             if any(column in rows for column in level.columns(name)):
                 yield name, [one_hot(LevelEncoding(fields={name: field}), rows)]

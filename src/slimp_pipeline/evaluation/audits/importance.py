@@ -1,5 +1,6 @@
 """Permutation importance: what a trained probe loses on test rows when one field's values go to other patients."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ from slimp_pipeline.evaluation.measures.records import Key
 from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import Task
 from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.tables.levels import owner_numbers
 
 IMPORTANCE_COLUMNS = [
     "cohort", "method", "features", "field", "level", "metric", "intact", "drop", "ci_low", "ci_high", "num_draws",
@@ -26,10 +28,10 @@ _INTACT = ""  # in the place of a field
 def measure_importance(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
     """Measure how much linear probes on all features, and on one-hot metadata, rest on each field.
 
-    Probes are trained on intact rows. Of the test rows one field at a time is permuted, the columns of a checkbox
-    together: a patient-level field between patients, whose rows all get the one value; a lesion-level field between
-    rows. Importance is what a metric drops by, paired on the same resamples; near 0 where the probe does without the
-    field, or other fields tell the same.
+    Probes are trained on intact rows. Of the test rows one field at a time is permuted between its owners, the columns
+    of a checkbox together: a patient-level field between patients, whose rows all get the one value; a lesion-level
+    field between rows, with three levels between lesions likewise. Importance is what a metric drops by, paired on the
+    same resamples; near 0 where the probe does without the field, or other fields tell the same.
 
     Args:
         target: Rows, splits, embeddings, encodings, encoders, fields.
@@ -61,15 +63,20 @@ def measure_importance(target: TargetCohort, settings: EvaluationParams) -> pd.D
     return pd.DataFrame(table, columns=IMPORTANCE_COLUMNS)
 
 
-def permuted_rows(rows: pd.DataFrame, name: str, field: FieldSpec, rng: np.random.Generator) -> pd.DataFrame:
-    """Return a copy of rows, of which one field's values have changed places: between patients, or between rows."""
-    if field.level == "patient":
-        patient_N, ids = pd.factorize(rows["patient_id"])
-        first_P = np.unique(patient_N, return_index=True)[1]
-        donor_N = first_P[rng.permutation(len(ids))][patient_N]
-    else:
-        donor_N = rng.permutation(len(rows))
-    return rows.assign(**{column: rows[column].array[donor_N] for column in field.table_columns(name)})
+def permuted_rows(
+    rows: pd.DataFrame, columns: Sequence[str], owner_N: np.ndarray, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Return a copy of rows, of which one field's values have changed places between their owners.
+
+    Args:
+        rows: N rows.
+        columns: Of the field.
+        owner_N: As `levels.owner_numbers` gives it.
+        rng: Of the draw.
+    """
+    first_O = np.unique(owner_N, return_index=True)[1]
+    donor_N = first_O[rng.permutation(len(first_O))][owner_N]
+    return rows.assign(**{column: rows[column].array[donor_N] for column in columns})
 
 
 def _measure_fold(
@@ -81,11 +88,12 @@ def _measure_fold(
 ) -> list[Measured]:
     split, test = yardstick.split, task.rows[yardstick.split.test_N]
     changes, frames = [_INTACT], [test]
+    owners = owner_numbers(test, fields)
     for number, (name, field) in enumerate(fields.items()):
         for draw in range(settings.importance.num_draws):
             rng = np.random.default_rng([settings.seed, number, draw])
             changes.append(name)
-            frames.append(permuted_rows(test, name, field, rng))
+            frames.append(permuted_rows(test, field.table_columns(name), owners[name], rng))
     measured = []
     for tested in read_changed(target, task, split, frames, settings, with_starts=False):
         of_change: dict[str, list[Measured]] = {}

@@ -49,7 +49,7 @@ def check_pretraining(
     """
     check_encoders(training_rows, encoders, model, training)
     encoding = next(iter(encoders.values())).encoding
-    known = {*encoding.lesion.fields, *encoding.patient.fields}
+    known = {name for level in encoding.levels.values() for name in level.fields}
     if source.members:  # whose other cohorts have fields of their own
         known &= set(target.fields)
     if source.holds(target) and (unchosen := known - set(chosen_fields)):

@@ -1,8 +1,9 @@
 """Missing and noisy metadata at test time: training rows stay intact, other rows lose fields or get wrong ones."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -10,9 +11,10 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.parameters import RobustnessParams
+from slimp_pipeline.tables.levels import LEVELS, has_three, owner_numbers
 
 INTACT, DROPPED, CORRUPTED = "intact", "dropped", "corrupted"
-_LEVEL_OF_KIND = {"no patient level": "patient", "no lesion level": "lesion"}
+_LEVEL_OF_KIND = {"no patient level": "patient", "no lesion level": "lesion", "no image level": "image"}
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Condition:
     """What happens to the metadata of test rows.
 
     Attributes:
-        kind: `intact`, `dropped`, `corrupted`, `no patient level` or `no lesion level`.
+        kind: `intact`, `dropped`, `corrupted`, `no patient level`, `no lesion level` or `no image level`.
         share: Of the known cells that it happens to, 0 to 1.
         draw: Number of the draw, from 0.
     """
@@ -30,11 +32,12 @@ class Condition:
     draw: int
 
 
-def conditions(settings: RobustnessParams) -> list[Condition]:
+def conditions(settings: RobustnessParams, fields: Mapping[str, FieldSpec]) -> list[Condition]:
     """List what is measured: intact rows, each share dropped and corrupted in every draw, each level missing."""
     shares = [share for share in sorted(set(settings.shares)) if share > 0]
     drawn = product((DROPPED, CORRUPTED), shares, range(settings.num_draws))
-    levels = [Condition(kind, 1.0, 0) for kind in _LEVEL_OF_KIND]
+    used = LEVELS if has_three(fields.values()) else LEVELS[1:]
+    levels = [Condition(kind, 1.0, 0) for kind, level in _LEVEL_OF_KIND.items() if level in used]
     return [Condition(INTACT, 0.0, 0), *(Condition(*condition) for condition in drawn), *levels]
 
 
@@ -66,7 +69,6 @@ def perturbed_rows(
         names = {name for name, field in fields.items() if field.level == _LEVEL_OF_KIND[condition.kind]}
         return without_level(rows, columns_of_field, names, spared_N=train_N)
     rng = np.random.default_rng([seed, condition.draw])
-    of_patient = {name for name, field in fields.items() if field.level == "patient"}
     return perturb(
         rows,
         columns_of_field,
@@ -74,7 +76,7 @@ def perturbed_rows(
         condition.share,
         rows[train_N],
         rng,
-        of_patient=of_patient,
+        owners=owner_numbers(rows, fields),
         spared_N=train_N,
     )
 
@@ -87,14 +89,14 @@ def perturb(
     donors: pd.DataFrame,
     rng: np.random.Generator,
     *,
-    of_patient: Collection[str] = (),
+    owners: Mapping[str, np.ndarray] = MappingProxyType({}),
     spared_N: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Make known cells missing, or give them the value of another row.
 
-    A cell is one field of one row, or of one patient, whose rows then change together. It is known where any of its
-    columns is; the columns of a checkbox field change together. Missing cells stay missing. A wrong value may happen
-    to equal the right one; a field that no donor knows can't be corrupted and stays as it is.
+    A cell is one field of one owner (picture, lesion or patient), whose rows then change together. It is known where
+    any of its columns is; the columns of a checkbox field change together. Missing cells stay missing. A wrong value
+    may happen to equal the right one; a field that no donor knows can't be corrupted and stays as it is.
 
     Args:
         rows: N rows.
@@ -103,7 +105,7 @@ def perturb(
         share: Chance that a known cell is hit, 0 to 1.
         donors: Rows with the same columns.
         rng: Consumed alike whatever the kind and the share.
-        of_patient: Fields of the patient level; with any, rows have a patient_id.
+        owners: Field -> as `levels.owner_numbers` gives it; of a field that isn't in it each row is an owner.
         spared_N: Rows that stay as they are, bool (N,); None: none does.
 
     Returns:
@@ -119,12 +121,11 @@ def perturb(
     if kind == CORRUPTED and donors.empty:
         raise ValueError("there are no rows to take wrong values from: give training rows as donors")
     changed: dict[str, pd.Series] = {}
-    patient_N = pd.factorize(rows["patient_id"])[0] if of_patient else None
+    each_N = np.arange(len(rows))
     is_known, is_lent = (_known(frame, columns_of_field) for frame in (rows, donors))
     may_be_hit_N = np.ones(len(rows), dtype=bool) if spared_N is None else ~spared_N
     for name, columns in columns_of_field.items():
-        cell_N = patient_N if patient_N is not None and name in of_patient else np.arange(len(rows))
-        hit_N, place_N = (rng.random(len(rows))[cell_N] for _ in range(2))
+        hit_N, place_N = (rng.random(len(rows))[owners.get(name, each_N)] for _ in range(2))
         hit_N = (hit_N < share) & is_known[name] & may_be_hit_N
         if kind == DROPPED:
             changed |= {column: rows[column].mask(hit_N) for column in columns}

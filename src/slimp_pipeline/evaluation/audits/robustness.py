@@ -43,7 +43,7 @@ def _measure_fold(target: TargetCohort, settings: EvaluationParams, task: Task, 
     split, measured = yardstick.split, []
     frames = [
         (condition, perturbed_rows(task.rows, target.fields, condition, split.train_N, settings.seed))
-        for condition in conditions(settings.robustness)
+        for condition in conditions(settings.robustness, target.fields)
     ]
     changed = [frame[split.test_N] for _, frame in frames]
     for tested in read_changed(target, task, split, changed, settings, with_starts=True):

@@ -17,6 +17,7 @@ from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams
 from slimp_pipeline.tables.encoding import LevelEncoding
+from slimp_pipeline.tables.levels import settle_where_three
 from slimp_pipeline.tables.missing import choose_fields, without_unchosen
 from slimp_pipeline.tables.splits import ALL
 from slimp_pipeline.training.device import pick_device
@@ -45,13 +46,14 @@ def chosen_rows(
     Raises:
         ValueError: If there is none.
     """
-    rows = evaluation_rows(lesions, patients, splits)
+    fields = choose_fields(cohort, lesions, features)
+    rows = evaluation_rows(settle_where_three(lesions, fields)[0], patients, splits)
     if rows.empty:
         raise ValueError(
             f"cohort {cohort.name} has no row with an image: nothing can be embedded. Its raw folder must hold one of "
             "the image sources that its YAML names."
         )
-    return without_unchosen(rows, cohort, choose_fields(cohort, lesions, features))
+    return without_unchosen(rows, cohort, fields)
 
 
 def embed_methods(
@@ -76,7 +78,8 @@ def embed_methods(
 
     Returns:
         `<method>.<partition>.<block>` -> float32 (N, D) for the blocks image, lesion, patient. A block that
-        doesn't depend on the partition stands under `all`. A level of which the target has no field of
+        doesn't depend on the partition stands under `all`. With three levels the block lesion holds what is embedded of
+        the picture's own fields, too: both are of a row. A level of which the target has no field of
         the encoder's is left out.
     """
     keep_freed_memory()
@@ -213,7 +216,7 @@ def _seeing_alike(encoders: Mapping[str, PretrainedSLIMP]) -> list[list[str]]:
 
 def _embed_metadata(encoder: PretrainedSLIMP, rows: pd.DataFrame) -> dict[str, np.ndarray]:
     encoding, blocks = encoder.checkpoint.encoding, {}
-    if _has_field(encoding.lesion, rows):
+    if _has_field(encoding.of_rows, rows):
         blocks["lesion"] = encoder.encode_metadata(rows)
     if _has_field(encoding.patient, rows):
         blocks["patient"] = encoder.encode_patients(rows)

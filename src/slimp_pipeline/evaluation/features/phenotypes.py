@@ -34,7 +34,7 @@ def map_phenotypes(target: TargetCohort, settings: EvaluationParams) -> pd.DataF
         settings: Seed and device.
 
     Returns:
-        `PHENOTYPE_COLUMNS` (any_malignant: nullable boolean; missing_share: of its lesion-level cells) and
+        `PHENOTYPE_COLUMNS` (any_malignant: nullable boolean; missing_share: of its cells below the patient level) and
         a column per patient-level field that the rows have, a row per patient. No rows where the encoder's objective
         trains no phenotype, or there are too few patients.
     """
@@ -70,7 +70,7 @@ def _described(rows: pd.DataFrame, traits: list[str], fields: Mapping[str, Field
     of_lesion = {
         name: field
         for name, field in fields.items()
-        if field.level == "lesion" and set(field.table_columns(name)) <= set(rows)
+        if field.level != "patient" and set(field.table_columns(name)) <= set(rows)
     }
     missing_share_N = missing_fields(rows, of_lesion).mean(axis=1)
     of_patients = rows.groupby("patient_id", sort=False)

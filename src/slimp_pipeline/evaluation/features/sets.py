@@ -104,14 +104,14 @@ class Features:
         return values_ND if self._task.labelled_M.all() else values_ND[self._task.labelled_M]
 
     def metadata(self, split: Split) -> np.ndarray | None:
-        """Metadata of both levels, one-hot, each level of equal weight; None for a cohort of images alone."""
+        """Metadata of all levels, one-hot, each level of equal weight; None for a cohort of images alone."""
         encoding = self._encodings[split.name]
-        levels = [one_hot(level, self._task.rows) for level in (encoding.lesion, encoding.patient)]
+        levels = [one_hot(level, self._task.rows) for level in encoding.levels.values()]
         levels = [level for level in levels if level.shape[1]]
         return scale_blocks(levels, split.train_N) if levels else None
 
     def patient_relative(self, split: Split) -> np.ndarray | None:
-        """Numbers of the lesion level relative to the patient's other rows; None where no patient has two lesions."""
-        numeric_NF = encode(self._encodings[split.name].lesion, self._rows)["numeric"]
+        """Numbers of lesions (and pictures) relative to the patient's other rows; None where nobody has two lesions."""
+        numeric_NF = encode(self._encodings[split.name].of_rows, self._rows)["numeric"]
         known = numeric_NF.shape[1] > 0 and self._has_context
         return self._chosen(patient_relative(numeric_NF, self._patient)) if known else None

@@ -25,7 +25,7 @@ def fields_read(encoding: Encoding, rows: pd.DataFrame) -> pd.DataFrame:
         the source's are read, and doubtful.
     """
     lines = []
-    for level_name, level in (("lesion", encoding.lesion), ("patient", encoding.patient)):
+    for level_name, level in encoding.levels.items():
         for name, field in level.fields.items():
             columns = [column for column in level.columns(name) if column in rows]
             own = rows[columns].dropna(how="all")

@@ -17,7 +17,6 @@ FOUND_COLUMNS = [
     "num_keys",
 ]  # fmt: skip
 TO_METADATA, TO_IMAGE = "image to metadata", "metadata to image"
-LEVELS = {"lesion": ["lesion"], "flat": ["lesion", "patient"]}  # contrast of images -> levels of the metadata
 
 
 def find_pairs(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
@@ -49,12 +48,14 @@ def find_pairs(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame
     checkpoint = encoders_of(target.encoders, split.name)[method]
     encoder = PretrainedSLIMP(checkpoint, pick_device(settings.device))
     contrasts = encoder.contrast(image_ND[task.labelled_M][split.test_N], test)
-    contrast = next((name for name in LEVELS if name in contrasts), None)
+    levels = list(checkpoint.encoding.levels)
+    read_by = {levels[0]: levels[:1], "flat": levels}  # contrast of images -> levels of the metadata
+    contrast = next((name for name in read_by if name in contrasts), None)
     if contrast is None or len(np.unique(contrasts[contrast][2])) < 2:
         return nothing
     image_BD, metadata_BD, group_B = contrasts[contrast]
-    levels = [getattr(checkpoint.encoding, level) for level in LEVELS[contrast]]
-    read = [name for level in levels for name in level.fields if set(level.columns(name)) & set(test)]
+    asked_of = [checkpoint.encoding.levels[name] for name in read_by[contrast]]
+    read = [name for level in asked_of for name in level.fields if set(level.columns(name)) & set(test)]
     shown = [name for name in read if name not in target.fields or target.fields[name].is_public]
     limit = settings.retrieval.max_queries or len(test)
     asked = np.sort(np.random.default_rng(settings.seed).permutation(len(test))[:limit])
@@ -64,7 +65,7 @@ def find_pairs(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame
         rank_Q, num_shown = rank_of_own(query_BD, key_BD, group_B, asked), nearest_QN.shape[1]
         table = {
             "method": method,
-            "level": " and ".join(LEVELS[contrast]),
+            "level": " and ".join(read_by[contrast]),
             "fields": ", ".join(shown),
             "direction": direction,
             "query_image_id": np.repeat(ids[asked], num_shown),

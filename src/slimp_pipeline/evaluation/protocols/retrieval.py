@@ -18,11 +18,13 @@ from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import Split, Task, make_task, task_splits
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.parameters import EvaluationParams
+from slimp_pipeline.tables.encoding import Encoding
 from slimp_pipeline.training.device import pick_device
 
 OUTCOME_COLUMNS = [*Key._fields, "draw", "repeat", "num_train_patients", "image_id", "patient_id"]
 CHANCE = "chance"
 _SIDES = {"lesion": ("image", "lesion"), "patient": ("phenotype", "patient"), "flat": ("image", "metadata")}
+_SIDES_OF_THREE = _SIDES | {"image": ("image", "picture"), "lesion": ("pictures", "lesion")}
 
 
 def retrieve(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
@@ -53,7 +55,9 @@ def retrieve(target: TargetCohort, settings: EvaluationParams) -> pd.DataFrame:
             if method in own:
                 contrasts = PretrainedSLIMP(own[method], device).contrast(image_ND[split.test_N], test)
                 for name, sides in contrasts.items():
-                    tables += list(_partners(task, split, method, name, sides, settings))
+                    asked = _queries(test, name, own[method].encoding)
+                    if asked is not None:
+                        tables += list(_partners(task, split, method, *asked, sides, settings))
     outcomes = pd.concat(tables, ignore_index=True)
     return outcomes.drop_duplicates([*Key._fields, "draw", "image_id"], ignore_index=True)  # chance, of each method
 
@@ -71,15 +75,29 @@ def _by_diagnosis(
         yield _table(task, split, Key(name, "image", "retrieval"), queries, outcomes)
 
 
+def _queries(test: pd.DataFrame, contrast: str, encoding: Encoding) -> tuple[tuple[str, str], pd.DataFrame] | None:
+    """What a contrast's two sides are called, and the test rows that stand for its rows; None for views."""
+    sides = (_SIDES_OF_THREE if encoding.has_three_levels else _SIDES).get(contrast)
+    one_of_each = {"patient": ["patient_id"]}
+    if encoding.has_three_levels:
+        one_of_each["lesion"] = ["patient_id", "lesion_id"]
+    queries = test.drop_duplicates(one_of_each[contrast]) if contrast in one_of_each else test
+    return (sides, queries) if sides else None
+
+
 def _partners(
-    task: Task, split: Split, method: str, contrast: str, sides: tuple[np.ndarray, ...], settings: EvaluationParams
+    task: Task,
+    split: Split,
+    method: str,
+    names: tuple[str, str],
+    queries: pd.DataFrame,
+    sides: tuple[np.ndarray, ...],
+    settings: EvaluationParams,
 ) -> Iterator[pd.DataFrame]:
     left_ND, right_ND, groups_N = sides
-    if contrast not in _SIDES or len(np.unique(groups_N)) < 2:  # views; or the target tells its rows apart by nothing
+    if len(np.unique(groups_N)) < 2:  # the target tells its rows apart by nothing
         return
-    left, right = _SIDES[contrast]
-    queries = task.rows[split.test_N]
-    queries = queries.drop_duplicates("patient_id") if contrast == "patient" else queries
+    left, right = names
     ks, asked = settings.retrieval.ks, _drawn(len(queries), settings)
     queries = queries.iloc[asked]
     expected = {name: value[asked] for name, value in chance_recall_at_k(groups_N, ks).items()}

@@ -10,15 +10,19 @@ from slimp_pipeline.parameters import FeatureParams
 from slimp_pipeline.tables.combined import split_cohort
 from slimp_pipeline.tables.duplicates import find_duplicates
 from slimp_pipeline.tables.encoding import fit_encodings
+from slimp_pipeline.tables.levels import say_what_stands_alone, settle_where_three
 from slimp_pipeline.tables.missing import choose_fields
 from slimp_pipeline.tables.patients import build_patients
+from slimp_pipeline.tables.splits import usable_rows
 
 
 def group_patients(
     cohort: CohortSpec, lesions: pd.DataFrame, settings: FeatureParams
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One row per patient, and where a patient's rows differ."""
-    return build_patients(lesions, choose_fields(cohort, lesions, settings))
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """One row per patient; where a patient's rows differ; with three levels where a lesion's do."""
+    fields = choose_fields(cohort, lesions, settings)
+    say_what_stands_alone(cohort.name, usable_rows(lesions), fields)
+    return *build_patients(lesions, fields), settle_where_three(lesions, fields)[1]
 
 
 def split(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFrame:

@@ -13,7 +13,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
         [
             Node(
                 group_patients, inputs=["params:cohort", "lesions", "params:features"],
-                outputs=["patients", "patient_conflicts"], name="group_patients",
+                outputs=["patients", "patient_conflicts", "lesion_conflicts"], name="group_patients",
             ),
             Node(
                 split, inputs=["params:cohort", "lesions", "params:features"],

@@ -97,6 +97,7 @@ def render(
             parts[f"{role}_splits"],
             parts[f"{role}_duplicates"],
             parts[f"{role}_conflicts"],
+            parts[f"{role}_lesion_conflicts"],
         )
         for role in ("source", "target")
     ]

@@ -18,6 +18,7 @@ _ROLE_TABLES = {
     "splits": "splits",
     "duplicates": "duplicates",
     "conflicts": "patient_conflicts",
+    "lesion_conflicts": "lesion_conflicts",
 }
 _COUNTED = {"manifest": "manifest", "facts": "row_facts", "quarantine": "quarantine"}
 _FIGURES = {

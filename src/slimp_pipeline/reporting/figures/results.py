@@ -81,7 +81,7 @@ def low_shot_figure(results: pd.DataFrame, metric: str = "balanced_accuracy") ->
 
 
 def robustness_figure(robustness: pd.DataFrame, metric: str = "balanced_accuracy") -> go.Figure:
-    """Results as test metadata are dropped or corrupted, and without either level."""
+    """Results as test metadata are dropped or corrupted, and without each of the levels."""
     chosen = robustness[robustness["metric"] == metric]
     figure = make_subplots(rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.04, column_widths=[0.38, 0.38, 0.24])
     for method in in_order(chosen["method"]):

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from slimp_pipeline.reporting.figures.layout import laid_out
 from slimp_pipeline.reporting.labels import COLOURS
 
-_DASHES = {"solid": "solid", "dot": "dotted"}
+_DASHES = {"solid": "solid", "dot": "dotted", "dash": "dashed"}
 
 
 def history_figure(history: pd.DataFrame) -> go.Figure:
@@ -17,8 +17,10 @@ def history_figure(history: pd.DataFrame) -> go.Figure:
 
 def health_figure(history: pd.DataFrame) -> go.Figure:
     """Effective rank of the projections on held-out patients: a fall towards 1 is a collapse."""
-    sides = {"lesion": "image", "patient": "phenotype", "flat": "image", "views": "image"}
+    sides = {"image": "image", "lesion": "image", "patient": "phenotype", "flat": "image", "views": "image"}
     measured = set(history["name"])
+    if "image_effective_rank" in measured:
+        sides["lesion"] = "pictures of a lesion"
     lines = {f"{name}_effective_rank": side for name, side in sides.items() if f"{name}_effective_rank" in measured}
     figure = _epochs_figure(history, lines)
     return laid_out(figure, "Effective rank, held-out patients", _dashes(lines), "epoch", "effective rank")

@@ -8,7 +8,7 @@ import pandas as pd
 from slimp_pipeline.evaluation.measures.records import pretrained_method, summary_draw
 from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_name
 
-_SIDES = {"lesion": "lesion fields", "patient": "patient fields"}  # of a retrieval
+_SIDES = {"picture": "picture fields", "lesion": "lesion fields", "patient": "patient fields"}  # of a retrieval
 
 
 def retrieval_table(results: pd.DataFrame) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from slimp_pipeline.reporting.labels import METHOD_NAMES, UNLABELLED, method_nam
 from slimp_pipeline.reporting.pages.explained import Explained, explained_sections
 from slimp_pipeline.reporting.pages.shell import embedded, render_template
 from slimp_pipeline.reporting.pages.size import held_below
-from slimp_pipeline.tables.patients import RULE
+from slimp_pipeline.tables.settle import RULE
 from slimp_pipeline.tables.splits import patients_torn_apart
 
 
@@ -36,6 +36,7 @@ class Role:
     splits: pd.DataFrame
     duplicates: pd.DataFrame
     conflicts: pd.DataFrame
+    lesion_conflicts: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,11 @@ def _checks(role: Role) -> dict[str, Any]:
         "same_bytes": int((duplicates["kind"] == "same bytes").sum()),
         "near": int((duplicates["kind"] == "near").sum()),
         "across": int(duplicates["across_folds"].sum()),
-        "conflicts": role.conflicts.groupby("field").size().to_dict(),
+        "conflicts": {
+            owners: table.groupby("field").size().to_dict()
+            for owners, table in (("Patients", role.conflicts), ("Lesions", role.lesion_conflicts))
+            if len(table)
+        },
     }
 
 
