@@ -13,6 +13,7 @@ from slimp_pipeline.tables.combined import (
     check_units,
     combine,
     facts_of,
+    first_tables,
     members_of,
     named_by_cohort,
     put_together,
@@ -67,6 +68,8 @@ def test_tables_of_cohorts_come_apart_as_they_were_put_together(both):
     alone = next(iter(both.members.values()))
     assert put_together(alone, [one]) is one and next(members_of(alone, one))[1] is one
     assert facts_of(both, alone, told_of(both, ["x", "y"])) == "x" and told_of(alone, ["x"]) == "x"
+    assert first_tables(told_of(both, [{"table": "t.csv"}, {"table": "u.csv"}])) == ["one/t.csv", "two/u.csv"]
+    assert first_tables(told_of(alone, [{"table": "t.csv"}])) == ["t.csv"]
 
 
 def test_the_store_knows_images_of_equal_name_apart(both):

@@ -64,6 +64,11 @@ def facts_of(cohort: CohortSpec, member: CohortSpec, told: Any) -> Any:
     return told[member.name] if cohort.members else told
 
 
+def first_tables(told: Any) -> list[str]:
+    """Names of the first tables, as the quarantine of the whole has them, from what reading noted."""
+    return [told["table"]] if "table" in told else [f"{name}/{facts['table']}" for name, facts in told.items()]
+
+
 def named_by_cohort(cohort: CohortSpec, image_files: pd.DataFrame) -> pd.DataFrame:
     """Image files under the ids that the image store holds them by."""
     if not cohort.members:

@@ -25,7 +25,7 @@ QUARANTINE = [
 def cohort(role, **changes):
     manifest = {"cohort": role, "num_rows": 20, "num_rows_without_image": 2} | changes
     quarantine = pd.DataFrame(QUARANTINE, columns=COLUMNS)
-    return CountedCohort(role, manifest, "clinic.csv", quarantine)
+    return CountedCohort(role, manifest, ["clinic.csv"], quarantine)
 
 
 @pytest.fixture
@@ -85,8 +85,20 @@ def test_every_line_adds_up_follows_the_one_before_and_every_labelled_row_is_tes
 
 
 def test_a_cohort_of_which_nothing_is_set_aside_names_no_reason():
-    clean = CountedCohort("source", {"cohort": "c", "num_rows": 3, "num_rows_without_image": 0}, "clinic.csv",
+    clean = CountedCohort("source", {"cohort": "c", "num_rows": 3, "num_rows_without_image": 0}, ["clinic.csv"],
                           pd.DataFrame(columns=COLUMNS))  # fmt: skip
     assert [line[1:] for line in clean.lines_to_images()] == [
         ("read", "", 3, 3), ("quarantine", "", 3, 3), ("image", "no image", 3, 3),
     ]  # fmt: skip
+
+
+def test_rows_of_several_cohorts_on_lines_of_equal_number_are_told_apart():
+    quarantine = pd.DataFrame(
+        {
+            "table": ["one/t.csv", "two/t.csv"], "line": [4, 4], "image_id": ["one:a", "two:a"],
+            "column": ["age", "age"], "reason": ["no number", "no number"], "kept": [False, False],
+        }
+    )  # fmt: skip
+    manifest = {"cohort": "one+two", "num_rows": 10, "num_rows_without_image": 1}
+    *_, broken, image = CountedCohort("source", manifest, ["one/t.csv", "two/t.csv"], quarantine).lines_to_images()
+    assert broken[2:] == ("age: no number", 10, 8) and image[3:] == (8, 7)

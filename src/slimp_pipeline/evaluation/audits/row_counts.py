@@ -24,13 +24,13 @@ class CountedCohort:
     Attributes:
         role: `source` or `target`.
         manifest: As ingest left it.
-        table: Name of the cohort's first table.
+        tables: Name of the cohort's first table; of several cohorts, those of all.
         quarantine: As ingest left it.
     """
 
     role: str
     manifest: dict[str, Any]
-    table: str
+    tables: list[str]
     quarantine: pd.DataFrame
 
     def lines_to_images(self) -> Iterator[Line]:
@@ -45,9 +45,10 @@ class CountedCohort:
     def _reasons(self) -> dict[str, int]:
         """Rows by the first thing that is wrong with them: one may break several rules, and leaves once."""
         broken = self.quarantine[
-            ~self.quarantine["kept"].astype(bool) & self.quarantine["table"].fillna("").isin([self.table, ""])
+            ~self.quarantine["kept"].astype(bool) & self.quarantine["table"].fillna("").isin([*self.tables, ""])
         ]
-        own = broken["line"].astype(str).where(broken["line"] >= 0, "of " + broken["image_id"].astype(str))
+        line = broken["table"].fillna("") + ", " + broken["line"].astype(str)
+        own = line.where(broken["line"] >= 0, "of " + broken["image_id"].astype(str))
         first = broken[~own.duplicated()]
         said = first["reason"].where(first["column"].isin([DECIDED]), first["column"] + ": " + first["reason"])
         return {str(reason): int(count) for reason, count in said.value_counts().items()}

@@ -19,6 +19,7 @@ from slimp_pipeline.reporting.pictures.gallery import nearest_neighbours
 from slimp_pipeline.reporting.pictures.pairs import pair_gallery
 from slimp_pipeline.reporting.pictures.patients import patient_view
 from slimp_pipeline.reporting.pictures.saliency import saliency_pictures
+from slimp_pipeline.tables.combined import first_tables
 from slimp_pipeline.tables.pseudonyms import name_patients
 
 Parts = TypeVar("Parts", Trained, Measured, Explained, Pictures)
@@ -44,7 +45,9 @@ def count_rows(
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Where both cohorts' rows went, and the same as a figure."""
     source, target = (
-        CountedCohort(role, parts[f"{role}_manifest"], parts[f"{role}_facts"]["table"], parts[f"{role}_quarantine"])
+        CountedCohort(
+            role, parts[f"{role}_manifest"], first_tables(parts[f"{role}_facts"]), parts[f"{role}_quarantine"]
+        )
         for role in ("source", "target")
     )
     counts = count_cohorts(source, target, training_rows, adaptation_rows, rows, splits, evaluation)
