@@ -357,12 +357,12 @@ def test_the_registry_holds_every_pipeline_with_a_layer_for_every_dataset():
     from slimp_pipeline.pipeline_registry import register_pipelines
 
     pipelines = register_pipelines()
-    names = "download fabricate ingest features pretrain adapt extrapolate evaluate export embed inspect report compare"
-    assert set(pipelines) == {"__default__", "prune", *names.split()}
+    names = "download fabricate ingest features search pretrain adapt extrapolate evaluate export embed inspect report"
+    assert set(pipelines) == {"__default__", "prune", "compare", *names.split()}
     catalog = "\n".join(p.read_text() for p in (Path(__file__).parents[2] / "conf/base").glob("catalog_*.yml"))
     datasets = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
     given = {"report_progress", "find_version", "lineage", "registered_runs"}  # by hooks
-    given |= {"compared_predictions", "compared_truths"}  # read-only
+    given |= {"compared_predictions", "compared_truths", "compared_readings"}  # read-only
     given |= {"embedding_request", "embedded_shards", "target_cohort"}  # of one run alone
     stored = {name for name in datasets if not name.startswith("params:")} - given
     for name in stored:

@@ -1,14 +1,16 @@
 """Settings that a search chooses: which, from what, by which measure, for how long."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
-from pydantic.fields import FieldInfo
 
 from slimp_pipeline.parameters.block import Block
 from slimp_pipeline.parameters.model import ModelParams
 from slimp_pipeline.parameters.training import CHANGES_NOTHING_LEARNT, TrainingParams
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 Number = Annotated[int | float, Field(allow_inf_nan=False)]
 Choice = bool | int | float | str | None
@@ -99,7 +101,7 @@ def _check(name: str, values: RangeParams) -> None:
         raise ValueError(f"space: {name} is a whole number, and its step is {values.step}")
 
 
-def _field(name: str) -> FieldInfo:
+def _field(name: str) -> "FieldInfo":
     """Field of a setting, by its dotted name."""
     block, *path = name.split(".")
     fields: Any = _BLOCKS[block].model_fields if block in _BLOCKS else {}
@@ -117,6 +119,6 @@ def _field(name: str) -> FieldInfo:
     return found
 
 
-def _kinds(field: FieldInfo) -> set[Any]:
+def _kinds(field: "FieldInfo") -> set[Any]:
     """Types that a field may have; `bool` is none of numbers."""
     return {field.annotation, *getattr(field.annotation, "__args__", ())}
