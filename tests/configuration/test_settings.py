@@ -143,3 +143,10 @@ def test_several_cohorts_of_a_globals_file_are_one_name_in_every_path(conf: Path
     assert "demo_tbp+demo_clinic/encoders" in catalog["encoders"]["filepath"]
     (conf / "local/globals.yml").write_text("source_cohort: [demo_tbp, demo_clinik]\n")
     assert refused(conf).startswith("conf/local/globals.yml, line 1: there is no cohort 'demo_clinik'.")
+
+
+def test_a_misspelt_setting_is_told_what_may_be_meant(conf: Path) -> None:
+    assert "prune.kep: there is no such setting. Did you mean 'keep'? (--params)" in refused(conf, prune={"kep": 3})
+    nested = refused(conf, training={"loss": {"lesion_wieght": 0.2}})
+    assert "training.loss.lesion_wieght: there is no such setting. Did you mean 'lesion_weight'" in nested
+    assert "training.qqq: there is no such setting (--params)" in refused(conf, training={"qqq": 1})

@@ -90,7 +90,8 @@ def _wrong_settings(parameters: Mapping[str, Any]) -> list[str]:
             for problem in error.errors():
                 setting = ".".join(map(str, (name, *problem["loc"])))
                 if problem["type"] == "extra_forbidden":
-                    found.append(f"{setting}: there is no such setting")
+                    meant = close_to(str(problem["loc"][-1]), _keys(block))
+                    found.append(f"{setting}: there is no such setting{f'.{meant}' if meant else ''}")
                 else:
                     given = f", not {problem['input']!r}" if problem["loc"] else ""
                     found.append(f"{setting}: {problem['msg'].removeprefix('Value error, ')}{given}")
