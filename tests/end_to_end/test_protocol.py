@@ -62,22 +62,6 @@ def test_runs_are_compared_by_version_and_by_mlflow_run(copy_of_finished):
         project.run("compare", comparison={"groups": {"weak": ["nope"]}})
 
 
-def test_a_study_runs_each_cell_once_and_compares_them(with_raw_files, caplog):
-    project = with_raw_files.evaluate_little()
-    variants = [{"label": "slimp"}, {"label": "simclr", "changes": {"training.loss.objective": "simclr"}}]
-    grid = {"seeds": [0], "variants": variants}
-    quick = {"training": {"num_epochs": 1}, "adaptation": {"trained": "none"}, "study": grid}
-    project.study(**quick)
-    versions = project.versions(f"{CLINIC}/predictions.parquet")
-    values = pd.read_csv(project.latest(f"{CLINIC}/comparison.csv"))
-    image = values[(values["features"] == "image") & (values["metric"] == "balanced_accuracy")]
-    assert image.set_index("method")["num_runs"].to_dict() == {"slimp": 1, "simclr": 1, "random_init": 1}
-    with caplog.at_level("INFO", logger="slimp_pipeline"):
-        project.study(**quick)
-    assert versions == 2 and project.versions(f"{CLINIC}/predictions.parquet") == 2
-    assert caplog.text.count("finished earlier") == 2
-
-
 def test_a_wrong_change_of_any_variant_stops_a_study_before_it_starts(fresh):
     variants = [{"label": "slimp"}, {"label": "wrong", "changes": {"training.loss.objektive": "flat"}}]
     with pytest.raises(ValueError, match=r"training\.loss\.objektive: there is no such setting"):

@@ -40,15 +40,22 @@ def trials_of(project) -> pd.DataFrame:
     return trials.drop(columns=["hours", "ended_at_hours"])
 
 
-def test_a_study_searches_once_and_runs_its_grid_with_what_was_chosen(project, caplog):
-    own = {"label": "own", "changes": {"training.loss.lesion_weight": 0.75}}
+def test_a_study_searches_once_runs_each_cell_of_its_grid_once_with_what_was_chosen_and_compares_them(project, caplog):
+    variants = [
+        {"label": "simclr", "changes": {"training.loss.objective": "simclr"}},
+        {"label": "own", "changes": {"training.loss.lesion_weight": 0.75}},
+    ]
     space = RATES | {"training.loss.lesion_weight": {"choices": [0.25, 0.5]}}
-    grid: dict[str, Any] = {"study": {"variants": [own]}, "search": {"space": space, "num_trials": 1}}
+    grid: dict[str, Any] = {"study": {"variants": variants}, "search": {"space": space, "num_trials": 1}}
     with caplog.at_level(logging.INFO, logger="slimp_pipeline"):
         project.study(**grid)
         project.study(**grid)
     assert caplog.text.count("The search: finished earlier") == 1
-    assert caplog.text.count("finished earlier, version") == 1
+    assert caplog.text.count("finished earlier, version") == 2
+    assert project.versions(f"{REPORTING}/predictions.parquet") == 2
+    values = pd.read_csv(project.latest(f"{REPORTING}/comparison.csv"))
+    image = values[(values["features"] == "image") & (values["metric"] == "balanced_accuracy")]
+    assert image.set_index("method")["num_runs"].to_dict() == {"own": 1, "simclr": 1, "random_init": 1}
     chosen = json.loads(project.latest(f"{MODELS}/chosen_settings.json").read_text())["chosen"]
     config = json.loads((project.latest(f"{MODELS}/encoders") / "holdout/config.json").read_text())
     trained = config["slimp"]["facts"]["training"]
