@@ -313,6 +313,7 @@ def truths(table: dict[str, Any]) -> str:
 
 def write_comparison(tables: Tables) -> list[str]:
     values, pairs = tables["comparison"], tables.get("comparison_pairs", pd.DataFrame())
+    values = values[values["protocol"] != "linear_probe_f1"]  # has a table of its own
     values = values.assign(features=[what_is_measured(*place) for place in values[["protocol", "features"]].to_numpy()])
     metrics = [metric for metric in COMPARED if metric in set(values["metric"])]
     feature_sets = list(dict.fromkeys(values["features"]))
