@@ -101,3 +101,9 @@ def test_a_cohort_of_one_patient_is_refused_in_training_and_left_out_of_validati
         batches_of(data, sampler(), 0)
     drawn = np.concatenate(list(batches_of(data, sampler(), 0, skip_lone=True).epoch(0)))
     assert set(data.cohort_N[drawn]) == {"one"}
+
+
+def test_held_out_patients_who_are_each_alone_in_their_cohort_are_mixed():
+    data = lesions(one=1, two=1)
+    drawn = list(batches_of(data, sampler(), 0, skip_lone=True).epoch(0))
+    assert len(drawn) == 1 and set(data.cohort_N[drawn[0]]) == {"one", "two"}

@@ -17,7 +17,7 @@ def batches_of(data: PatientLesions, settings: SamplerParams, seed: int, *, skip
         settings: How batches are drawn.
         seed: Seed of the draw.
         skip_lone: Leave out a cohort of a single patient, who can't be contrasted, rather than refuse it; a weight may
-            be of a cohort that has none.
+            be of a cohort that has none. Where that leaves no cohort, all are mixed.
 
     Raises:
         ValueError: If there are fewer than two patients, in a cohort too, or a weight is of no cohort.
@@ -41,6 +41,8 @@ def batches_of(data: PatientLesions, settings: SamplerParams, seed: int, *, skip
             raise ValueError(f"cohort {name} has {num_patients} patient with images: leave it out of source_cohort")
         batches = PatientBatches(data.patient_N[rows], data.malignant_N[rows], settings, seed, data.lesion_N[rows])
         parts.append((rows, batches, settings.cohort_weights.get(name, 1.0)))
+    if not parts:
+        return PatientBatches(data.patient_N, data.malignant_N, settings, seed, data.lesion_N)
     return CohortBatches(parts, seed)
 
 
