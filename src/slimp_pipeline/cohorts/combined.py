@@ -1,6 +1,6 @@
 """Several cohorts as one source of pre-training: what they share, and whose rows are whose."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 BETWEEN_NAMES = "+"  # of the cohorts, in the name of what they are together
 BETWEEN_IDS = ":"  # whose it is, and its own id
+
+
+def joint_name(names: Sequence[str]) -> str:
+    """Name of what cohorts are together, as it stands in folders' names; of one, its own."""
+    return BETWEEN_NAMES.join(names)
 
 
 def names_of(name: str) -> list[str]:
@@ -112,6 +117,11 @@ def rows_of(source: "CohortSpec", member: "CohortSpec", image_ids: pd.Series) ->
     if not source.members:
         return np.full(len(image_ids), source.name == member.name)
     return image_ids.str.startswith(member.name + BETWEEN_IDS).to_numpy()
+
+
+def tested_rows(source: "CohortSpec", target: "CohortSpec", image_ids: pd.Series) -> np.ndarray | None:
+    """Which images of a source are the target's, bool (N,); None where the target isn't among its cohorts."""
+    return rows_of(source, target, image_ids) if source.holds(target) else None
 
 
 def in_terms_of(target: "CohortSpec", source: "CohortSpec", rows: pd.DataFrame) -> pd.DataFrame:

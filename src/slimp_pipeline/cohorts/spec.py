@@ -324,13 +324,18 @@ class CohortSpec(Block):
         """Columns that may not be features, the label's own among them, and why."""
         return dict.fromkeys(self.label.columns if self.label else [], "it is the label") | self.leaks
 
+    @property
+    def parts(self) -> list["CohortSpec"]:
+        """The cohorts that it is made of; else itself alone."""
+        return list(self.members.values()) or [self]
+
     def holds(self, other: "CohortSpec") -> bool:
         """Whether the other's rows are among this one's: it is the same, or one of several that this is made of."""
-        return other.name in (self.members or [self.name])
+        return other.name in [part.name for part in self.parts]
 
     def shares_registry(self, other: "CohortSpec") -> bool:
         """Whether both name the same person by the same patient id, by registry."""
-        registries = [member.patient_registry for member in self.members.values()] or [self.patient_registry]
+        registries = [part.patient_registry for part in self.parts]
         return other.patient_registry is not None and other.patient_registry in registries
 
     @property

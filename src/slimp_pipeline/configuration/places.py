@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from slimp_pipeline.cohorts.combined import BETWEEN_NAMES
+from slimp_pipeline.cohorts.combined import joint_name, names_of
 from slimp_pipeline.configuration.files import ConfFile
 from slimp_pipeline.configuration.tree import line_of
 
@@ -83,7 +83,7 @@ class Places:
     def _across(self, reference: str, path: Sequence[str | int], depth: int) -> tuple[int, str]:
         if role := _ROLE.search(reference):
             target, _ = self.value(role[1])
-            if BETWEEN_NAMES in target and len(path) > 1 and path[0] == "members":
+            if len(names_of(target)) > 1 and len(path) > 1 and path[0] == "members":
                 target, path = str(path[1]), path[2:]
         elif simple := _REFERENCE.fullmatch(reference):
             target = simple[1]
@@ -102,4 +102,4 @@ class Places:
 
 
 def _as_text(given: Any) -> str:
-    return BETWEEN_NAMES.join(map(str, given)) if isinstance(given, list) else str(given)
+    return joint_name([str(name) for name in given]) if isinstance(given, list) else str(given)

@@ -9,7 +9,7 @@ from kedro.config import OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from slimp_pipeline.cohorts.combined import BETWEEN_NAMES, names_of
+from slimp_pipeline.cohorts.combined import joint_name, names_of
 from slimp_pipeline.configuration.check import CheckedConfiguration
 from slimp_pipeline.tracking.anonymous import without_places
 
@@ -57,13 +57,13 @@ def cohort_in_role(name: str, *, _root_: DictConfig) -> Any:
         return _root_[name]
     described = {member: OmegaConf.to_container(_root_[member], resolve=True) for member in members}
     # A node rather than a dict: what an environment or the command line changes is merged into it.
-    return OmegaConf.create({"name": BETWEEN_NAMES.join(members), "members": described})
+    return OmegaConf.create({"name": joint_name(members), "members": described})
 
 
 def _joined_sources(values: dict[str, Any]) -> dict[str, Any]:
     """A list of source cohorts as it stands in folders' names: joined by `+`."""
     sources = values.get("source_cohort")
-    return values | {"source_cohort": BETWEEN_NAMES.join(sources)} if isinstance(sources, list) else values
+    return values | {"source_cohort": joint_name(sources)} if isinstance(sources, list) else values
 
 
 def _is_for_kedro_viz() -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from slimp_pipeline.cohorts.combined import BETWEEN_IDS, own_ids, with_cohort
+from slimp_pipeline.cohorts.combined import BETWEEN_IDS, own_ids, rows_of, with_cohort
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.parameters import FeatureParams
 from slimp_pipeline.tables.lesions import Ingested, fingerprint
@@ -81,8 +81,8 @@ def stored_of(cohort: CohortSpec, member: CohortSpec, stored: pd.DataFrame) -> p
     """A cohort's rows of the image store's table, under its own image ids."""
     if not cohort.members:
         return stored
-    own = stored[stored["image_id"].str.startswith(f"{member.name}{BETWEEN_IDS}")]
-    return own.assign(image_id=own["image_id"].str.removeprefix(f"{member.name}{BETWEEN_IDS}"))
+    own = stored[rows_of(cohort, member, stored["image_id"])]
+    return own.assign(image_id=own_ids(own["image_id"]))
 
 
 def combine(cohort: CohortSpec, ingested: Mapping[str, Ingested], stored: pd.DataFrame) -> Ingested:

@@ -50,7 +50,7 @@ def choose_fields(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeaturePa
         chosen = cohort.select_fields(settings.fields)
     else:
         fields, rare = cohort.select_fields("all"), set()
-        for member in cohort.members.values() or [cohort]:  # a field that another cohort lacks isn't left blank there
+        for member in cohort.parts:  # a field that another cohort lacks isn't left blank there
             rows = lesions[lesions["cohort"] == member.name] if cohort.members else lesions
             own = {name: field for name, field in fields.items() if name in member.fields}
             rare |= set(own) - set(always_present(rows, own, settings.max_missing_share))

@@ -11,5 +11,5 @@ from slimp_pipeline.tables.combined import put_together
 
 def provide_raw_files(cohort: CohortSpec, raw_root: str, fabricated_root: str) -> pd.DataFrame:
     """List a cohort's raw files; a fabricated cohort is made first if it isn't there."""
-    members = cohort.members.values() or [cohort]
-    return put_together(cohort, [find_raw_files(member, Path(raw_root), Path(fabricated_root)) for member in members])
+    found = [find_raw_files(part, Path(raw_root), Path(fabricated_root)) for part in cohort.parts]
+    return put_together(cohort, found)

@@ -7,7 +7,6 @@ import pandas as pd
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import FeatureParams
-from slimp_pipeline.tables.combined import split_cohort
 from slimp_pipeline.tables.duplicates import find_duplicates
 from slimp_pipeline.tables.encoding import fit_encodings
 from slimp_pipeline.tables.levels import say_what_stands_alone, settle_where_three
@@ -23,11 +22,6 @@ def group_patients(
     fields = choose_fields(cohort, lesions, settings)
     say_what_stands_alone(cohort.name, usable_rows(lesions), fields)
     return *build_patients(lesions, fields), settle_where_three(lesions, fields)[1]
-
-
-def split(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeatureParams) -> pd.DataFrame:
-    """Patient-disjoint folds and hold-out, of several cohorts those that each has alone."""
-    return split_cohort(cohort, lesions, settings)
 
 
 def encode(

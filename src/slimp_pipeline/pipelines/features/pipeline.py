@@ -4,7 +4,8 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from slimp_pipeline.pipelines.features.nodes import compare_photographs, encode, group_patients, split
+from slimp_pipeline.pipelines.features.nodes import compare_photographs, encode, group_patients
+from slimp_pipeline.tables.combined import split_cohort
 
 
 def create_pipeline(**kwargs: Any) -> Pipeline:
@@ -16,7 +17,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 outputs=["patients", "patient_conflicts", "lesion_conflicts"], name="group_patients",
             ),
             Node(
-                split, inputs=["params:cohort", "lesions", "params:features"],
+                split_cohort, inputs=["params:cohort", "lesions", "params:features"],
                 outputs="splits", name="split_patients",
             ),
             Node(

@@ -76,16 +76,16 @@ def link_images(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Link rows to packed images, validate, and count everything."""
     stored, by_cohort = image_store.table(), {}
-    for member, *own in members_of(cohort, rows, row_quarantine, image_files, other_files):
-        own_rows, set_aside, files, unused = own
-        by_cohort[member.name] = lesions_table.link_images(
+    parts = members_of(cohort, rows, row_quarantine, image_files, other_files)
+    for member, own_rows, set_aside, files, unused in parts:
+        ingested = lesions_table.link_images(
             member,
             Reading(own_rows, set_aside, facts_of(cohort, member, row_facts)),
             MatchedFiles(files, unused, facts_of(cohort, member, file_notes)),
             stored_of(cohort, member, stored),
             settings.max_quarantined_share,
         )
-        ingested = by_cohort[member.name]
+        by_cohort[member.name] = ingested
         logger.info(in_words(ingested.manifest, ingested.diagnoses, ingested.unused_files))
     if cohort.members:
         ingested = combine(cohort, by_cohort, stored)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from slimp_pipeline.cohorts.combined import rows_of
+from slimp_pipeline.cohorts.combined import tested_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
@@ -16,7 +16,7 @@ from slimp_pipeline.training.pretrain import Cohort, pretrain_partitions, traini
 
 def select_training_rows(source: CohortSpec, target: CohortSpec, splits: pd.DataFrame) -> pd.DataFrame:
     """Rows that each pre-training sees; one per partition where the target is the source, or among its cohorts."""
-    tested_N = rows_of(source, target, splits["image_id"]) if source.holds(target) else None
+    tested_N = tested_rows(source, target, splits["image_id"])
     rows = training_partitions(splits, tested_N=tested_N)
     return pd.concat([frame.assign(partition=name) for name, frame in rows.items()], ignore_index=True)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimp_pipeline.cohorts.combined import rows_of
+from slimp_pipeline.cohorts.combined import tested_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ModelParams, SearchParams, TrainingParams
@@ -26,7 +26,7 @@ def select_rows(
     search: SearchParams,
 ) -> pd.DataFrame:
     """Inner training and validation rows; no test row is among them."""
-    tested_N = rows_of(source, target, splits["image_id"]) if source.holds(target) else None
+    tested_N = tested_rows(source, target, splits["image_id"])
     return select_search_rows(lesions, splits, features, search, tested_N=tested_N)
 
 
