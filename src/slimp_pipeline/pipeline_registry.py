@@ -23,7 +23,9 @@ from slimp_pipeline.pipelines import (
 )
 
 ROLES = ("source", "target")
-_SHARED_PARAMETERS = {"params:raw_root", "params:fabricated_root", "params:ingest", "params:features"}
+_SHARED_PARAMETERS = {
+    "params:raw_root", "params:fabricated_root", "params:ingest", "params:features", "params:target.cohort"
+}  # fmt: skip
 
 
 def register_pipelines() -> dict[str, Pipeline]:

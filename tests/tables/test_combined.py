@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slimp_pipeline.cohorts import combined
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.parameters import FeatureParams
+from slimp_pipeline.pipelines.features.nodes import encode
 from slimp_pipeline.tables.combined import (
     check_pictures_differ,
     check_units,
@@ -23,7 +25,8 @@ from slimp_pipeline.tables.combined import (
 )
 from slimp_pipeline.tables.lesions import Ingested
 from slimp_pipeline.tables.missing import choose_fields
-from slimp_pipeline.tables.splits import split_patients
+from slimp_pipeline.tables.patients import build_patients
+from slimp_pipeline.tables.splits import split_patients, training_partitions
 
 DIAMETER = {"kind": "numeric", "level": "lesion", "column": "d"}
 ITCH = {"kind": "checkbox", "level": "lesion", "options": {"itch": "i"}}
@@ -115,6 +118,26 @@ def test_each_cohort_is_split_as_it_is_alone(sizes, seed):
         found = splits[splits["image_id"].str.startswith(f"{name}:")].set_index("image_id")
         alone = alone.assign(image_id=name + ":" + alone["image_id"]).set_index("image_id")
         assert (found.loc[alone.index, ["split", "fold"]] == alone[["split", "fold"]]).all(axis=None)
+
+
+def test_an_encoding_is_fitted_on_what_its_partition_is_trained_on_also_where_people_are_in_two_cohorts():
+    place = {"kind": "categorical", "level": "lesion", "column": "place", "publish_texts": True}
+    members = {name: described(name, place=place) | {"patient_registry": "isic"} for name in ("one", "two")}
+    both = CohortSpec.model_validate({"name": "one+two", "members": members})
+    lesions = pd.concat([rows("one", 60, 1.0), rows("two", 40, 1.0)], ignore_index=True)
+    lesions["patient_id"] = lesions["patient_id"].str.replace(r"^\w+", "isic", regex=True)
+    lesions["place"] = lesions["patient_id"] + "'s"
+    settings = FeatureParams(num_folds=4)
+    splits, patients = split_cohort(both, lesions, settings), build_patients(lesions, both.fields)[0]
+    encodings = encode(both, both.members["two"], lesions, patients, splits, settings)
+    tested = combined.tested_rows(both, both.members["two"], splits["image_id"])
+    trained = training_partitions(splits, tested_N=tested)
+    assert list(encodings) == ["all", *trained]
+    for name, seen in trained.items():
+        of_test = set(splits.loc[tested & splits["fold"].eq(int(name[-1])), "patient_id"])
+        known = set(encodings[name]["lesion"]["fields"]["place"]["categories"])
+        assert known == {f"{patient}'s" for patient in seen["patient_id"]}
+        assert of_test and not known & {f"{patient}'s" for patient in of_test}
 
 
 def test_a_run_s_split_file_is_for_the_cohort_whose_images_it_names(both, tmp_path):

@@ -26,7 +26,7 @@ from slimp_pipeline.tables.encoding import (
     row_groups,
 )
 from slimp_pipeline.tables.patients import build_patients
-from slimp_pipeline.tables.splits import partition, split_patients
+from slimp_pipeline.tables.splits import partition, split_patients, training_partitions
 
 LEVEL = LevelEncoding(
     fields={
@@ -185,17 +185,19 @@ def test_changing_test_patients_changes_nothing_in_a_folds_encoding(random_lesio
     changed.loc[tested, ["diameter_mm", "age_years"]] = value
     changed.loc[tested, ["site", "sex"]] = word
     changed.loc[tested, "diagnosis"] = word
+    training = training_partitions(splits, tested_N=np.ones(len(splits), dtype=bool))
     before, after = (
-        fit_encodings(table, build_patients(table, fields)[0], splits, fields) for table in (lesions, changed)
+        fit_encodings(table, build_patients(table, fields)[0], training, fields) for table in (lesions, changed)
     )
     assert before["fold_0"] == after["fold_0"]
 
 
-def test_there_is_one_encoding_per_partition_and_one_of_all_rows(random_lesions, fields):
+def test_there_is_one_encoding_per_partition(random_lesions, fields):
     lesions = random_lesions(12, 2, 3)
     splits = split_patients(lesions, FeatureParams(num_folds=2, holdout_share=0.25))
     patients, _ = build_patients(lesions, fields)
-    encodings = fit_encodings(lesions, patients, splits, fields)
+    training = {"all": splits} | training_partitions(splits, tested_N=np.ones(len(splits), dtype=bool))
+    encodings = fit_encodings(lesions, patients, training, fields)
     assert list(encodings) == ["all", "fold_0", "fold_1", "holdout"]
     assert encodings["all"] == fit_encoding(lesions, patients, fields)
     for name in ("fold_0", "fold_1", "holdout"):

@@ -101,8 +101,8 @@ def test_a_field_of_a_lesion_is_the_lesions_with_three_levels_and_the_pictures_w
 
 
 def test_fields_of_pictures_make_an_encoding_of_three_levels_and_lesions_count_once(pictures, three):
-    splits = pictures[["image_id", "patient_id"]].assign(split="train", fold=[0, 0, 1, 0, 1])
-    encodings = fit_encodings(pictures, build_patients(pictures, three)[0], splits, three)
+    training = {"all": pictures, "fold_1": pictures[[True, True, False, True, False]]}
+    encodings = fit_encodings(pictures, build_patients(pictures, three)[0], training, three)
     encoding = encodings["all"]
     assert encoding.has_three_levels and list(encoding.levels) == ["image", "lesion", "patient"]
     assert list(encoding.image.fields) == ["modality"]

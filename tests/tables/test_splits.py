@@ -3,17 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimp_pipeline.parameters import FeatureParams
 from slimp_pipeline.tables.csv_cells import csv_text
 from slimp_pipeline.tables.splits import (
+    ALL,
     HOLDOUT,
     check_patient_disjoint,
     partition,
     partition_names,
     split_patients,
+    training_partitions,
     usable_rows,
 )
 
@@ -293,3 +295,44 @@ def test_an_image_in_two_folds_is_refused(tmp_path, make_lesions):
     (tmp_path / "splits.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="image i0000 stands in several splits or folds"):
         split_patients(lesions, FeatureParams(split_file=tmp_path / "splits.csv"))
+
+
+@settings(max_examples=15)
+@given(
+    counts=st.lists(st.integers(1, 4), min_size=6, max_size=15),
+    seed=st.integers(0, 99),
+    holdout_share=st.sampled_from([0.0, 0.25]),
+)
+def test_a_cross_fitted_pre_training_never_sees_a_test_patient_of_its_partition(counts, seed, holdout_share):
+    patient = [f"p{number}" for number, count in enumerate(counts) for _ in range(count)]
+    lesions = pd.DataFrame({"image_id": [f"i{n}" for n in range(len(patient))], "patient_id": patient})
+    lesions["diagnosis"] = np.random.default_rng(seed).choice(["nevus", "melanoma"], len(patient))
+    splits = split_patients(lesions, FeatureParams(seed=seed, num_folds=2, holdout_share=holdout_share))
+    partitions = training_partitions(splits, tested_N=np.ones(len(splits), dtype=bool))
+    assert list(partitions) == ["fold_0", "fold_1"] + ["holdout"] * (holdout_share > 0)
+    held_out = set(splits.loc[splits["split"] == "test", "patient_id"])
+    for name, rows in partitions.items():
+        tested = set(splits.loc[partition(splits, name)[1], "patient_id"]) | held_out
+        assert not set(rows["patient_id"]) & tested
+        assert set(rows["patient_id"]) | tested == set(patient)
+
+
+def test_a_cohort_that_is_not_tested_on_trains_once_on_every_row():
+    splits = pd.DataFrame(
+        {"image_id": ["a", "b"], "patient_id": ["p", "q"], "split": ["train", "test"], "fold": [0, -1]}
+    )
+    partitions = training_partitions(splits, tested_N=None)
+    assert list(partitions) == [ALL]
+    assert partitions[ALL].to_dict("list") == {"image_id": ["a", "b"], "patient_id": ["p", "q"]}
+
+
+def test_beside_a_cohort_that_is_tested_on_all_others_train_but_for_its_test_patients():
+    """`b` is tested on; a person of one registry, r:1, is in both cohorts."""
+    rows = [("a:1", "r:1", "train", 0), ("a:2", "a:2", "train", 1), ("a:3", "a:3", "test", -1),
+            ("b:1", "r:1", "train", 0), ("b:2", "b:2", "train", 1)]  # fmt: skip
+    splits = pd.DataFrame(rows, columns=["image_id", "patient_id", "split", "fold"])
+    partitions = training_partitions(splits, tested_N=splits["image_id"].str.startswith("b:").to_numpy())
+    assert {name: list(seen["image_id"]) for name, seen in partitions.items()} == {
+        "fold_0": ["a:2", "a:3", "b:2"],  # a:1 is of the test patient
+        "fold_1": ["a:1", "a:2", "a:3", "b:1"],
+    }

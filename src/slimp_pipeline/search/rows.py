@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.parameters import FeatureParams, SearchParams
-from slimp_pipeline.tables.splits import HOLDOUT, partition, partition_names, split_patients
-from slimp_pipeline.training.pretrain import training_partitions
+from slimp_pipeline.tables.splits import HOLDOUT, partition, partition_names, split_patients, training_partitions
 
 SEARCH_ROW_COLUMNS = ["image_id", "patient_id", "part"]
 TRAINING, VALIDATION = "training", "validation"

@@ -13,7 +13,6 @@ from slimp_pipeline.cohorts.rows.values import FALSE, TRUE
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.parameters import Block
 from slimp_pipeline.tables.levels import has_three, lesion_numbers, settle_lesions, settle_where_three
-from slimp_pipeline.tables.splits import ALL, partition, partition_names
 
 KINDS = ("numeric", "categorical", "checkbox")  # in token order
 MISSING, UNSEEN = 0, 1  # codes of a categorical field; its categories follow
@@ -175,27 +174,28 @@ def fit_encoding(
 def fit_encodings(
     lesions: pd.DataFrame,
     patients: pd.DataFrame,
-    splits: pd.DataFrame,
+    training: Mapping[str, pd.DataFrame],
     fields: Mapping[str, FieldSpec],
     nuisance: Mapping[str, FieldSpec] = MappingProxyType({}),
 ) -> dict[str, Encoding]:
-    """Fit one encoding per partition on its training patients; `all` is fitted on every split row."""
+    """Fit one encoding per partition on its training rows.
+
+    Args:
+        lesions, patients: Of the cohort.
+        training: Partition -> image_id and patient_id of its training rows, as `training_partitions` gives them.
+        fields: The chosen fields.
+        nuisance: Fields that an embedding should not carry.
+    """
     lesions, _ = settle_where_three(lesions, fields)
-    training = {ALL: np.ones(len(splits), dtype=bool)}
-    training |= {name: partition(splits, name)[0] for name in partition_names(splits)}
-    lesion_row = pd.Index(lesions["image_id"]).get_indexer(splits["image_id"])  # of each split row; -1 for none
-    patient_row = pd.Index(patients["patient_id"]).get_indexer(splits["patient_id"])
     return {
-        name: fit_encoding(_rows_at(lesions, lesion_row[rows]), _rows_at(patients, patient_row[rows]), fields, nuisance)
+        name: fit_encoding(
+            lesions[lesions["image_id"].isin(rows["image_id"])],
+            patients[patients["patient_id"].isin(rows["patient_id"])],
+            fields,
+            nuisance,
+        )
         for name, rows in training.items()
     }
-
-
-def _rows_at(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
-    """Rows by their numbers, in the frame's order, each once."""
-    is_meant = np.zeros(len(frame), dtype=bool)
-    is_meant[rows[rows >= 0]] = True
-    return frame[is_meant]
 
 
 def validated(encodings: dict[str, Any]) -> dict[str, Encoding]:

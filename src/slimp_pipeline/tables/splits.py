@@ -101,6 +101,30 @@ def partition(splits: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
     return in_folds & ~in_fold, in_fold
 
 
+def training_partitions(splits: pd.DataFrame, *, tested_N: np.ndarray | None) -> dict[str, pd.DataFrame]:
+    """Rows that each pre-training may see.
+
+    Args:
+        splits: Of the source, which may be several cohorts.
+        tested_N: Which rows are of the cohort that is tested on, bool: one pre-training for each of its partitions, on
+            that one's training rows, and on all rows of the other cohorts but those of its test patients. None: it
+            isn't among them, and there is one pre-training on every row.
+
+    Returns:
+        Partition name -> image_id and patient_id of its training rows.
+    """
+    columns = ["image_id", "patient_id"]
+    if tested_N is None:
+        return {ALL: splits[columns]}
+    tested, rows = splits[tested_N], {}
+    for name in partition_names(tested):
+        training, in_test = partition(tested, name)
+        seen_N = ~tested_N & ~splits["patient_id"].isin(tested.loc[in_test, "patient_id"])
+        seen_N[tested_N] = training
+        rows[name] = splits.loc[seen_N, columns]
+    return rows
+
+
 def rows_digest(image_ids: Iterable[str]) -> str:
     """Digest of a set of rows, by which an encoder and the rows that it was trained on find each other."""
     return hashlib.sha256("\n".join(sorted(image_ids)).encode()).hexdigest()[:20]

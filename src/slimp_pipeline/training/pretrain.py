@@ -18,7 +18,7 @@ from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import CHANGES_NOTHING_LEARNT, ModelParams, Objective, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
 from slimp_pipeline.tables.nuisance import check_nuisance
-from slimp_pipeline.tables.splits import ALL, partition, partition_names, rows_digest
+from slimp_pipeline.tables.splits import rows_digest
 from slimp_pipeline.tables.strangers import with_strangers_metadata
 from slimp_pipeline.training.checkpoint import running_folder, running_key, weights_digest
 from slimp_pipeline.training.data import patient_lesions
@@ -40,30 +40,6 @@ class Cohort:
     patients: pd.DataFrame
     encodings: dict[str, Encoding]
     licence: str = "?"
-
-
-def training_partitions(splits: pd.DataFrame, *, tested_N: np.ndarray | None) -> dict[str, pd.DataFrame]:
-    """Rows that each pre-training may see.
-
-    Args:
-        splits: Of the source, which may be several cohorts.
-        tested_N: Which rows are of the cohort that is tested on, bool: one pre-training for each of its partitions, on
-            that one's training rows, and on all rows of the other cohorts but those of its test patients. None: it
-            isn't among them, and there is one pre-training on every row.
-
-    Returns:
-        Partition name -> image_id and patient_id of its training rows.
-    """
-    columns = ["image_id", "patient_id"]
-    if tested_N is None:
-        return {ALL: splits[columns]}
-    tested, rows = splits[tested_N], {}
-    for name in partition_names(tested):
-        training, in_test = partition(tested, name)
-        seen_N = ~tested_N & ~splits["patient_id"].isin(tested.loc[in_test, "patient_id"])
-        seen_N[tested_N] = training
-        rows[name] = splits.loc[seen_N, columns]
-    return rows
 
 
 def pretrain_partitions(

@@ -14,8 +14,9 @@ from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import AdaptationParams, FeatureParams, ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.tables.missing import choose_fields
+from slimp_pipeline.tables.splits import training_partitions
 from slimp_pipeline.training.adapt import adapt_partitions, why_not_adapted
-from slimp_pipeline.training.pretrain import HISTORY_COLUMNS, Cohort, training_partitions
+from slimp_pipeline.training.pretrain import HISTORY_COLUMNS, Cohort
 
 logger = logging.getLogger(__name__)
 

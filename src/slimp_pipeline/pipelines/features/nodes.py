@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from slimp_pipeline.cohorts.combined import tested_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import FeatureParams
@@ -12,7 +13,7 @@ from slimp_pipeline.tables.encoding import fit_encodings
 from slimp_pipeline.tables.levels import say_what_stands_alone, settle_where_three
 from slimp_pipeline.tables.missing import choose_fields
 from slimp_pipeline.tables.patients import build_patients
-from slimp_pipeline.tables.splits import usable_rows
+from slimp_pipeline.tables.splits import ALL, training_partitions, usable_rows
 
 
 def group_patients(
@@ -26,13 +27,15 @@ def group_patients(
 
 def encode(
     cohort: CohortSpec,
+    target: CohortSpec,
     lesions: pd.DataFrame,
     patients: pd.DataFrame,
     splits: pd.DataFrame,
     settings: FeatureParams,
 ) -> dict[str, Any]:
-    """One encoding per partition, fitted on its training patients."""
-    encodings = fit_encodings(lesions, patients, splits, choose_fields(cohort, lesions, settings), cohort.nuisance)
+    """One encoding per partition of the target, fitted on the rows that may be trained on; `all` on every split row."""
+    training = {ALL: splits} | training_partitions(splits, tested_N=tested_rows(cohort, target, splits["image_id"]))
+    encodings = fit_encodings(lesions, patients, training, choose_fields(cohort, lesions, settings), cohort.nuisance)
     return {name: encoding.model_dump(mode="json") for name, encoding in encodings.items()}
 
 

@@ -21,7 +21,8 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 outputs="splits", name="split_patients",
             ),
             Node(
-                encode, inputs=["params:cohort", "lesions", "patients", "splits", "params:features"],
+                encode,
+                inputs=["params:cohort", "params:target.cohort", "lesions", "patients", "splits", "params:features"],
                 outputs="encodings", name="fit_encodings",
             ),
             Node(

@@ -11,7 +11,8 @@ from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import validated
-from slimp_pipeline.training.pretrain import Cohort, pretrain_partitions, training_partitions
+from slimp_pipeline.tables.splits import training_partitions
+from slimp_pipeline.training.pretrain import Cohort, pretrain_partitions
 
 
 def select_training_rows(source: CohortSpec, target: CohortSpec, splits: pd.DataFrame) -> pd.DataFrame:
