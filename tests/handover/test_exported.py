@@ -1,7 +1,6 @@
 """The export folder, as another program reads it."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from tests.handover.conftest import NOTHING_SEEN, SETTINGS
 
 import slimp_pipeline
+from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.features.blocks import Scaling
 from slimp_pipeline.evaluation.measures.calibration import rescale
 from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
@@ -19,6 +19,7 @@ from slimp_pipeline.evaluation.task import make_task
 from slimp_pipeline.handover.exported import export, files_of, licence_of
 from slimp_pipeline.handover.reader import LesionReader
 from slimp_pipeline.parameters import ExportParams
+from slimp_pipeline.pipelines.export.nodes import export_model
 
 NO_ONNX = ExportParams(onnx=False)
 
@@ -69,15 +70,29 @@ def test_the_classifier_is_the_evaluations_probe_on_all_rows(checkpoint, evaluat
     assert (exported.classifier.probabilities(image_ND).argmax(axis=1) == task.label_N).mean() > 0.9
 
 
-def test_where_the_target_trained_the_encoder_only_patients_that_it_did_not_see_are_known(checkpoint, evaluated):
-    seen = pd.DataFrame({"partition": ["fold_0"] * 40, "patient_id": [f"patient-{i // 2}" for i in range(40)]})
-    own = replace(checkpoint, facts=checkpoint.facts | {"cohort": "clinic"})
+def described(name):
+    return {
+        "name": name, "title": name, "licence": "CC-0", "source": "s", "folder": name, "tables": [{"file": "t.csv"}],
+        "image_id": "id", "patient_id": ["p"], "fields": {},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sources", "owner", "num_known"), [(["clinic"], "", 20), (["tbp", "clinic"], "clinic:", 20), (["tbp"], "", 60)]
+)
+def test_only_patients_whom_the_pre_training_did_not_see_are_known(checkpoint, evaluated, sources, owner, num_known):
+    seen = [f"{owner}patient-{i // 2}" for i in range(40)]
+    seen += [f"tbp:patient-{i}" for i in range(20, 30)] if owner else []  # others of the same names
+    training_rows = pd.DataFrame({"partition": "fold_0", "image_id": seen, "patient_id": seen})
+    specs = {name: described(name) for name in sources}
+    together = specs[sources[0]] if not owner else {"name": "+".join(sources), "members": specs}
+    source = CohortSpec.model_validate(together)
     embeddings = {"slimp.fold_0.image": evaluated.embeddings["slimp.all.image"]}
-    exported = export({"fold_0": own}, seen, replace(evaluated, embeddings=embeddings), SETTINGS, NO_ONNX)
-    assert len(exported.known.embedding_ND) == 20 and exported.classifier.num_patients == 10
-    of_another = replace(own, facts=own.facts | {"cohort": "tbp"})
-    exported = export({"fold_0": of_another}, seen, replace(evaluated, embeddings=embeddings), SETTINGS, NO_ONNX)
-    assert len(exported.known.embedding_ND) == 60
+    exported = export_model(
+        {"fold_0": checkpoint}, training_rows, source, CohortSpec.model_validate(described("clinic")), evaluated.rows,
+        evaluated.splits, embeddings, evaluated.results, SETTINGS, NO_ONNX,
+    )  # fmt: skip
+    assert len(exported.known.embedding_ND) == num_known and exported.classifier.num_patients == num_known // 2
 
 
 def test_without_an_evaluation_the_encoder_is_exported_alone(make_export, photograph):

@@ -338,6 +338,10 @@ class CohortSpec(Block):
         registries = [part.patient_registry for part in self.parts]
         return other.patient_registry is not None and other.patient_registry in registries
 
+    def knows_patients_of(self, other: "CohortSpec") -> bool:
+        """Whether a patient id of the other may stand in this one, and then means the same person."""
+        return self.holds(other) or self.shares_registry(other)
+
     @property
     def nuisance(self) -> dict[str, FieldSpec]:
         """Fields that an embedding should not carry, by name."""

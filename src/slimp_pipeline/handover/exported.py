@@ -96,7 +96,7 @@ def export(
 
     Args:
         encoders: Partition -> checkpoint.
-        seen: Rows of the pre-training: partition, patient_id.
+        seen: Patients of the evaluation's target whom a pre-training saw, by its ids: partition, patient_id.
         evaluated: Where an evaluation rests on these encoders.
         evaluation: Its settings.
         settings: Which encoder, and what of it.
@@ -111,10 +111,7 @@ def export(
         return Exported(checkpoint, onnx)
     image_ND = block(evaluated.embeddings, checkpoint.loss.objective, name, "image")
     rows = evaluated.rows
-    if checkpoint.facts.get("cohort") == evaluated.cohort:
-        new_N = ~rows["patient_id"].isin(seen.loc[seen["partition"] == name, "patient_id"]).to_numpy()
-    else:
-        new_N = np.ones(len(rows), dtype=bool)
+    new_N = ~rows["patient_id"].isin(seen.loc[seen["partition"] == name, "patient_id"]).to_numpy()
     if image_ND is None or not has_two_classes(rows[new_N], evaluation):
         return Exported(checkpoint, onnx, results=evaluated.results)
     task = make_task(rows[new_N].reset_index(drop=True), evaluated.splits, evaluation)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from slimp_pipeline.cohorts.combined import in_terms_of
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.handover.exported import Evaluated, Exported, export
 from slimp_pipeline.handover.hub import push_to_hub
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 def export_model(
     encoders: dict[str, Checkpoint],
     training_rows: pd.DataFrame,
+    source: CohortSpec,
     target: CohortSpec,
     rows: pd.DataFrame | None,
     splits: pd.DataFrame | None,
@@ -32,7 +34,9 @@ def export_model(
         evaluated = Evaluated(target.name, rows, splits, embeddings, results)
     else:
         logger.info("No evaluation rests on these encoders: without known lesions, classifier and results")
-    return export(encoders, training_rows, evaluated, evaluation, settings)
+    known = source.knows_patients_of(target)  # else equal ids are of other people
+    seen = in_terms_of(target, source, training_rows) if known else training_rows.iloc[:0]
+    return export(encoders, seen, evaluated, evaluation, settings)
 
 
 def publish(folder: Path, settings: ExportParams) -> dict[str, str]:

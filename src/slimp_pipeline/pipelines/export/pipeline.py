@@ -17,8 +17,8 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             Node(
                 export_model,
                 inputs=[
-                    "encoders", "training_rows", "params:target.cohort", *IF_THERE, "params:evaluation",
-                    "params:export",
+                    "encoders", "training_rows", "params:source.cohort", "params:target.cohort", *IF_THERE,
+                    "params:evaluation", "params:export",
                 ],
                 outputs="exported_model", name="export_model",
             ),

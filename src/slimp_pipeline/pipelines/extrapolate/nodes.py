@@ -54,7 +54,7 @@ def borrow(
         settings,
         evaluation,
         near_duplicate_bits=features.near_duplicate_bits,
-        same_people=source.holds(target) or source.shares_registry(target),
+        same_people=source.knows_patients_of(target),
     )
 
 
