@@ -101,6 +101,8 @@ def test_ids_of_a_source_compare_with_those_of_the_target():
     rows = pd.DataFrame({"image_id": ["one:a", "two:a"], "patient_id": ["one:p", "two:p"]})
     # Pictures of equal id may be the same; patients of equal id in different cohorts aren't.
     assert in_terms_of(target, both, rows).to_dict("list") == {"image_id": ["a", "a"], "patient_id": ["p", "two:p"]}
+    of_lesions = in_terms_of(target, both, rows.assign(lesion_id=["one:l", ""]))
+    assert of_lesions["lesion_id"].tolist() == ["l", ""]
     assert in_terms_of(target, target, rows) is rows
     assert list(rows_of(both, target, rows["image_id"])) == [True, False]
     assert list(rows_of(target, target, rows["image_id"])) == [True, True]

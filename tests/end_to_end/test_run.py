@@ -247,7 +247,7 @@ def test_several_cohorts_are_learnt_from_at_once_and_one_of_them_tested_on_witho
         "source_cohort: [demo_tbp, demo_clinic]\ntarget_cohort: demo_clinic\n"
     )
     quick = {"num_epochs": 1, "sampler": {"cohort_weights": {"demo_clinic": 2.0}}}
-    for pipeline in ("pretrain", "evaluate", "report"):
+    for pipeline in ("pretrain", "evaluate", "report", "extrapolate", "export"):
         project.run(pipeline, training=quick)
     together = "demo_tbp+demo_clinic"
     lesions = pd.read_parquet(project.latest(f"03_primary/{together}/as_source/lesions.parquet"))
@@ -269,7 +269,14 @@ def test_several_cohorts_are_learnt_from_at_once_and_one_of_them_tested_on_witho
     assert "`demo_tbp`: 189 images of 14 patients" in card and "Of several, the strictest holds" in card
     leaks = pd.read_csv(project.latest("08_reporting/demo_clinic/leaks.csv"))
     assert "test patient in pre-training" in set(leaks["check"]) and leaks["found"].eq(0).all()
-    assert together in project.latest("08_reporting/demo_clinic/report.html").read_text()
+    page = project.latest("08_reporting/demo_clinic/report.html").read_text()
+    assert together in page and "one pre-training per fold" in page
+    borrowed = pd.read_parquet(project.latest("07_model_output/demo_clinic/borrowed.parquet"))
+    lent = borrowed.merge(rows, left_on=["partition", "nearest_image_id"], right_on=["partition", "image_id"])
+    assert len(lent) == len(borrowed) and lent["nearest_image_id"].str.startswith("demo_tbp:").any()
+    assert not (lent["patient_id_y"] == "demo_clinic:" + lent["patient_id_x"]).any()
+    exported = json.loads((project.latest(f"06_models/{together}/exported_model") / "classifier.json").read_text())
+    assert exported["num_patients"] == splits.loc[splits["fold"] == 0, "patient_id"].nunique()
     with pytest.raises(ValueError, match=r"cohort_weights names demo_tpb; the cohorts that are trained on are"):
         project.run("pretrain", training={"num_epochs": 1, "sampler": {"cohort_weights": {"demo_tpb": 2.0}}})
 

@@ -53,11 +53,11 @@ def side(name, patients, *, store=None, store_index=None, ages=None):
     )
     start = 1000 * (1 + ord(name[0]))  # no picture of one cohort is in the other
     unique = Store([f"{name}-sha{n}" for n in number], np.arange(start, start + len(patients), dtype=np.uint64))
-    return run.Side(rows, store or unique)
+    return run.Side(rows, store or unique, rows)
 
 
 def extrapolate(
-    patch, reference, target, embeddings, *, splits=None, encoders=OTHER_COHORT, same_people=False, bits=0, **settings
+    patch, reference, target, embeddings, *, lenders=None, encoders=OTHER_COHORT, same_people=False, bits=0, **settings
 ):
     """Extrapolate with image embeddings given by what they are of: `target all`, `reference all`, `target fold_0`."""
 
@@ -68,11 +68,10 @@ def extrapolate(
 
     patch.setattr(run, "embed_images", look_up)
     patch.setattr(run, "PretrainedSLIMP", lambda checkpoint, *rest: checkpoint)
-    if splits is None:
-        splits = target.rows[["image_id", "patient_id"]].assign(split="train", fold=0)
+    lenders = lenders or {"all": reference.rows["image_id"]}
     neighbours = ExtrapolationParams(**settings)
     options = {"near_duplicate_bits": bits, "same_people": same_people}
-    return run.extrapolate(reference, target, FIELDS, splits, encoders, neighbours, SETTINGS, **options)
+    return run.extrapolate(reference, target, FIELDS, lenders, encoders, neighbours, SETTINGS, **options)
 
 
 @pytest.fixture
@@ -211,8 +210,9 @@ def test_within_one_cohort_each_partition_borrows_from_its_own_training_rows(fol
     own, splits, embeddings = cross_fitted([0, 1, *fold_of_patient], seed)
     encoders = {label.removeprefix("target "): SimpleNamespace(name=label.split(" ")[1]) for label in embeddings}
     expected = slow_lenders(own, splits, embeddings)
+    lenders = {name: splits.loc[partition(splits, name)[0], "image_id"] for name in encoders}
     with pytest.MonkeyPatch.context() as patch:
-        lend = partial(extrapolate, patch, own, own, embeddings, splits=splits, encoders=encoders, same_people=True)
+        lend = partial(extrapolate, patch, own, own, embeddings, lenders=lenders, encoders=encoders, same_people=True)
         if None in expected.values():
             with pytest.raises(ValueError, match="fewer"):
                 lend()
@@ -223,6 +223,22 @@ def test_within_one_cohort_each_partition_borrows_from_its_own_training_rows(fol
     assert len(places) == len(expected) and set(image_embeddings) == set(encoders)
     ages = own.rows.set_index("image_id")["age_years"]
     assert (borrowed["age_years"].to_numpy() == ages[borrowed["nearest_image_id"]].to_numpy()).all()
+
+
+def test_of_several_cohorts_all_lend_that_the_partition_was_trained_on_and_each_picture_is_its_own(lend):
+    """The target's t0, t1 and r0, r1 of another cohort; fold_0 tests t0. Row 1 of the common store has t1's bytes."""
+    target = side("t", ["p", "q"], store=Store(["a", "b"], np.array([1, 2], dtype=np.uint64)))
+    store = Store(["b", "a", "x", "y"], np.array([2, 1, 3, 4], dtype=np.uint64))
+    own = side("t", ["p", "q"], store_index=[1, 0]).rows.assign(image_id=["t:t0", "t:t1"], patient_id=["t:p", "t:q"])
+    others = side("r", ["p", "q"], store_index=[2, 3]).rows.assign(image_id=["r:r0", "r:r1"], patient_id=["r:p", "r:q"])
+    rows = pd.concat([own, others], ignore_index=True)
+    known = rows.assign(image_id=["t0", "t1", "r0", "r1"], patient_id=["p", "q", "r:p", "r:q"])
+    reference, lenders = run.Side(rows, store, known), {"fold_0": pd.Series(["t:t1", "r:r0", "r:r1"])}
+    embeddings = {"target fold_0": [[1, 0], [0, 1]], "reference fold_0": [[1, 0], [0, 1], [3, 4], [4, 3]]}
+    encoders = {"fold_0": SimpleNamespace(name="fold_0")}
+    borrowed, _ = lend(reference, target, embeddings, lenders=lenders, encoders=encoders, same_people=True)
+    assert borrowed["nearest_image_id"].tolist() == ["r:r1", "r:r0"]  # neither is lent to by itself, nor t1 by t0
+    assert borrowed["site"].tolist() == ["r-site1", "r-site0"]
 
 
 def test_tested_rows_are_those_of_the_partition_that_tests_them():

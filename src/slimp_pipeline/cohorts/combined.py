@@ -127,21 +127,21 @@ def tested_rows(source: "CohortSpec", target: "CohortSpec", image_ids: pd.Series
 def in_terms_of(target: "CohortSpec", source: "CohortSpec", rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of a source under ids that can be compared with the target's.
 
-    Images of several cohorts go by their own ids. Patients do where the target's ids mean the same people: in its own
-    rows, and in those of its registry.
+    Images and lesions of several cohorts go by their own ids. Patients do where the target's ids mean the same people:
+    in its own rows, and in those of its registry.
 
     Args:
         target: The cohort that is tested on.
         source: The source.
-        rows: image_id, patient_id.
+        rows: image_id, patient_id; lesion_id if it is there.
     """
     if not source.members:
         return rows
     owner = (target.patient_registry or target.name) + BETWEEN_IDS
     patients = rows["patient_id"]
     return rows.assign(
-        image_id=own_ids(rows["image_id"]),
         patient_id=patients.str.removeprefix(owner).where(patients.str.startswith(owner), patients),
+        **{name: own_ids(rows[name]) for name in ("image_id", "lesion_id") if name in rows},
     )
 
 

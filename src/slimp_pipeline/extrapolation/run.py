@@ -30,17 +30,24 @@ _ALL_FEATURES = "image+lesion+patient"
 
 @dataclass(frozen=True)
 class Side:
-    """A cohort in its role: rows with image (patient fields settled), and their images."""
+    """A cohort in its role.
+
+    Attributes:
+        rows: Rows with image, patient fields settled.
+        store: Their images.
+        ids: Their image_id, lesion_id and patient_id as the target has them.
+    """
 
     rows: pd.DataFrame
     store: ImageStore
+    ids: pd.DataFrame
 
 
 def extrapolate(
     reference: Side,
     target: Side,
     fields: Mapping[str, FieldSpec],
-    splits: pd.DataFrame,
+    lenders: Mapping[str, pd.Series],
     encoders: Mapping[str, Checkpoint],
     settings: ExtrapolationParams,
     evaluation: EvaluationParams,
@@ -51,15 +58,15 @@ def extrapolate(
     """Let every target row borrow the metadata of its nearest reference rows.
 
     Rows of the same picture (by id, by content, or nearly by perceptual hash) or of the same lesion id never lend to
-    one another, nor do rows of the same patient, where the two cohorts' patient ids mean the same people. Where
-    reference and target are one cohort, each partition borrows from its own training rows with its own encoder.
+    one another, nor do rows of the same patient, where the two cohorts' patient ids mean the same people. Where the
+    target is among the reference's cohorts, each partition borrows from its own training rows with its own encoder.
 
     Args:
-        reference: Who lends.
+        reference: Who lends; the target itself where the two are one cohort.
         target: Who borrows.
         fields: What is lent: fields of the reference.
-        splits: The target's splits.
-        encoders: Partition -> checkpoint; the one partition `all` where the reference is another cohort.
+        lenders: Partition -> image ids of the reference's rows that lend: those that its encoder was trained on.
+        encoders: Partition -> checkpoint; the one partition `all` where the reference doesn't hold the target.
         settings: Neighbours.
         evaluation: Device, batch size, workers.
         near_duplicate_bits: Greatest Hamming distance of the perceptual hashes of one picture.
@@ -77,29 +84,27 @@ def extrapolate(
     """
     device = pick_device(evaluation.device)
     tables = []
-    merged = target.rows.merge(splits[["image_id", "split", "fold"]], on="image_id", how="left")
     loaded = {name: PretrainedSLIMP(checkpoint, device, evaluation.batch_size) for name, checkpoint in encoders.items()}
     embeddings = embed_images(loaded, target.rows, target.store, evaluation, "the target")
+    lent = embeddings
+    if reference is not target:
+        lent = embed_images(loaded, reference.rows, reference.store, evaluation, "the reference")
     for name, image_ND in embeddings.items():
-        lenders, lender_RD = reference.rows, image_ND
-        if name == ALL:
-            lender_RD = embed_images(loaded, reference.rows, reference.store, evaluation, "the reference")[name]
-        else:
-            in_training = partition(merged, name)[0]
-            lenders, lender_RD = target.rows[in_training].reset_index(drop=True), image_ND[in_training]
-        query_keys, reference_keys = _keys(target, reference, lenders, near_duplicate_bits, same_people=same_people)
+        lends_R = reference.rows["image_id"].isin(lenders[name]).to_numpy()
+        rows = reference.rows[lends_R].reset_index(drop=True)
+        query_keys, reference_keys = _keys(target, reference, lends_R, near_duplicate_bits, same_people=same_people)
         index_QK, similarity_QK = nearest(
             image_ND,
-            lender_RD,
+            lent[name][lends_R],
             settings.num_neighbours,
             device=device,
             rows_per_chunk=settings.rows_per_chunk,
             query_keys=query_keys,
             reference_keys=reference_keys,
         )
-        borrowed = borrow(lenders, fields, index_QK, similarity_QK, settings.temperature)
+        borrowed = borrow(rows, fields, index_QK, similarity_QK, settings.temperature)
         ids = target.rows[["image_id", "patient_id"]].reset_index(drop=True).assign(partition=name)
-        nearest_id = lenders["image_id"].to_numpy()[borrowed[NEAREST_ROW]]
+        nearest_id = rows["image_id"].to_numpy()[borrowed[NEAREST_ROW]]
         tables.append(pd.concat([ids, borrowed.drop(columns=NEAREST_ROW).assign(nearest_image_id=nearest_id)], axis=1))
     return pd.concat(tables, ignore_index=True), embeddings
 
@@ -163,15 +168,15 @@ def worth(
 
 
 def _keys(
-    target: Side, reference: Side, lenders: pd.DataFrame, near_duplicate_bits: int, *, same_people: bool
+    target: Side, reference: Side, lends_R: np.ndarray, near_duplicate_bits: int, *, same_people: bool
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """What a target row and a reference row may not share: picture, lesion, patient where ids mean the same people.
 
     Lesion ids of unrelated cohorts that happen to be equal cost a query one lesion of the reference.
     """
     ids = ["image_id", "lesion_id"] + (["patient_id"] if same_people else [])
-    pairs = [shared_keys(target.rows[name], lenders[name]) for name in ids]
-    own, lent = target.store.pictures(target.rows), reference.store.pictures(lenders)
+    pairs = [shared_keys(target.ids[name], reference.ids.loc[lends_R, name]) for name in ids]
+    own, lent = target.store.pictures(target.rows), reference.store.pictures(reference.rows[lends_R])
     pairs.append(shared_keys(own["sha256"], lent["sha256"]))
     hashes = np.concatenate([own["perceptual_hash"], lent["perceptual_hash"]]).astype(np.uint64)
     number_N = number_pictures(hashes, near_duplicate_bits)

@@ -44,12 +44,14 @@ def borrow(
     """Borrowed metadata, and the image embeddings that neighbours were found by; no test patient was pre-trained on."""
     chosen = choose_fields(target, target_lesions, features)
     check_pretraining(source, target, training_rows, splits, encoders, model, training, features, chosen)
-    reference_rows = reference_rows.assign(patient_id=in_terms_of(target, source, reference_rows)["patient_id"])
+    borrower = reference = run.Side(target_rows, target_store, target_rows)
+    if source.name != target.name:
+        reference = run.Side(reference_rows, reference_store, in_terms_of(target, source, reference_rows))
     return run.extrapolate(
-        run.Side(reference_rows, reference_store),
-        run.Side(target_rows, target_store),
+        reference,
+        borrower,
         choose_fields(source, reference_lesions, features),
-        splits,
+        {str(name): rows["image_id"] for name, rows in training_rows.groupby("partition")},
         encoders,
         settings,
         evaluation,

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from slimp_pipeline.cohorts.combined import names_of
 from slimp_pipeline.evaluation.features.embed import STARTS
 from slimp_pipeline.evaluation.measures.records import ADAPTED, pretrained_method
 from slimp_pipeline.reporting.findings.audits import (
@@ -116,7 +117,8 @@ def render_page(
         "source": roles[0].manifest,
         "target": roles[-1].manifest,
         "qualified": _qualified(measured.results, roles[-1].manifest["cohort"]),
-        "is_crossfit": roles[0].manifest["cohort"] == roles[-1].manifest["cohort"],
+        "is_crossfit": roles[-1].manifest["cohort"] in names_of(roles[0].manifest["cohort"]),
+        "is_one_cohort": roles[-1].manifest["cohort"] == roles[0].manifest["cohort"],
         "conflict_rule": RULE,
         "pretraining": _pretraining(trained.training_rows, trained.history),
         "health": _health(trained.history),
