@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.evaluation.features.embed import is_control
+from slimp_pipeline.evaluation.target import result_name
 from slimp_pipeline.models.checkpoint import read_checkpoint, write_checkpoint
 from slimp_pipeline.models.model_card import model_card
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.models.slimp import SLIMP
-from slimp_pipeline.parameters import LossParams, SamplerParams
+from slimp_pipeline.parameters import EvaluationParams, FeatureParams, LossParams, SamplerParams
 from slimp_pipeline.tables.encoding import CategoricalEncoding, Encoding, LevelEncoding, fit_encoding
 from slimp_pipeline.tables.splits import ALL
 from slimp_pipeline.training import pretrain
@@ -115,9 +115,14 @@ def test_a_control_trains_on_strangers_metadata_and_says_so(cohort, tiny, model_
     assert not own.facts["shuffled_metadata"] and control.facts["shuffled_metadata"]
     assert "what is trained is a control" in caplog.text
     assert any(not torch.equal(own.state[name], control.state[name]) for name in own.state)
-    assert is_control({"slimp": {"all": control}}) and not is_control({"slimp": {"all": own}})
+    names = [
+        result_name("clinic", {"slimp": {"all": one}}, FeatureParams(), EvaluationParams()) for one in (own, control)
+    ]
+    assert names == ["clinic", "clinic (pre-trained on shuffled metadata: a control)"]
     card = model_card(model_settings.image_encoder, control.encoding, control.facts)
-    assert "**A control**: every patient had another's metadata." in card
+    assert "**A control**: every patient had another's metadata." in card and "innermost" not in card
+    swapped = control.encoding.model_copy(update={"swapped_levels": True})
+    assert "**A control**: the innermost level's fields" in model_card(model_settings.image_encoder, swapped, own.facts)
 
 
 def test_image_views_beside_metadata_are_trained_kept_and_loaded(cohort, tiny, model_settings, make_settings, tmp_path):

@@ -8,6 +8,7 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.models.checkpoint import Checkpoint
+from slimp_pipeline.parameters import EvaluationParams, FeatureParams
 from slimp_pipeline.tables.encoding import Encoding
 
 
@@ -37,3 +38,21 @@ class TargetCohort:
     fields: Mapping[str, FieldSpec] = field(default_factory=dict)
     nuisance: Mapping[str, FieldSpec] = field(default_factory=dict)
     nuisance_rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def result_name(
+    target: str,
+    encoders: Mapping[str, Mapping[str, Checkpoint]],
+    features: FeatureParams,
+    settings: EvaluationParams,
+) -> str:
+    """Name of a target in results: with what makes them a control, how it was split, whose scores are measured.
+
+    Args:
+        target: The cohort's name.
+        encoders: Method -> partition -> checkpoint.
+        features, settings: How rows were split, and are measured.
+    """
+    shuffled = any(one.facts.get("shuffled_metadata") for own in encoders.values() for one in own.values())
+    name = f"{target} (pre-trained on shuffled metadata: a control)" if shuffled else target
+    return settings.result_name(features.result_name(name))

@@ -28,7 +28,11 @@ def model_card(encoder: ImageEncoderParams, encoding: Encoding, facts: Mapping[s
         for name, counts in facts.get("cohorts", {}).items()
     )
     strictest = " Of several, the strictest holds." if several else ""
-    control = "\n- **A control**: every patient had another's metadata." if facts.get("shuffled_metadata") else ""
+    controls = {
+        "every patient had another's metadata": facts.get("shuffled_metadata"),
+        "the innermost level's fields stood for patients', and the other way round": encoding.swapped_levels,
+    }
+    control = "".join(f"\n- **A control**: {what}." for what, is_so in controls.items() if is_so)
     return f"""---
 library_name: timm
 license: other

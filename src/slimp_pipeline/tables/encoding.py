@@ -101,6 +101,7 @@ class Encoding(Block):
         nuisance: Fields that no encoder reads and an embedding should not carry, of any level, by picture.
         image: Fields of pictures. With any there are three levels, and a lesion's pictures belong together; without,
             each picture is a lesion of its own.
+        swapped_levels: Whether, as a control, the innermost level's fields stand for patients', and back.
     """
 
     lesion: LevelEncoding
@@ -108,6 +109,7 @@ class Encoding(Block):
     num_patients: int
     nuisance: LevelEncoding = LevelEncoding(fields={})
     image: LevelEncoding = LevelEncoding(fields={})
+    swapped_levels: bool = False
 
     @property
     def has_three_levels(self) -> bool:

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.audits.leaks import check_encoders, check_no_leak, check_pretraining
 from slimp_pipeline.parameters import FeatureParams, ImageEncoderParams, ModelParams, TrainingParams
+from slimp_pipeline.pipelines.pretrain.nodes import select_training_rows
 from slimp_pipeline.tables.splits import rows_digest
 
 
@@ -34,7 +36,7 @@ MODEL, TRAINING = ModelParams(), TrainingParams()
 def encoder(rows, model=MODEL, training=TRAINING):
     facts = {"training_rows": rows_digest(rows["image_id"]), "training": training.model_dump(mode="json")}
     levels = {"lesion": SimpleNamespace(fields=["itch"]), "patient": SimpleNamespace(fields=["age_years"])}
-    encoding = SimpleNamespace(levels=levels)
+    encoding = SimpleNamespace(levels=levels, swapped_levels=False)
     return SimpleNamespace(model=model, facts=facts, encoding=encoding)
 
 
@@ -83,7 +85,7 @@ def test_encoders_cross_fitted_on_the_source_are_refused_for_another_target(spli
 
 def test_a_test_image_that_another_source_cohort_holds_is_refused(splits):
     rows = pd.concat([trained(**CLEAN), pd.DataFrame([["fold_0", "i1", "of another cohort"]], columns=list(trained()))])
-    with pytest.raises(ValueError, match=r"fold_0: 1 test images were in its pre-training, first: i1.*Another source"):
+    with pytest.raises(ValueError, match=r"fold_0: 1 test images were in its pre.*first: i1.*Another source"):
         check_no_leak(rows, splits, same_cohort=True)
 
 
@@ -140,6 +142,34 @@ def test_encoders_that_know_fields_left_out_now_are_refused_on_their_own_cohort_
         check("one", "one", trained(**CLEAN), splits, chosen=["age_years"])
     other = trained(all=range(6)).assign(image_id=[f"other{n}" for n in range(6)])
     check("other", "one", other, splits, chosen=["age_years"])
+
+
+@pytest.mark.parametrize("swapped_there", [True, False])
+def test_encoders_of_swapped_levels_stand_for_no_others_and_no_others_for_them(splits, swapped_there):
+    rows = trained(**CLEAN)
+    encoders = {str(name): encoder(own) for name, own in rows.groupby("partition")}
+    for one in encoders.values():
+        one.encoding.swapped_levels = swapped_there
+    settings = MODEL, TRAINING, FeatureParams(swapped_levels=not swapped_there), ("itch", "age_years")
+    with pytest.raises(ValueError, match=rf"trained with features.swapped_levels={str(swapped_there).lower()}"):
+        check_pretraining(cohort("one"), cohort("one"), rows, splits, encoders, *settings)
+    settings = MODEL, TRAINING, FeatureParams(swapped_levels=swapped_there), ("itch", "age_years")
+    check_pretraining(cohort("one"), cohort("one"), rows, splits, encoders, *settings)
+
+
+def test_equal_image_ids_in_several_cohorts_are_refused_before_anything_is_trained():
+    member = {
+        "licence": "l", "source": "s", "folder": "f", "title": "t", "tables": [{"file": "t.csv"}], "image_id": "id",
+        "patient_id": ["p"], "fields": {},
+    }  # fmt: skip
+    members = {name: {**member, "name": name} for name in ("one", "two")}
+    source = CohortSpec.model_validate({"name": "one+two", "members": members})
+    rows = [(f"{name}:{n}", f"{name}:p{n}", "train", n % 2) for name in members for n in range(6)]
+    splits = pd.DataFrame(rows, columns=["image_id", "patient_id", "split", "fold"])
+    with pytest.raises(ValueError, match=r"fold_0: 3 test images .* by their ids; .* rename them"):
+        select_training_rows(source, source.members["two"], splits, FeatureParams())
+    splits["image_id"] += splits["image_id"].str.partition(":")[0]
+    assert len(select_training_rows(source, source.members["two"], splits, FeatureParams())) == 2 * (6 + 3)
 
 
 def test_encoders_of_all_rows_are_refused_on_their_own_cohort_unless_the_split_leaks_on_purpose(splits, caplog):

@@ -18,6 +18,10 @@ LEAK_WARNING = (
     "The split is by %s: patients stand on both sides of it. This run shows what a leak adds; its figures are no "
     "results. For results set features.split_level to patient."
 )
+_SAME_OR_NOT = (
+    "If they are the same pictures, remove them from one of the two cohorts. If others bear the same ids, rename them "
+    "in one cohort's table and files."
+)
 _WHERE_IT_RAN = CHANGES_NOTHING_LEARNT | {"device", "mixed_precision"}
 
 
@@ -44,11 +48,16 @@ def check_pretraining(
         chosen_fields: The target's fields that become features.
 
     Raises:
-        ValueError: As `check_encoders` and `check_no_leak` do; or if encoders of the target itself know fields that
-            aren't chosen.
+        ValueError: As `check_encoders` and `check_no_leak` do; or if levels are swapped there or here alone, or
+            encoders of the target itself know fields that aren't chosen.
     """
     check_encoders(training_rows, encoders, model, training)
     encoding = next(iter(encoders.values())).encoding
+    if encoding.swapped_levels != features.swapped_levels:
+        raise ValueError(
+            f"the latest encoders were trained with features.swapped_levels={str(encoding.swapped_levels).lower()}, "
+            "now the other is asked for. Run `kedro run --pipeline=pretrain` with these settings again."
+        )
     known = {name for level in encoding.levels.values() for name in level.fields}
     if source.members:  # whose other cohorts have fields of their own
         known &= set(target.fields)
@@ -125,8 +134,8 @@ def check_no_leak(
         shared = set(training_rows["image_id"]) & set(splits["image_id"])
         if shared:
             raise ValueError(
-                f"{len(shared)} images of the target were in the pre-training, first: {min(shared)}. "
-                "The source cohort contains the target; remove one from the other."
+                f"{len(shared)} images of the target were in the pre-training, by their ids; first: {min(shared)}. "
+                f"{_SAME_OR_NOT}"
             )
         if same_registry and (known := set(training_rows["patient_id"]) & set(splits["patient_id"])):
             raise ValueError(
@@ -151,6 +160,6 @@ def check_no_leak(
         rows = training_rows[training_rows["partition"] == name]
         if shared := set(rows["image_id"]) & set(splits.loc[in_test, "image_id"]):
             raise ValueError(
-                f"{name}: {len(shared)} test images were in its pre-training, first: {min(shared)}. Another source "
-                "cohort holds them: remove them from one of the two."
+                f"{name}: {len(shared)} test images were in its pre-training, by their ids; first: {min(shared)}. "
+                f"Another source cohort has them. {_SAME_OR_NOT}"
             )

@@ -117,11 +117,6 @@ def named_encoders(*groups: Mapping[str, Checkpoint]) -> dict[str, dict[str, Che
     return named
 
 
-def is_control(encoders: Mapping[str, Mapping[str, Checkpoint]]) -> bool:
-    """Whether a training was given strangers' metadata."""
-    return any(one.facts.get("shuffled_metadata") for own in encoders.values() for one in own.values())
-
-
 def _with_starts(
     encoders: Mapping[str, Mapping[str, Checkpoint]], first: Mapping[str, Checkpoint]
 ) -> Iterator[tuple[str, str, Checkpoint]]:

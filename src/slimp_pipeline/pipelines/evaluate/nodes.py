@@ -7,12 +7,12 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.audits.leaks import check_no_leak, check_pretraining
-from slimp_pipeline.evaluation.features.embed import chosen_rows, embed_methods, is_control, named_encoders
+from slimp_pipeline.evaluation.features.embed import chosen_rows, embed_methods, named_encoders
 from slimp_pipeline.evaluation.features.transfer import fields_read, log_fields_read
 from slimp_pipeline.evaluation.measures.measure import measure_all
 from slimp_pipeline.evaluation.measures.records import join_tables
 from slimp_pipeline.evaluation.protocols import fine_tuning
-from slimp_pipeline.evaluation.target import TargetCohort
+from slimp_pipeline.evaluation.target import TargetCohort, result_name
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import EvaluationParams, FeatureParams, ModelParams, TrainingParams
@@ -72,9 +72,8 @@ def know_target(
 ) -> TargetCohort:
     """The target with all that its rows are known by, as protocols and audits take it."""
     named = named_encoders(encoders, adapted)
-    name = f"{target.name} (pre-trained on shuffled metadata: a control)" if is_control(named) else target.name
     return TargetCohort(
-        settings.result_name(features.result_name(name)),
+        result_name(target.name, named, features, settings),
         rows,
         splits,
         embeddings,

@@ -10,7 +10,7 @@ from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.audits.leaks import check_pretraining
 from slimp_pipeline.evaluation.features.embed import named_encoders
 from slimp_pipeline.evaluation.measures.records import RESULT_COLUMNS
-from slimp_pipeline.evaluation.target import TargetCohort
+from slimp_pipeline.evaluation.target import TargetCohort, result_name
 from slimp_pipeline.evaluation.task import has_two_classes
 from slimp_pipeline.extrapolation import run
 from slimp_pipeline.extrapolation.judge import judge_borrowed
@@ -88,12 +88,13 @@ def prove(
     """What borrowed metadata are worth to a probe; nothing where the target has no labels to tell it by."""
     if not has_two_classes(target_rows, settings):
         return pd.DataFrame(columns=RESULT_COLUMNS), pd.DataFrame(columns=run.WORTH_COLUMNS)
+    named = named_encoders(encoders)
     proven = TargetCohort(
-        settings.result_name(features.result_name(target.name)),
+        result_name(target.name, named, features, settings),
         target_rows,
         splits,
         encodings=validated(encodings),
-        encoders=named_encoders(encoders),
+        encoders=named,
     )
     return run.worth(proven, borrowed, image_embeddings, settings)
 

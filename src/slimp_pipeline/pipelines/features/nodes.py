@@ -36,7 +36,8 @@ def encode(
     """One encoding per partition of the target, fitted on the rows that may be trained on; `all` on every split row."""
     training = {ALL: splits} | training_partitions(splits, tested_N=tested_rows(cohort, target, splits["image_id"]))
     encodings = fit_encodings(lesions, patients, training, choose_fields(cohort, lesions, settings), cohort.nuisance)
-    return {name: encoding.model_dump(mode="json") for name, encoding in encodings.items()}
+    swapped = {"swapped_levels": settings.swapped_levels}
+    return {name: encoding.model_dump(mode="json") | swapped for name, encoding in encodings.items()}
 
 
 def compare_photographs(

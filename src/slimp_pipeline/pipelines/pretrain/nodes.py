@@ -5,21 +5,31 @@ from typing import Any
 
 import pandas as pd
 
-from slimp_pipeline.cohorts.combined import tested_rows
+from slimp_pipeline.cohorts.combined import in_terms_of, tested_rows
 from slimp_pipeline.cohorts.spec import CohortSpec
+from slimp_pipeline.evaluation.audits.leaks import check_no_leak
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
-from slimp_pipeline.parameters import ModelParams, TrainingParams
+from slimp_pipeline.parameters import FeatureParams, ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.tables.splits import training_partitions
 from slimp_pipeline.training.pretrain import Cohort, pretrain_partitions
 
 
-def select_training_rows(source: CohortSpec, target: CohortSpec, splits: pd.DataFrame) -> pd.DataFrame:
-    """Rows that each pre-training sees; one per partition where the target is the source, or among its cohorts."""
+def select_training_rows(
+    source: CohortSpec, target: CohortSpec, splits: pd.DataFrame, features: FeatureParams
+) -> pd.DataFrame:
+    """Rows that each pre-training sees; one per partition where the target is the source, or among its cohorts.
+
+    Checks of several cohorts, before hours are spent, that none holds a test picture of the target.
+    """
     tested_N = tested_rows(source, target, splits["image_id"])
-    rows = training_partitions(splits, tested_N=tested_N)
-    return pd.concat([frame.assign(partition=name) for name, frame in rows.items()], ignore_index=True)
+    partitions = training_partitions(splits, tested_N=tested_N)
+    rows = pd.concat([frame.assign(partition=name) for name, frame in partitions.items()], ignore_index=True)
+    if tested_N is not None and not features.leaks:
+        own = in_terms_of(target, source, splits[tested_N])
+        check_no_leak(in_terms_of(target, source, rows), own, same_cohort=True)
+    return rows
 
 
 def pretrain(

@@ -13,7 +13,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
         [
             Node(
                 select_training_rows,
-                inputs=["params:source.cohort", "params:target.cohort", "source.splits"],
+                inputs=["params:source.cohort", "params:target.cohort", "source.splits", "params:features"],
                 outputs="training_rows",
                 name="select_training_rows",
             ),
