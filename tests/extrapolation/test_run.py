@@ -70,8 +70,8 @@ def extrapolate(
     patch.setattr(run, "PretrainedSLIMP", lambda checkpoint, *rest: checkpoint)
     lenders = lenders or {"all": reference.rows["image_id"]}
     neighbours = ExtrapolationParams(**settings)
-    options = {"near_duplicate_bits": bits, "same_people": same_people}
-    return run.extrapolate(reference, target, FIELDS, lenders, encoders, neighbours, SETTINGS, **options)
+    lending = run.Lending(reference, target, same_people)
+    return run.extrapolate(lending, FIELDS, lenders, encoders, neighbours, SETTINGS, near_duplicate_bits=bits)
 
 
 @pytest.fixture

@@ -43,9 +43,23 @@ class Side:
     ids: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class Lending:
+    """Who lends to whom.
+
+    Attributes:
+        reference: Who lends; the target itself where the two are one cohort.
+        target: Who borrows.
+        same_people: Whether patient ids of the two mean the same people.
+    """
+
+    reference: Side
+    target: Side
+    same_people: bool
+
+
 def extrapolate(
-    reference: Side,
-    target: Side,
+    lending: Lending,
     fields: Mapping[str, FieldSpec],
     lenders: Mapping[str, pd.Series],
     encoders: Mapping[str, Checkpoint],
@@ -53,7 +67,6 @@ def extrapolate(
     evaluation: EvaluationParams,
     *,
     near_duplicate_bits: int,
-    same_people: bool,
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Let every target row borrow the metadata of its nearest reference rows.
 
@@ -62,15 +75,13 @@ def extrapolate(
     target is among the reference's cohorts, each partition borrows from its own training rows with its own encoder.
 
     Args:
-        reference: Who lends; the target itself where the two are one cohort.
-        target: Who borrows.
+        lending: Reference and target.
         fields: What is lent: fields of the reference.
         lenders: Partition -> image ids of the reference's rows that lend: those that its encoder was trained on.
         encoders: Partition -> checkpoint; the one partition `all` where the reference doesn't hold the target.
         settings: Neighbours.
         evaluation: Device, batch size, workers.
         near_duplicate_bits: Greatest Hamming distance of the perceptual hashes of one picture.
-        same_people: Whether patient ids of the two cohorts mean the same people.
 
     Returns:
         partition, image_id, patient_id, similarity, nearest_image_id and the reference's fields, one row per
@@ -82,8 +93,8 @@ def extrapolate(
     Source:
         SLIMP, arXiv:2505.23709, metadata extrapolation.
     """
-    device = pick_device(evaluation.device)
-    tables = []
+    device, tables = pick_device(evaluation.device), []
+    reference, target = lending.reference, lending.target
     loaded = {name: PretrainedSLIMP(checkpoint, device, evaluation.batch_size) for name, checkpoint in encoders.items()}
     embeddings = embed_images(loaded, target.rows, target.store, evaluation, "the target")
     lent = embeddings
@@ -92,7 +103,7 @@ def extrapolate(
     for name, image_ND in embeddings.items():
         lends_R = reference.rows["image_id"].isin(lenders[name]).to_numpy()
         rows = reference.rows[lends_R].reset_index(drop=True)
-        query_keys, reference_keys = _keys(target, reference, lends_R, near_duplicate_bits, same_people=same_people)
+        query_keys, reference_keys = _keys(lending, lends_R, near_duplicate_bits)
         index_QK, similarity_QK = nearest(
             image_ND,
             lent[name][lends_R],
@@ -167,14 +178,13 @@ def worth(
     return results, pd.DataFrame(rows, columns=WORTH_COLUMNS)
 
 
-def _keys(
-    target: Side, reference: Side, lends_R: np.ndarray, near_duplicate_bits: int, *, same_people: bool
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _keys(lending: Lending, lends_R: np.ndarray, near_duplicate_bits: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """What a target row and a reference row may not share: picture, lesion, patient where ids mean the same people.
 
     Lesion ids of unrelated cohorts that happen to be equal cost a query one lesion of the reference.
     """
-    ids = ["image_id", "lesion_id"] + (["patient_id"] if same_people else [])
+    reference, target = lending.reference, lending.target
+    ids = ["image_id", "lesion_id"] + (["patient_id"] if lending.same_people else [])
     pairs = [shared_keys(target.ids[name], reference.ids.loc[lends_R, name]) for name in ids]
     own, lent = target.store.pictures(target.rows), reference.store.pictures(reference.rows[lends_R])
     pairs.append(shared_keys(own["sha256"], lent["sha256"]))

@@ -23,40 +23,57 @@ from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.tables.missing import choose_fields
 
 
-def borrow(
+def check_lenders(
     source: CohortSpec,
     target: CohortSpec,
-    reference_lesions: pd.DataFrame,
     target_lesions: pd.DataFrame,
-    reference_rows: pd.DataFrame,
-    target_rows: pd.DataFrame,
-    reference_store: ImageStore,
-    target_store: ImageStore,
     splits: pd.DataFrame,
     training_rows: pd.DataFrame,
     encoders: dict[str, Checkpoint],
     model: ModelParams,
     training: TrainingParams,
     features: FeatureParams,
-    settings: ExtrapolationParams,
-    evaluation: EvaluationParams,
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Borrowed metadata, and the image embeddings that neighbours were found by; no test patient was pre-trained on."""
+) -> dict[str, Checkpoint]:
+    """The encoders, which are those asked for and were trained on no test patient."""
     chosen = choose_fields(target, target_lesions, features)
     check_pretraining(source, target, training_rows, splits, encoders, model, training, features, chosen)
+    return encoders
+
+
+def know_sides(
+    source: CohortSpec,
+    target: CohortSpec,
+    reference_rows: pd.DataFrame,
+    target_rows: pd.DataFrame,
+    reference_store: ImageStore,
+    target_store: ImageStore,
+) -> run.Lending:
+    """Who lends to whom; the target to itself where it is the source."""
     borrower = reference = run.Side(target_rows, target_store, target_rows)
     if source.name != target.name:
         reference = run.Side(reference_rows, reference_store, in_terms_of(target, source, reference_rows))
+    return run.Lending(reference, borrower, source.knows_patients_of(target))
+
+
+def borrow(
+    lending: run.Lending,
+    source: CohortSpec,
+    reference_lesions: pd.DataFrame,
+    training_rows: pd.DataFrame,
+    encoders: dict[str, Checkpoint],
+    features: FeatureParams,
+    settings: ExtrapolationParams,
+    evaluation: EvaluationParams,
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Borrowed metadata, and the image embeddings that neighbours were found by."""
     return run.extrapolate(
-        reference,
-        borrower,
+        lending,
         choose_fields(source, reference_lesions, features),
         {str(name): rows["image_id"] for name, rows in training_rows.groupby("partition")},
         encoders,
         settings,
         evaluation,
         near_duplicate_bits=features.near_duplicate_bits,
-        same_people=source.knows_patients_of(target),
     )
 
 

@@ -35,11 +35,25 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                 for role in ("source", "target")
             ),
             Node(
+                nodes.check_lenders,
+                inputs=[
+                    _SOURCE, _TARGET, "target.lesions", "target.splits", "training_rows", "encoders", "params:model",
+                    "params:training", "params:features",
+                ],
+                outputs="lending_encoders", name="check_lenders",
+            ),
+            Node(
+                nodes.know_sides,
+                inputs=[
+                    _SOURCE, _TARGET, _ROWS["source"], _ROWS["target"], "source.image_store", "target.image_store",
+                ],
+                outputs="lending", name="know_sides",
+            ),
+            Node(
                 nodes.borrow,
                 inputs=[
-                    _SOURCE, _TARGET, "source.lesions", "target.lesions", _ROWS["source"], _ROWS["target"],
-                    "source.image_store", "target.image_store", "target.splits", "training_rows", "encoders",
-                    "params:model", "params:training", "params:features", "params:extrapolation", "params:evaluation",
+                    "lending", _SOURCE, "source.lesions", "training_rows", "lending_encoders", "params:features",
+                    "params:extrapolation", "params:evaluation",
                 ],
                 outputs=["borrowed", "neighbour_embeddings"], name="borrow",
             ),
