@@ -22,6 +22,7 @@ SETTINGS = EvaluationParams(num_resamples=40, seed=2)
 KEY = ["method", "features", "protocol", "shots"]
 PLAIN = Key("slimp", "image", "linear_probe")
 FEW = Key("slimp", "image", "low_shot", "1")
+OTHER = FEW._replace(method="flat")
 
 
 def predicted(key, draw, labels, guesses, repeat=0, num_train_patients=10, patients=None):
@@ -182,6 +183,19 @@ def test_a_draw_that_a_fold_lacks_is_the_mean_over_the_others():
     accuracy = results[results["metric"] == "balanced_accuracy"].set_index("draw")
     assert accuracy["value"].to_dict() == {"0": 0.75, "1": 1.0, "all": pytest.approx(2.5 / 3)}
     assert accuracy["num_test_patients"].to_dict() == {"0": 4, "1": 2, "all": 4}
+
+
+def test_intervals_over_draws_cover_the_draws_and_methods_stay_paired():
+    """Of two draws one guesses all, the other nothing: with as many patients as one likes the mean is of 2 draws."""
+    labels, wrong = "MN" * 20, "NM" * 20
+    parts = [predicted(key, "0", labels, (labels, wrong)[draw], draw) for key in (FEW, OTHER) for draw in (0, 1)]
+    results, averaged = measure("clinic", pd.concat(parts), SETTINGS)
+    summary = results[(results["metric"] == "balanced_accuracy") & (results["draw"] == "all")].iloc[0]
+    assert summary["value"] == 0.5 and summary["ci_low"] < 0.1 and summary["ci_high"] > 0.9
+    assert set(averaged[FEW]["balanced_accuracy"]) == {0.0, 0.5, 1.0}
+    np.testing.assert_array_equal(averaged[FEW]["balanced_accuracy"], averaged[OTHER]["balanced_accuracy"])
+    sure = pd.concat([predicted(FEW, "0", labels, labels, draw) for draw in (0, 1)])
+    assert (measure("clinic", sure, SETTINGS)[1][FEW]["balanced_accuracy"] == 1).all()
 
 
 def test_methods_share_resamples_whatever_the_order_of_their_rows():

@@ -10,7 +10,7 @@ from slimp_pipeline.cohorts.spec import FieldSpec
 from slimp_pipeline.evaluation.audits.changed_metadata import read_changed
 from slimp_pipeline.evaluation.audits.folds import measure_folds
 from slimp_pipeline.evaluation.measures.bootstrap import estimate
-from slimp_pipeline.evaluation.measures.measure import Measured, Yardstick, average
+from slimp_pipeline.evaluation.measures.measure import Measured, Yardstick, average_over_draws
 from slimp_pipeline.evaluation.measures.records import Key
 from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import Task
@@ -102,7 +102,7 @@ def _measure_fold(
                 key = Key(tested.method, tested.features, "linear_probe", change)
                 of_change.setdefault(change, []).append(yardstick.measure(key, score_NK, split.train_N))
         for first, *others in of_change.values():
-            values = average(one.by_metric for one in (first, *others))
+            values = average_over_draws([first, *others])
             kept = {metric: value for metric, value in values.items() if metric in METRICS}
             measured.append(Measured(first.key, first.draw, 0, first.sizes, kept))
     return measured

@@ -188,7 +188,7 @@ def summarise(cohort: str, measured: Iterable[Measured], confidence: float) -> t
     for one in measured:
         by_key.setdefault(one.key, []).append(one)
     rows = [row for key, own in by_key.items() for row in _rows(cohort, key, own, confidence)]
-    averaged = {key: average(_chosen(own)) for key, own in by_key.items()}
+    averaged = {key: average_over_draws(_chosen(own)) for key, own in by_key.items()}
     return pd.DataFrame(rows, columns=RESULT_COLUMNS), averaged
 
 
@@ -222,12 +222,39 @@ def fold_weightings(test_rows: pd.DataFrame, settings: EvaluationParams, positio
 
 
 def average(values: Iterable[Values]) -> Values:
-    """Mean of each metric over folds and draws."""
+    """Mean of each metric over what is given."""
     gathered: dict[str, list[np.ndarray]] = {}
     for one in values:
         for metric, value_R in one.items():
             gathered.setdefault(metric, []).append(value_R)
     return {metric: mean_where_known(value) for metric, value in gathered.items()}
+
+
+def average_over_draws(measured: Iterable[Measured]) -> Values:
+    """Mean of each metric over folds and draws; on each resample a fold has as many draws, drawn with replacement.
+
+    So intervals cover the draws, too. Which are drawn rests on the fold and the number of draws alone: methods stay
+    paired.
+    """
+    by_fold: dict[str, list[Measured]] = {}
+    for one in measured:
+        by_fold.setdefault(one.draw, []).append(one)
+    return average(values for draws in by_fold.values() for values in _redrawn(draws))
+
+
+def _redrawn(draws: Sequence[Measured]) -> list[Values]:
+    if len(draws) == 1:
+        return [draws[0].by_metric]
+    num_resamples = len(next(iter(draws[0].by_metric.values()))) - 1
+    rng = np.random.default_rng([len(draws), *draws[0].draw.encode()])
+    drawn_DR = rng.integers(len(draws), size=(len(draws), num_resamples))
+    drawn_DR = np.concatenate([np.arange(len(draws))[:, None], drawn_DR], axis=1)  # the value itself is of each once
+    redrawn: list[Values] = [{} for _ in draws]
+    for metric in draws[0].by_metric:
+        value_DR = np.stack([one.by_metric[metric] for one in draws])
+        for values, value_R in zip(redrawn, np.take_along_axis(value_DR, drawn_DR, axis=0), strict=True):
+            values[metric] = value_R
+    return redrawn
 
 
 def _rows(cohort: str, key: Key, measured: list[Measured], confidence: float) -> list[list[object]]:
@@ -248,11 +275,11 @@ def _together(measured: list[Measured]) -> tuple[Values, tuple[int, int]]:
     """Mean over folds and draws; training patients on average, test patients of all folds."""
     test_patients = {one.draw: one.sizes[1] for one in measured}
     sizes = round(float(np.mean([one.sizes[0] for one in measured]))), sum(test_patients.values())
-    return average(one.by_metric for one in measured), sizes
+    return average_over_draws(measured), sizes
 
 
-def _chosen(measured: list[Measured]) -> Iterable[Values]:
-    return [one.by_metric for one in measured if one.draw != HOLDOUT] or [one.by_metric for one in measured]
+def _chosen(measured: list[Measured]) -> list[Measured]:
+    return [one for one in measured if one.draw != HOLDOUT] or measured
 
 
 def _folds_first(predictions: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
