@@ -370,13 +370,7 @@ def test_the_registry_holds_every_pipeline_with_a_layer_for_every_dataset():
     datasets = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
     given = {"report_progress", "find_version", "lineage", "registered_runs"}  # by hooks
     given |= {"compared_predictions", "compared_truths", "compared_readings"}  # read-only
-    given |= {
-        "embedding_request",
-        "embedded_shards",
-        "target_cohort",
-        "lending",
-        "lending_encoders",
-    }  # of one run alone
+    of_one_run = {"embedding_request", "embedded_shards", "target_cohort", "lending", "lending_encoders"}
     stored = {name for name in datasets if not name.startswith("params:")} - given - of_one_run
     for name in stored:
         block = re.search(rf"^{re.escape(name)}:\n((?:  .*\n)+)", catalog, re.MULTILINE)
