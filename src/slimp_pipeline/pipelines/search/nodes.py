@@ -27,7 +27,7 @@ def select_rows(
 ) -> pd.DataFrame:
     """Inner training and validation rows; no test row is among them."""
     tested_N = tested_rows(source, target, splits["image_id"])
-    return select_search_rows(lesions, splits, features, search, tested_N=tested_N)
+    return select_search_rows(source, lesions, splits, features, search, tested_N=tested_N)
 
 
 def search_settings(
