@@ -11,7 +11,7 @@ from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import EvaluationParams, ModelParams, SearchParams, TrainingParams
 from slimp_pipeline.processes.whole import held
 from slimp_pipeline.search.journal import Journal
-from slimp_pipeline.search.judge import InnerProbe
+from slimp_pipeline.search.judge import InnerProbes
 from slimp_pipeline.search.outcome import chosen_settings, curve_table, trial_table
 from slimp_pipeline.search.rows import TRAINING
 from slimp_pipeline.search.trials import INNER, Search, run_trials
@@ -64,8 +64,8 @@ def search_settings(
     patients = cohort.patients[cohort.patients["patient_id"].isin(rows["patient_id"])]
     encoding = fit_encoding(settle_where_three(lesions, fields)[0], patients, fields, nuisance)
     inner = Cohort(cohort.name, cohort.fingerprint, cohort.lesions, cohort.patients, {INNER: encoding}, cohort.licence)
-    probe = InnerProbe.of(cohort.name, cohort.lesions, cohort.patients, search_rows, store, settings.metric, evaluation)
-    search = Search(inner, store, rows, probe, model, training, settings, report)
+    probes = InnerProbes.of(cohort, search_rows, store, settings.metric, evaluation)
+    search = Search(inner, store, rows, probes, model, training, settings, report)
     with running_folder(running_root, f"search_{search.key()}") as folder:
         assert folder is not None
         with held(folder / "search.lock", "searching for settings"):
@@ -74,5 +74,5 @@ def search_settings(
             return (
                 trial_table(journal),
                 curve_table(journal),
-                chosen_settings(journal, cohort.name, search_rows, settings),
+                chosen_settings(journal, search, search_rows),
             )
