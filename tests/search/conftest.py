@@ -64,10 +64,11 @@ class TinySearch:
         """Trials, curves and what was chosen, by a search of four trials."""
         plain = {"space": SPACE, "budget_hours": 1.0, "num_trials": 4, "num_startup_trials": 2}
         settings = SearchParams(**{**plain, "validation_share": 0.25, **changes})
+        rows = self.rows(settings)
+        cohort = run.inner_cohort(self.cohort, rows, FIELDS, {})
         return run.search_settings(
-            self.cohort, self.store, self.rows(settings), FIELDS, {}, self.model, self.training, settings, evaluation,
-            folder, report,
-        )  # fmt: skip
+            cohort, self.store, rows, self.model, self.training, settings, evaluation, folder, report
+        )
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def curve_table(journal: Journal) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=CURVE_COLUMNS)
 
 
-def chosen_settings(journal: Journal, search: Search, search_rows: pd.DataFrame) -> dict[str, Any]:
+def chosen_settings(journal: Journal, search: Search) -> dict[str, Any]:
     """The best trial's settings, what was searched, on which rows, and what that took; plain JSON.
 
     Raises:
@@ -51,7 +51,7 @@ def chosen_settings(journal: Journal, search: Search, search_rows: pd.DataFrame)
         "value": best.value,
         "cohort": search.cohort.name,
         "measured_on": list(search.probes.by_cohort),
-        "rows": _described(search_rows),
+        "rows": _described(search.rows),
         "trials": dict(Counter(_STATES.get(trial.state, "unfinished") for trial in journal.trials)),
         "hours": journal.seconds / 3600,
         "search": search.settings.model_dump(mode="json"),

@@ -22,6 +22,7 @@ from slimp_pipeline.processes.stopping import stop_if_asked
 from slimp_pipeline.processes.whole import remove
 from slimp_pipeline.search.journal import Journal, TrialPruned, seconds_of
 from slimp_pipeline.search.judge import InnerProbes, TrialJudge
+from slimp_pipeline.search.rows import TRAINING
 from slimp_pipeline.search.space import present_values, with_values
 from slimp_pipeline.training.checkpoint import running_key
 from slimp_pipeline.training.pretrain import Cohort, pretrain_partition
@@ -49,9 +50,9 @@ class Search:
     """What is searched for, on what.
 
     Attributes:
-        cohort: The source, with the encoding of its inner training patients.
+        cohort: The source, with the encoding of its inner training patients under `INNER`.
         store: Its image store.
-        training_rows: image_id and patient_id of inner training patients.
+        rows: image_id, patient_id, part, as `rows.select_search_rows` makes them.
         probes: What a trial is judged by.
         model, training: Settings that trials change.
         settings: The search.
@@ -60,12 +61,17 @@ class Search:
 
     cohort: Cohort
     store: ImageStore
-    training_rows: pd.DataFrame
+    rows: pd.DataFrame
     probes: InnerProbes
     model: ModelParams
     training: TrainingParams
     settings: SearchParams
     report: Callable[[str, int, dict[str, float]], None]
+
+    @property
+    def training_rows(self) -> pd.DataFrame:
+        """Rows of inner training patients."""
+        return self.rows[self.rows["part"] == TRAINING]
 
     @property
     def budget_s(self) -> float:

@@ -47,19 +47,10 @@ def search_settings(
     report: Callable[[str, int, dict[str, float]], None],
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Take trials; return them, their curves, and what was chosen."""
-    cohort = Cohort(source.name, manifest["fingerprint"], lesions, patients, {}, source.licence)
+    whole = Cohort(source.name, manifest["fingerprint"], lesions, patients, {}, source.licence)
+    cohort = run.inner_cohort(whole, search_rows, choose_fields(source, lesions, features), source.nuisance)
     trials, curves, chosen = run.search_settings(
-        cohort,
-        image_store,
-        search_rows,
-        choose_fields(source, lesions, features),
-        source.nuisance,
-        model,
-        training,
-        search,
-        evaluation,
-        running_root,
-        report,
+        cohort, image_store, search_rows, model, training, search, evaluation, running_root, report
     )
     return trials, curves, chosen | {"fingerprint": cohort.fingerprint, "settings": lineage["settings"]}
 
