@@ -170,7 +170,8 @@ def _trained(search: Search, journal: Journal, trial: FrozenTrial, folder: Path)
     by_epoch = history.pivot_table(index="epoch", columns="name", values="value")[[metric, "images_seen"]].dropna()
     for epoch, row in by_epoch.iterrows():
         journal.note(trial, int(epoch), row[metric], int(row["images_seen"]))
-    kept = checkpoint.facts["best_validation_epoch"] if training.patience_epochs else by_epoch.index[-1]
+    best = checkpoint.facts["best_validation_epoch"]  # none where nobody validates: the last weights are kept
+    kept = best if training.patience_epochs and best in by_epoch.index else by_epoch.index[-1]
     return float(by_epoch.loc[kept, metric])
 
 
