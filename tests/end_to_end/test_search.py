@@ -122,3 +122,31 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_computed(project)
 def test_a_search_on_a_cohort_that_is_tested_in_folds_is_refused(project):
     with pytest.raises(ValueError, match="test rows would choose settings"):
         project.run("search", features={"num_folds": 3})
+
+
+def test_several_cohorts_are_searched_each_split_and_measured_by_itself(with_raw_files, caplog):
+    project = with_raw_files
+    path = project.folder / "conf/test/parameters.yml"
+    settings = yaml.safe_load(path.read_text())
+    sizes = {"demo_tbp": 14, "demo_clinic": 60}  # as they are fabricated already
+    members = {name: {"fabricated": {"num_patients": size}} for name, size in sizes.items()}
+    path.write_text(yaml.safe_dump(settings | {"source": {"cohort": {"members": members}}}))
+    roles = "source_cohort: [demo_tbp, demo_clinic]\ntarget_cohort: demo_tbp\n"
+    (project.folder / "conf/test/globals.yml").write_text(roles)
+    with caplog.at_level(logging.INFO, logger="slimp_pipeline"):
+        project.run(
+            "search", training={"num_epochs": 1}, search={"space": RATES, "budget_hours": 1.0, "num_trials": 1},
+            features={"split_level": "site", "num_folds": 0, "holdout_share": 0.25},
+        )  # fmt: skip
+    together = "demo_tbp+demo_clinic"
+    lesions = pd.read_parquet(project.latest(f"03_primary/{together}/as_source/lesions.parquet"))
+    rows = pd.read_parquet(project.latest(f"05_model_input/{together}/search_rows.parquet")).merge(lesions)
+    sites = rows.groupby(["site_id", "part"])["cohort"].unique()  # of the clinic no site is known
+    assert {part: list(cohorts) for (_, part), cohorts in sites.items()} == {
+        "training": ["demo_tbp"], "validation": ["demo_tbp"],
+    } and sites.index.get_level_values("site_id").nunique() == 2  # fmt: skip
+    patients = rows[rows["cohort"] == "demo_clinic"].groupby("part")["patient_id"].nunique()
+    assert 9 <= patients["validation"] <= 15 and patients.sum() == 60
+    chosen = json.loads(project.latest(f"06_models/{together}/chosen_settings.json").read_text())
+    assert chosen["measured_on"] == ["demo_clinic", "demo_tbp"]
+    assert "mean of demo_clinic, demo_tbp" in caplog.text

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from tests.training.conftest import FIELDS, draw_lesions, make_settings, model_settings, write_store
 
+from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.parameters import (
     EvaluationParams,
@@ -34,6 +36,15 @@ SPACE = {
 }
 
 
+def described(name: str, **facts: Any) -> CohortSpec:
+    """A cohort with the tiny one's fields."""
+    plain = {
+        "title": name, "licence": "CC-0", "source": "s", "folder": name, "tables": [{"file": "t.csv"}],
+        "image_id": "id", "patient_id": ["p"], "fields": FIELDS,
+    }  # fmt: skip
+    return CohortSpec.model_validate({"name": name, **plain, **facts})
+
+
 @dataclass(frozen=True)
 class TinySearch:
     """All that a search is given."""
@@ -46,16 +57,18 @@ class TinySearch:
 
     def rows(self, settings: SearchParams) -> pd.DataFrame:
         tested_N = np.ones(len(self.splits), dtype=bool)
-        return select_search_rows(self.cohort.lesions, self.splits, FEATURES, settings, tested_N=tested_N)
+        source = described("tiny")
+        return select_search_rows(source, self.cohort.lesions, self.splits, FEATURES, settings, tested_N=tested_N)
 
     def run(self, folder: Path, report=lambda *_: None, evaluation=EVALUATION, **changes):
         """Trials, curves and what was chosen, by a search of four trials."""
         plain = {"space": SPACE, "budget_hours": 1.0, "num_trials": 4, "num_startup_trials": 2}
         settings = SearchParams(**{**plain, "validation_share": 0.25, **changes})
+        rows = self.rows(settings)
+        cohort = run.inner_cohort(self.cohort, rows, FIELDS, {})
         return run.search_settings(
-            self.cohort, self.store, self.rows(settings), FIELDS, {}, self.model, self.training, settings, evaluation,
-            folder, report,
-        )  # fmt: skip
+            cohort, self.store, rows, self.model, self.training, settings, evaluation, folder, report
+        )
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,17 @@ def test_later_trials_are_drawn_where_earlier_ones_were_good(tmp_path):
     assert sum(rate > 1e-2 for rate in rates[10:]) > 7  # a third of the range, by its logarithm
 
 
+def test_later_trials_on_a_grid_are_new_ones_where_earlier_ones_were_good(tmp_path):
+    name = "training.sampler.lesions_per_patient"
+    settings = SearchParams(space={name: RangeParams(low=1, high=90)}, budget_hours=1)
+    journal = Journal(tmp_path / "journal", settings)
+    for _ in range(20):
+        trial = journal.begin(None)
+        finish(journal, trial, trial.params[name])
+    counts = [trial.params[name] for trial in journal.trials]
+    assert len(set(counts)) == 20 and sum(count > 60 for count in counts[10:]) > 6  # a third of the range
+
+
 def test_the_first_trial_is_the_settings_as_they_are(tmp_path):
     present = {"training.learning_rate": 0.002, "model.pooling": "max"}
     journal = Journal(tmp_path / "journal", SEARCH)
@@ -115,13 +126,41 @@ def test_time_reasons_and_the_best_are_known_to_whoever_opens_it_next(tmp_path):
     assert reason_of(again.trials[3]) == "the gradient isn't finite"
 
 
-def test_a_space_whose_values_were_all_tried_is_exhausted(tmp_path):
-    choices = {"model.pooling": RangeParams(choices=["mean", "max", "gated_attention"])}
-    journal = Journal(tmp_path / "journal", SearchParams(space=choices, budget_hours=1))
+DISCRETE = {
+    "choices": {
+        "model.pooling": RangeParams(choices=["mean", "max", "gated_attention"]),
+        "training.sampler.epoch": RangeParams(choices=["patients", "lesions"]),
+    },
+    "whole numbers": {"training.sampler.lesions_per_patient": RangeParams(low=1, high=6)},
+    "steps": {"training.loss.lesion_weight": RangeParams(low=0.0, high=0.5, step=0.1)},
+}
+
+
+@pytest.mark.parametrize("space", DISCRETE.values(), ids=DISCRETE)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_value_of_a_discrete_space_is_tried_once_whenever_it_is_opened_and_then_it_is_exhausted(
+    tmp_path, space, seed
+):
+    settings = SearchParams(space=space, budget_hours=1, num_startup_trials=2, seed=seed)
+    found = []
+    for file, opened_anew in ((tmp_path / "whole", False), (tmp_path / "anew", True)):
+        journal = Journal(file, settings)
+        for number in range(6):
+            finish(journal, journal.begin(None), float(number == 2))  # all later ones would be as the third
+            journal = Journal(file, settings) if opened_anew else journal
+        assert journal.begin(None) is None
+        found.append([trial.params for trial in journal.trials])
+    assert found[0] == found[1] and len({str(values) for values in found[0]}) == 6
+
+
+def test_the_settings_as_they_are_are_not_tried_again_with_another_rounding(tmp_path):
+    space = {"training.loss.lesion_weight": RangeParams(low=0.0, high=0.3, step=0.1)}
+    journal = Journal(tmp_path / "journal", SearchParams(space=space, budget_hours=1))
+    finish(journal, journal.begin({"training.loss.lesion_weight": 0.1 + 0.1 + 0.1 - 0.1}), 0.5)
     for _ in range(3):
         finish(journal, journal.begin(None), 0.5)
-    assert {trial.params["model.pooling"] for trial in journal.trials} == {"mean", "max", "gated_attention"}
-    assert journal.begin(None) is None
+    weights = sorted(trial.params["training.loss.lesion_weight"] for trial in journal.trials)
+    assert weights == pytest.approx([0.0, 0.1, 0.2, 0.3]) and journal.begin(None) is None
 
 
 def test_optunas_own_tools_read_it(tmp_path):

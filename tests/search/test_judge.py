@@ -1,20 +1,26 @@
 """The inner probe: measures validation patients by what training patients teach, and nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.search.conftest import EVALUATION
 
 from slimp_pipeline.parameters import SearchParams
-from slimp_pipeline.search.judge import InnerProbe
+from slimp_pipeline.search.judge import InnerProbes
 
 SEARCH = SearchParams(validation_share=0.25)
 
 
-def probe_of(tiny_search, metric="balanced_accuracy", evaluation=EVALUATION, lesions=None):
-    cohort = tiny_search.cohort
-    lesions = cohort.lesions if lesions is None else lesions
-    rows = tiny_search.rows(SEARCH)
-    return InnerProbe.of("tiny", lesions, cohort.patients, rows, tiny_search.store, metric, evaluation)
+def probes_of(tiny_search, metric="balanced_accuracy", evaluation=EVALUATION, lesions=None):
+    cohort = tiny_search.cohort if lesions is None else replace(tiny_search.cohort, lesions=lesions)
+    return InnerProbes.of(cohort, tiny_search.rows(SEARCH), tiny_search.store, metric, evaluation)
+
+
+def probe_of(tiny_search, *args, **options):
+    """The only cohort's."""
+    (probe,) = probes_of(tiny_search, *args, **options).by_cohort.values()
+    return probe
 
 
 def one_hot(probe):
@@ -56,3 +62,52 @@ def test_lesions_are_measured_where_the_evaluation_does(tiny_search):
     by_lesion = probe_of(tiny_search, evaluation=EVALUATION.model_copy(update={"unit": "lesion"}), lesions=lesions)
     num_patients = by_lesion.yardstick.task.rows["patient_id"][by_lesion.yardstick.split.test_N].nunique()
     assert len(by_lesion.yardstick.units.first_U) == num_patients
+
+
+@pytest.fixture
+def of_three(tiny_search):
+    """The tiny cohort's patients as three cohorts', whose words for the same diagnoses differ."""
+    lesions = tiny_search.cohort.lesions
+    names = lesions["patient_id"].str[1:].astype(int).mod(3).map({0: "one", 1: "two", 2: "three"})
+    return lesions.assign(cohort=names, diagnosis=names + ":" + lesions["diagnosis"])
+
+
+def told_by(column):
+    return np.eye(column.nunique())[np.unique(column, return_inverse=True)[1]]
+
+
+def test_telling_cohorts_apart_is_worth_nothing_and_telling_each_ones_classes_is_perfect(tiny_search, of_three):
+    probes = probes_of(tiny_search, lesions=of_three)
+    assert list(probes.by_cohort) == ["one", "three", "two"]
+    assert probes(told_by(probes.rows["cohort"])) == probes(np.ones((len(probes.rows), 1))) <= 1 / 3
+    assert probes(told_by(probes.rows["diagnosis"].str.split(":").str[1])) == 1.0
+
+
+def test_the_value_is_the_mean_of_what_each_cohort_comes_to_alone(tiny_search, of_three):
+    probes = probes_of(tiny_search, lesions=of_three)
+    embedded = np.random.default_rng(0).normal(size=(len(probes.rows), 4))
+    alone = []
+    for name, own in of_three.groupby("cohort"):
+        is_own = probes.rows["cohort"].eq(name).to_numpy()
+        alone.append(probe_of(tiny_search, lesions=own.drop(columns="cohort"))(embedded[is_own]))
+    assert len(set(alone)) == 3 and probes(embedded) == pytest.approx(np.mean(alone))
+
+
+def test_a_cohort_that_cannot_be_measured_is_left_out_and_the_log_says_which_and_why(tiny_search, of_three, caplog):
+    is_two = of_three["cohort"].eq("two")
+    probes = probes_of(tiny_search, lesions=of_three.assign(diagnosis=of_three["diagnosis"].mask(is_two)))
+    assert list(probes.by_cohort) == ["one", "three"] and set(probes.rows["cohort"]) == {"one", "three"}
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("two can't measure trials: ") and "two classes are needed" in told
+
+
+def test_a_cohort_whose_validation_patients_are_of_one_class_is_not_measured(tiny_search, of_three):
+    rows = tiny_search.rows(SEARCH)
+    validation = of_three["image_id"].isin(rows.loc[rows["part"] == "validation", "image_id"])
+    same = of_three.assign(diagnosis=of_three["diagnosis"].mask(validation & of_three["cohort"].eq("one"), "one:NEV"))
+    assert list(probes_of(tiny_search, lesions=same).by_cohort) == ["three", "two"]
+
+
+def test_where_no_cohort_can_be_measured_that_is_refused_with_each_ones_reason(tiny_search, of_three):
+    with pytest.raises(ValueError, match=r"one can't measure trials: .*three can't .*two can't .*none"):
+        probes_of(tiny_search, lesions=of_three.assign(diagnosis=None))

@@ -209,3 +209,9 @@ def test_with_early_stopping_the_value_is_that_of_the_weights_that_are_kept(tiny
     for trial, epoch in enumerate(kept):
         own = curves[(curves["trial"] == trial) & (curves["epoch"] == epoch)]
         assert trials["value"][trial] == own["value"].item()
+
+
+def test_where_nobody_validates_early_stopping_keeps_the_last_weights_and_their_value_counts(tiny_search, tmp_path):
+    training = tiny_search.training.model_copy(update={"patience_epochs": 3, "validation_share": 0.0})
+    trials, curves, _ = replace(tiny_search, training=training).run(tmp_path, num_trials=1)
+    assert trials["state"].item() == "complete" and trials["value"].item() == curves["value"].iloc[-1]

@@ -59,6 +59,7 @@ REFUSED = {
     "give `low` and a greater `high`": {"training.learning_rate": {"low": 1, "high": 1}},
     "give either `choices`": {"training.learning_rate": {"low": 0.1, "choices": [0.1, 0.2]}},
     "`choices` are two different values": {"training.learning_rate": {"choices": [0.1, 0.1]}},
+    "`choices` are two different values or more": {"training.loss.lesion_weight": {"choices": [1, 1.0]}},
     "with `log`, `low` is above 0": {"training.loss.lesion_weight": {"low": 0, "high": 1, "log": True}},
     "finite number": {"training.learning_rate": {"low": 0.1, "high": float("inf")}},
 }

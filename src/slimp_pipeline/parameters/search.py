@@ -45,7 +45,7 @@ class RangeParams(Block):
         if self.choices:
             if self.model_fields_set != {"choices"}:
                 raise ValueError("give either `choices`, or `low` and `high`")
-            if len(set(map(repr, self.choices))) < max(2, len(self.choices)):
+            if len(set(self.choices)) < max(2, len(self.choices)):  # 1, 1.0 and true are one value
                 raise ValueError("`choices` are two different values or more")
         elif self.low is None or self.high is None or self.low >= self.high:
             raise ValueError("give `low` and a greater `high`, or `choices`: [a, b]")

@@ -16,9 +16,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from slimp_pipeline.parameters import SearchParams
+from slimp_pipeline.search.grid import Grid
 from slimp_pipeline.search.space import Values, distributions
 
-_MAX_DRAWS = 100  # until values are new; a space whose values were all tried is exhausted
+_MAX_DRAWS = 20  # of the sampler, which comes back to good values until few others are left
 _SECONDS, _IMAGES_SEEN, _REASON = "seconds", "images_seen", "reason"
 _COMPLETE, _PRUNED, _FAILED = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
@@ -110,17 +111,23 @@ class Journal:
         self._study.tell(trial.number, state=_FAILED)
 
     def _draw(self, trials: list[FrozenTrial]) -> Values | None:
-        """Values for the next trial that no earlier one had."""
-        tried = [trial.params for trial in trials]
-        for draw in range(_MAX_DRAWS):
-            seed = self._settings.seed * 1_000_003 + len(trials) * _MAX_DRAWS + draw
-            sampler = TPESampler(seed=seed % 2**32, n_startup_trials=self._settings.num_startup_trials)
-            scratch = optuna.create_study(direction="maximize", sampler=sampler)
-            scratch.add_trials(trials)
-            values = scratch.ask(dict(self._space)).params
-            if values not in tried:
-                return values
-        return None
+        """Values for the next trial that no earlier one had; None where there are none left."""
+        grid, seed = Grid.of(self._space), self._settings.seed * 1_000_003 + len(trials) * _MAX_DRAWS
+        if grid is None:
+            return self._proposed(trials, seed)
+        tried = {grid.number(trial.params) for trial in trials}
+        left = grid.one_left(tried, seed)
+        if left is None:
+            return None
+        proposals = (self._proposed(trials, seed + draw) for draw in range(_MAX_DRAWS))
+        return next((values for values in proposals if grid.number(values) not in tried), left)
+
+    def _proposed(self, trials: list[FrozenTrial], seed: int) -> Values:
+        """What the sampler would take next: at random at first, then where trials were good."""
+        sampler = TPESampler(seed=seed % 2**32, n_startup_trials=self._settings.num_startup_trials)
+        scratch = optuna.create_study(direction="maximize", sampler=sampler)
+        scratch.add_trials(trials)
+        return scratch.ask(dict(self._space)).params
 
     def _running(self, trial: FrozenTrial) -> Trial:
         return Trial(self._study, trial._trial_id)  # of one that an earlier process began, Optuna has no other way

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from slimp_pipeline.parameters import SearchParams
 from slimp_pipeline.search.journal import Journal, curve_of, reason_of, seconds_of
 from slimp_pipeline.search.rows import TRAINING, VALIDATION
+from slimp_pipeline.search.trials import Search
 from slimp_pipeline.tables.splits import rows_digest
 
 TRIAL_COLUMNS = [
@@ -36,23 +37,24 @@ def curve_table(journal: Journal) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=CURVE_COLUMNS)
 
 
-def chosen_settings(journal: Journal, cohort: str, search_rows: pd.DataFrame, settings: SearchParams) -> dict[str, Any]:
+def chosen_settings(journal: Journal, search: Search) -> dict[str, Any]:
     """The best trial's settings, what was searched, on which rows, and what that took; plain JSON.
 
     Raises:
         ValueError: If no trial ran to its end; says why.
     """
     if (best := journal.best) is None:
-        raise ValueError(_why_nothing(journal, settings))
+        raise ValueError(_why_nothing(journal, search.settings))
     return {
         "chosen": best.params,
         "trial": best.number,
         "value": best.value,
-        "cohort": cohort,
-        "rows": _described(search_rows),
+        "cohort": search.cohort.name,
+        "measured_on": list(search.probes.by_cohort),
+        "rows": _described(search.rows),
         "trials": dict(Counter(_STATES.get(trial.state, "unfinished") for trial in journal.trials)),
         "hours": journal.seconds / 3600,
-        "search": settings.model_dump(mode="json"),
+        "search": search.settings.model_dump(mode="json"),
     }
 
 

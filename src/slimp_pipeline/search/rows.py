@@ -1,16 +1,22 @@
 """Which rows settings may be chosen by: training rows that no evaluation tests, split once more by patient."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 
+from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.parameters import FeatureParams, SearchParams
+from slimp_pipeline.tables.combined import how_split, members_of
 from slimp_pipeline.tables.splits import HOLDOUT, partition, partition_names, split_patients, training_partitions
 
+logger = logging.getLogger(__name__)
 SEARCH_ROW_COLUMNS = ["image_id", "patient_id", "part"]
 TRAINING, VALIDATION = "training", "validation"
 
 
 def select_search_rows(
+    source: CohortSpec,
     lesions: pd.DataFrame,
     splits: pd.DataFrame,
     features: FeatureParams,
@@ -21,9 +27,11 @@ def select_search_rows(
     """Rows of the source cohort that a search may see, and which of them measure.
 
     Args:
-        lesions: Rows of the source, which may be several cohorts.
+        source: The source, which may be several cohorts.
+        lesions: Its rows.
         splits: Its splits.
-        features: How they were made; the inner split is made likewise, stratified, by patient or by site.
+        features: How they were made; the inner split is made likewise, each cohort apart, stratified, by patient or by
+            site.
         settings: Share of the inner validation patients, and the seed of the draw.
         tested_N: Which rows of the splits are of the cohort that is tested on, bool, whose test patients are left out;
             None: it isn't among them.
@@ -52,9 +60,25 @@ def select_search_rows(
     halving = features.model_copy(
         update={"seed": settings.seed, "num_folds": 0, "holdout_share": settings.validation_share, "split_file": None}
     )
-    inner = split_patients(lesions[lesions["image_id"].isin(searched["image_id"])], halving)
-    parts = inner["split"].map({"train": TRAINING, "test": VALIDATION})
-    return inner.assign(part=parts)[SEARCH_ROW_COLUMNS]
+    return _inner_split(source, lesions[lesions["image_id"].isin(searched["image_id"])], halving)
+
+
+def _inner_split(source: CohortSpec, lesions: pd.DataFrame, features: FeatureParams) -> pd.DataFrame:
+    """Split each cohort apart. Rows of whom another cohort measures are left out where they would train."""
+    splits = []
+    for member, rows in members_of(source, lesions):
+        try:
+            splits.append(split_patients(rows, how_split(source, member, features)))
+        except ValueError as error:
+            if not source.members:
+                raise
+            logger.warning("Of %s nobody measures, and all train: %s", member.name, error)
+            splits.append(rows[["image_id", "patient_id"]].assign(split="train"))
+    inner = pd.concat(splits, ignore_index=True).sort_values("image_id", ignore_index=True)
+    measures = inner["split"].eq("test")
+    trains = ~measures & ~inner["patient_id"].isin(inner.loc[measures, "patient_id"])
+    parts = np.where(measures, VALIDATION, TRAINING)
+    return inner.assign(part=parts).loc[measures | trains, SEARCH_ROW_COLUMNS].reset_index(drop=True)
 
 
 def check_untested(rows: pd.DataFrame, splits: pd.DataFrame) -> None:

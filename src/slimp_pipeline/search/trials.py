@@ -21,7 +21,8 @@ from slimp_pipeline.parameters import (
 from slimp_pipeline.processes.stopping import stop_if_asked
 from slimp_pipeline.processes.whole import remove
 from slimp_pipeline.search.journal import Journal, TrialPruned, seconds_of
-from slimp_pipeline.search.judge import InnerProbe, TrialJudge
+from slimp_pipeline.search.judge import InnerProbes, TrialJudge
+from slimp_pipeline.search.rows import TRAINING
 from slimp_pipeline.search.space import present_values, with_values
 from slimp_pipeline.training.checkpoint import running_key
 from slimp_pipeline.training.pretrain import Cohort, pretrain_partition
@@ -49,10 +50,10 @@ class Search:
     """What is searched for, on what.
 
     Attributes:
-        cohort: The source, with the encoding of its inner training patients.
+        cohort: The source, with the encoding of its inner training patients under `INNER`.
         store: Its image store.
-        training_rows: image_id and patient_id of inner training patients.
-        probe: What a trial is judged by.
+        rows: image_id, patient_id, part, as `rows.select_search_rows` makes them.
+        probes: What a trial is judged by.
         model, training: Settings that trials change.
         settings: The search.
         report: Called with (trial, step, values) as trials go.
@@ -60,12 +61,17 @@ class Search:
 
     cohort: Cohort
     store: ImageStore
-    training_rows: pd.DataFrame
-    probe: InnerProbe
+    rows: pd.DataFrame
+    probes: InnerProbes
     model: ModelParams
     training: TrainingParams
     settings: SearchParams
     report: Callable[[str, int, dict[str, float]], None]
+
+    @property
+    def training_rows(self) -> pd.DataFrame:
+        """Rows of inner training patients."""
+        return self.rows[self.rows["part"] == TRAINING]
 
     @property
     def budget_s(self) -> float:
@@ -77,8 +83,8 @@ class Search:
         """Digest of what decides which trials there are; the budget only decides how many."""
         learnt = self.training.model_dump(mode="json", exclude=set(CHANGES_NOTHING_LEARNT))
         asked = self.settings.model_dump(mode="json", exclude={"budget_hours", "num_trials"})
-        judged = self.probe.settings.model_dump(mode="json", include={"label", "unit", "seed", "probe"})
-        rows = sorted(self.training_rows["image_id"]), self.probe.yardstick.task.rows["image_id"].tolist()
+        judged = self.probes.settings.model_dump(mode="json", include={"label", "unit", "seed", "probe"})
+        rows = sorted(self.training_rows["image_id"]), self.probes.rows["image_id"].tolist()
         code = [file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("*.py"))]
         content = [self.cohort.fingerprint, *rows, optuna.__version__, *code]
         return running_key(asked, learnt, self.model, judged, self.cohort.encodings[INNER], content)
@@ -156,7 +162,7 @@ def _trained(search: Search, journal: Journal, trial: FrozenTrial, folder: Path)
     """What a trial came to: of the epoch whose weights a pre-training keeps."""
     model, training = with_values(trial.params, search.model, search.training)
     encoding, metric = search.cohort.encodings[INNER], search.settings.metric
-    judge = TrialJudge(search.probe, model, training.loss, encoding)
+    judge = TrialJudge(search.probes, model, training.loss, encoding)
     checkpoint, history = pretrain_partition(
         search.cohort, search.store, INNER, search.training_rows, model, training, folder,
         _watcher(search, journal, trial), judge,
@@ -164,7 +170,8 @@ def _trained(search: Search, journal: Journal, trial: FrozenTrial, folder: Path)
     by_epoch = history.pivot_table(index="epoch", columns="name", values="value")[[metric, "images_seen"]].dropna()
     for epoch, row in by_epoch.iterrows():
         journal.note(trial, int(epoch), row[metric], int(row["images_seen"]))
-    kept = checkpoint.facts["best_validation_epoch"] if training.patience_epochs else by_epoch.index[-1]
+    best = checkpoint.facts["best_validation_epoch"]  # none where nobody validates: the last weights are kept
+    kept = best if training.patience_epochs and best in by_epoch.index else by_epoch.index[-1]
     return float(by_epoch.loc[kept, metric])
 
 

@@ -135,15 +135,20 @@ def split_cohort(cohort: CohortSpec, lesions: pd.DataFrame, settings: FeaturePar
     for member, rows in members_of(cohort, lesions):
         own = rows.assign(**{column: own_ids(rows[column]) for column in _OWN_IDS})
         path = settings.split_file if settings.split_file and names_images(settings.split_file, own) else None
-        changes = {"split_file": path or member.split_file}
-        if settings.split_level == "site" and not member.site_id:
-            own, changes["split_level"] = own.drop(columns="site_id", errors="ignore"), "patient"
+        how = how_split(cohort, member, settings).model_copy(update={"split_file": path or member.split_file})
         try:
-            splits = split_patients(usable_rows(own), settings.model_copy(update=changes))
+            splits = split_patients(usable_rows(own), how)
         except ValueError as error:
             raise ValueError(f"cohort {member.name}: {error}") from error
         parts.append(with_cohort(splits, member, {"image_id": "image", "patient_id": "patient"}))
     return pd.concat(parts, ignore_index=True).sort_values("image_id", ignore_index=True)
+
+
+def how_split(cohort: CohortSpec, member: CohortSpec, settings: FeatureParams) -> FeatureParams:
+    """How one cohort is split: among several by patient, where whole sites are asked for and it names none."""
+    if cohort.members and settings.split_level == "site" and not member.site_id:
+        return settings.model_copy(update={"split_level": "patient"})
+    return settings
 
 
 def check_pictures_differ(lesions: pd.DataFrame, stored: pd.DataFrame) -> None:

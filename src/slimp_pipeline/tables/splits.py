@@ -148,8 +148,9 @@ def check_patient_disjoint(splits: pd.DataFrame) -> None:
 def _folds(labels: np.ndarray, groups: np.ndarray, num_folds: int, seed: int, settings: FeatureParams) -> np.ndarray:
     num_groups = len(np.unique(groups))
     if num_groups < num_folds:
-        held_out = "groups of sites" if settings.split_level == "site" else "patients"
-        raise ValueError(f"{num_groups} {held_out} can't fill {num_folds} folds. Set features.num_folds lower.")
+        raise ValueError(
+            f"{num_groups} {_held_out_whole(settings)} can't fill {num_folds} folds. Set features.num_folds lower."
+        )
     if np.unique(labels, return_counts=True)[1].max() < num_folds:
         labels = np.zeros(len(labels), dtype=np.int64)  # no class fills the folds: there is nothing to stratify by
     folds = np.empty(len(labels), dtype=np.int64)
@@ -164,12 +165,18 @@ def _folds(labels: np.ndarray, groups: np.ndarray, num_folds: int, seed: int, se
 def _draw_holdout(labels: np.ndarray, groups: np.ndarray, settings: FeatureParams) -> np.ndarray:
     if settings.holdout_share == 0:
         return np.zeros(len(labels), dtype=bool)
-    share = Fraction(settings.holdout_share).limit_denominator(min(_MAX_PARTS, len(np.unique(groups))))
+    if (num_groups := len(np.unique(groups))) < 2:
+        raise ValueError(f"there are fewer than two {_held_out_whole(settings)}: none can be held out.")
+    share = Fraction(settings.holdout_share).limit_denominator(min(_MAX_PARTS, num_groups))
     if share == 0:
-        share = Fraction(1, min(_MAX_PARTS, len(np.unique(groups))))
+        share = Fraction(1, min(_MAX_PARTS, num_groups))
     num_parts = max(2, share.denominator)
     num_taken = round(share * num_parts)
     return _folds(labels, groups, num_parts, settings.seed + 1, settings) < num_taken
+
+
+def _held_out_whole(settings: FeatureParams) -> str:
+    return "groups of sites" if settings.split_level == "site" else "patients"
 
 
 def _read_split_file(path: Path) -> pd.DataFrame:

@@ -23,6 +23,7 @@ def test_a_search_is_told_with_what_it_chose_and_by_whom():
         "trial": 2,
         "value": 0.4321,
         "cohort": "clinic",
+        "measured_on": ["clinic"],
         "rows": {"num_validation_patients": 1234},
         "trials": {"complete": 3, "pruned": 1},
         "search": {"metric": "macro_auroc"},
@@ -34,3 +35,5 @@ def test_a_search_is_told_with_what_it_chose_and_by_whom():
         "  training.learning_rate: 0.001235",
         "  model.pooling: max",
     ]
+    of_several = search_lines(chosen | {"cohort": "clinic+app+archive", "measured_on": ["app", "clinic"]})
+    assert "inner validation patients, mean of app, clinic: 0.432" in of_several[1]

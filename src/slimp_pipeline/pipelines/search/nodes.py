@@ -27,7 +27,7 @@ def select_rows(
 ) -> pd.DataFrame:
     """Inner training and validation rows; no test row is among them."""
     tested_N = tested_rows(source, target, splits["image_id"])
-    return select_search_rows(lesions, splits, features, search, tested_N=tested_N)
+    return select_search_rows(source, lesions, splits, features, search, tested_N=tested_N)
 
 
 def search_settings(
@@ -47,19 +47,10 @@ def search_settings(
     report: Callable[[str, int, dict[str, float]], None],
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Take trials; return them, their curves, and what was chosen."""
-    cohort = Cohort(source.name, manifest["fingerprint"], lesions, patients, {}, source.licence)
+    whole = Cohort(source.name, manifest["fingerprint"], lesions, patients, {}, source.licence)
+    cohort = run.inner_cohort(whole, search_rows, choose_fields(source, lesions, features), source.nuisance)
     trials, curves, chosen = run.search_settings(
-        cohort,
-        image_store,
-        search_rows,
-        choose_fields(source, lesions, features),
-        source.nuisance,
-        model,
-        training,
-        search,
-        evaluation,
-        running_root,
-        report,
+        cohort, image_store, search_rows, model, training, search, evaluation, running_root, report
     )
     return trials, curves, chosen | {"fingerprint": cohort.fingerprint, "settings": lineage["settings"]}
 

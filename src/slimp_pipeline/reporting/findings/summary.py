@@ -120,6 +120,8 @@ def search_lines(chosen: Mapping[str, Any]) -> list[str]:
     trials = ", ".join(f"{count} {state}" for state, count in counts.items())
     measured = f"{metric} of a linear probe on {chosen['rows']['num_validation_patients']:,} inner validation patients"
     lines = [f"{chosen['cohort']}: trial {chosen['trial']} of {sum(counts.values())} is chosen ({trials})"]
+    if chosen["measured_on"] != [chosen["cohort"]]:
+        measured += f", mean of {', '.join(chosen['measured_on'])}"
     lines.append(f"  {measured}: {chosen['value']:.3f}, as the best of several too good by chance")
     for name, value in chosen["chosen"].items():
         lines.append(f"  {name}: {value:.4g}" if isinstance(value, float) else f"  {name}: {value}")
