@@ -155,6 +155,17 @@ def test_what_is_frozen_stays_bit_identical_and_all_else_changes(adapt, source, 
     assert changed_names(start, checkpoints["fold_0"].state) == expected
 
 
+@pytest.mark.parametrize("of_several", [{"cohort_weights": {"slice3d": 2.0}}, {"mixed_cohorts": True}])
+def test_how_several_source_cohorts_are_drawn_is_nothing_to_the_one_that_is_adapted_to(
+    adapt, source, make_settings, of_several
+):
+    sampler = make_settings().sampler
+    plain, _ = adapt(source, sampler=sampler)
+    adapted, _ = adapt(source, sampler=sampler.model_copy(update=of_several))
+    assert same_weights(plain["fold_0"].state, adapted["fold_0"].state)
+    assert adapted["fold_0"].facts["run"] == plain["fold_0"].facts["run"]  # the same run, were it to be resumed
+
+
 @pytest.mark.parametrize("trained", ["embeddings", "last_blocks", "lora"])
 def test_attention_layers_of_the_metadata_encoders_are_frozen(adapt, source, trained):
     checkpoints, _ = adapt(source, trained)

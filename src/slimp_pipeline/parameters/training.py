@@ -59,6 +59,11 @@ class SamplerParams(Block):
     cohort_weights: dict[str, Annotated[float, Field(gt=0)]] = {}  # of several cohorts: how often an epoch draws each
     mixed_cohorts: bool = False  # batches of several cohorts at once: to show what telling cohorts apart gives away
 
+    @property
+    def of_one_cohort(self) -> "SamplerParams":
+        """The same without what concerns several cohorts."""
+        return self.model_copy(update={"cohort_weights": {}, "mixed_cohorts": False})
+
     @model_validator(mode="after")
     def _positive_sampling_chooses(self) -> "SamplerParams":
         if self.epoch == "lesions" and self.malignant_first_share:

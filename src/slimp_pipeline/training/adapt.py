@@ -58,6 +58,7 @@ def adapt_partitions(
     """
     chosen = adaptation.model_dump(include={"num_epochs", "learning_rate", "image_learning_rate"})
     chosen |= {"num_steps": None, "loss": source.loss}  # the heads are the source's
+    chosen["sampler"] = training.sampler.of_one_cohort  # the source may be several, the target is one
     settings = training.model_copy(update=chosen)
     facts = {"adapted_to": cohort.name, "adaptation": adaptation.model_dump(mode="json"), "source": source.facts}
     checkpoints, histories = {}, []
