@@ -17,7 +17,7 @@ from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import CHANGES_NOTHING_LEARNT, ModelParams, Objective, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
-from slimp_pipeline.tables.nuisance import check_nuisance
+from slimp_pipeline.tables.nuisance import check_nuisance, require_nuisance
 from slimp_pipeline.tables.splits import ALL, partition, partition_names, rows_digest
 from slimp_pipeline.tables.strangers import with_strangers_metadata
 from slimp_pipeline.training.checkpoint import running_folder, running_key, weights_digest
@@ -115,13 +115,12 @@ def pretrain_partition(
         The checkpoint, and the history: partition, step, epoch, name, value.
 
     Raises:
-        ValueError: If the objective contrasts images with metadata that the cohort doesn't have, or nuisance fields
-            can't be suppressed.
+        ValueError: If the objective contrasts images with metadata that the cohort doesn't have, or there are no
+            nuisance fields to be suppressed; and as `train_partition` does.
     """
     check_contrast(cohort.name, cohort.encodings[name], settings.loss.objective)
     if settings.loss.nuisance_weight:
-        trained = cohort.lesions["image_id"].isin(training_rows["image_id"])
-        check_nuisance(cohort.name, cohort.encodings[name].nuisance, cohort.lesions[trained])
+        require_nuisance(cohort.name, cohort.encodings[name].nuisance)
     torch.manual_seed(settings.seed)  # evaluation rebuilds the first weights from this seed
     model = SLIMP(model_settings, settings.loss, cohort.encodings[name])
     return train_partition(
@@ -184,10 +183,12 @@ def train_partition(
         The checkpoint, and the history: partition, step, epoch, name, value.
 
     Raises:
-        ValueError: If no training row has an image.
+        ValueError: If no training row has an image, or a nuisance field that is to be suppressed tells the diagnosis.
     """
     encoding = cohort.encodings[name]
     lesions = _lesions_with_image(cohort, encoding, training_rows)
+    if settings.loss.nuisance_weight:
+        check_nuisance(cohort.name, encoding.nuisance, lesions)
     key = _key(cohort, name, lesions, model, model_settings, settings)
     held_out = _held_out_patients(lesions, settings)
     read, patients = lesions, cohort.patients
