@@ -52,8 +52,8 @@ def validate(model: SLIMP, held_out: HeldOut, settings: TrainingParams, device: 
 
     Returns:
         `validation_loss` and its terms, in nats; and for each contrast of the objective (`image`, `lesion`,
-        `patient`, `flat`, `views`) the share of left sides whose nearest right side is a right one, and embedding
-        health.
+        `patient`, `flat`, `views`) the share of left sides whose nearest right side of their batch is a right one,
+        and embedding health.
     """
     model.eval()
     losses: dict[str, list[float]] = {}
@@ -85,11 +85,11 @@ def _views(model: SLIMP, canvas: Tensor, side: Tensor, image_size: int, settings
 
 def _health(name: str, parts: list[Contrast]) -> dict[str, float]:
     """Embedding health of one contrast. On the CPU: it is measured in double precision, which MPS lacks."""
-    left = torch.cat([part.left_ND for part in parts]).float().cpu()
-    right = torch.cat([part.right_ND for part in parts]).float().cpu()
-    groups = torch.cat([part.groups_N for part in parts]).cpu()
+    sides = [(part.left_ND.float().cpu(), part.right_ND.float().cpu(), part.groups_N.cpu()) for part in parts]
+    accuracies = [retrieval_accuracy(*of_batch) for of_batch in sides]  # groups are numbered batch by batch
+    left, right, _ = map(torch.cat, zip(*sides, strict=True))
     return {
-        f"validation_{name}_accuracy": retrieval_accuracy(left, right, groups),
+        f"validation_{name}_accuracy": float(np.average(accuracies, weights=[len(own) for own, *_ in sides])),
         f"{name}_effective_rank": effective_rank(left),
         f"{name}_uniformity": uniformity(left),
         f"{name}_alignment": alignment(left, right),
