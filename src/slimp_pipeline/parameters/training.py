@@ -72,6 +72,14 @@ class SamplerParams(Block):
             )
         return self
 
+    @model_validator(mode="after")
+    def _weights_have_batches_to_weigh(self) -> "SamplerParams":
+        if self.mixed_cohorts and self.cohort_weights:
+            raise ValueError(
+                "`cohort_weights` weighs batches of one cohort each, `mixed_cohorts` has none of these: set one"
+            )
+        return self
+
 
 # `images_per_pass` isn't one of them: weights would differ by rounding, and with batch norm by its statistics.
 # `devices` and `compile` are, although the same holds for them: a run must be able to go on with the devices that are

@@ -249,14 +249,26 @@ def _key(
 
 
 def _held_out_patients(lesions: pd.DataFrame, settings: TrainingParams) -> np.ndarray:
-    """Validation patients, drawn from the training patients; at least two, or none."""
+    """Validation patients, bool (N,), drawn from the training patients of each cohort; at least two, or none.
+
+    A person of several cohorts is drawn among the patients of the smallest, which has the fewest to lose.
+    """
+    patient_N, cohort_N = lesions["patient_id"], lesions.get("cohort", pd.Series("", index=lesions.index))
+    size_N = patient_N.groupby(cohort_N).transform("nunique")
+    home = cohort_N.iloc[np.argsort(size_N, kind="stable")].groupby(patient_N).first()
+    parts = [own for _, own in lesions.groupby(patient_N.map(home))]
+    held_out = [patient for own in parts for patient in _drawn_patients(own, settings)]
+    return patient_N.isin(held_out).to_numpy()
+
+
+def _drawn_patients(lesions: pd.DataFrame, settings: TrainingParams) -> list[str]:
     num_patients = lesions["patient_id"].nunique()
-    num_held_out = round(settings.validation_share * num_patients)
-    if num_held_out < 2 or num_patients - num_held_out < 2:
-        return np.zeros(len(lesions), dtype=bool)
-    splitter = GroupShuffleSplit(1, test_size=num_held_out, random_state=settings.seed)
-    _, held_out = next(splitter.split(lesions, groups=lesions["patient_id"]))
-    return np.isin(np.arange(len(lesions)), held_out)
+    num_drawn = round(settings.validation_share * num_patients)
+    if num_drawn < 2 or num_patients - num_drawn < 2:
+        return []
+    splitter = GroupShuffleSplit(1, test_size=num_drawn, random_state=settings.seed)
+    _, drawn = next(splitter.split(lesions, groups=lesions["patient_id"]))
+    return lesions["patient_id"].iloc[drawn].unique().tolist()
 
 
 def _facts(
