@@ -4,17 +4,57 @@ import math
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slimp_pipeline.losses.objective import Contrast
 from slimp_pipeline.models.slimp import SLIMP
-from slimp_pipeline.parameters import LossParams, Objective
+from slimp_pipeline.parameters import LossParams, Objective, TrainingParams
 from slimp_pipeline.training import validation
-from slimp_pipeline.training.validation import draw_validation, validate
+from slimp_pipeline.training.validation import draw_validation, held_out_patients, validate
 
 CPU = torch.device("cpu")
+
+
+def test_held_out_patients_are_whole_patients_and_the_same_at_every_draw(tiny, make_settings):
+    settings = make_settings(validation_share=0.25)
+    first, second = (held_out_patients(tiny.lesions, settings) for _ in range(2))
+    assert (first == second).all()
+    inside, outside = set(tiny.lesions["patient_id"][first]), set(tiny.lesions["patient_id"][~first])
+    assert len(inside) == 3
+    assert not inside & outside
+    other = held_out_patients(tiny.lesions, make_settings(validation_share=0.25, seed=3))
+    assert (first != other).any()
+
+
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    both=st.integers(0, 3),
+    seed=st.integers(0, 99),
+    share=st.sampled_from([0.1, 0.3]),
+)
+def test_of_each_cohort_its_share_is_held_out_and_two_patients_stay(sizes, both, seed, share):
+    patients = [(cohort, f"{cohort}{number}") for cohort, size in enumerate(sizes) for number in range(size)]
+    patients += [(1, f"0{number}") for number in range(min(both, sizes[0]))]  # persons of one registry, in two cohorts
+    lesions = pd.DataFrame(patients * 2, columns=["cohort", "patient_id"])
+    held_out = held_out_patients(lesions, TrainingParams(validation_share=share, seed=seed))
+    inside = set(lesions["patient_id"][held_out])
+    assert not inside & set(lesions["patient_id"][~held_out])
+    for cohort, own in lesions.groupby("cohort"):
+        names = set(own["patient_id"])
+        assert len(names - inside) >= min(2, len(names))
+        if not both:
+            expected = round(share * sizes[cohort])
+            assert len(names & inside) == (expected if 2 <= expected <= sizes[cohort] - 2 else 0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 1.0])
+def test_none_are_held_out_where_fewer_than_two_would_be_on_either_side(tiny, make_settings, share):
+    assert not held_out_patients(tiny.lesions, make_settings(validation_share=share)).any()
 
 
 def test_the_held_out_draw_is_the_same_at_every_call(tiny, make_settings):

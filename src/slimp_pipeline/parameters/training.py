@@ -108,7 +108,7 @@ class TrainingParams(Block):
     images_per_pass: int | None = Field(None, ge=1)  # through the image encoder at once; None: the whole batch
     num_workers: int = Field(1, ge=0)  # of each device
     shuffled_metadata: bool = False  # a control: every patient has another's metadata, of the same site where known
-    validation_share: Share = 0.1  # of the training patients
+    validation_share: Share = 0.1  # of the training patients of each cohort
     patience_epochs: int | None = Field(None, ge=1)  # early stop on validation loss; None: off
     checkpoint_every_steps: int = Field(50, ge=1)
     checkpoint_every_minutes: float = Field(3, gt=0)  # whichever comes first

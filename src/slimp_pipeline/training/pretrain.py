@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.model_selection import GroupShuffleSplit
 
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
@@ -25,6 +24,7 @@ from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.history import Value
 from slimp_pipeline.training.loop import Task, train
 from slimp_pipeline.training.run import Judge, Report
+from slimp_pipeline.training.validation import held_out_patients
 
 logger = logging.getLogger(__name__)
 HISTORY_COLUMNS = ["partition", *Value._fields]
@@ -190,7 +190,7 @@ def train_partition(
     if settings.loss.nuisance_weight:
         check_nuisance(cohort.name, encoding.nuisance, lesions)
     key = _key(cohort, name, lesions, model, model_settings, settings)
-    held_out = _held_out_patients(lesions, settings)
+    held_out = held_out_patients(lesions, settings)
     read, patients = lesions, cohort.patients
     if settings.shuffled_metadata:
         logger.warning(
@@ -246,29 +246,6 @@ def _key(
     content = [cohort.fingerprint, sorted(lesions["image_id"]), weights_digest(model), trained]
     learnt = settings.model_dump(mode="json", exclude=set(CHANGES_NOTHING_LEARNT))
     return running_key(learnt, model_settings, cohort.encodings[name], content, name)
-
-
-def _held_out_patients(lesions: pd.DataFrame, settings: TrainingParams) -> np.ndarray:
-    """Validation patients, bool (N,), drawn from the training patients of each cohort; at least two, or none.
-
-    A person of several cohorts is drawn among the patients of the smallest, which has the fewest to lose.
-    """
-    patient_N, cohort_N = lesions["patient_id"], lesions.get("cohort", pd.Series("", index=lesions.index))
-    size_N = patient_N.groupby(cohort_N).transform("nunique")
-    home = cohort_N.iloc[np.argsort(size_N, kind="stable")].groupby(patient_N).first()
-    parts = [own for _, own in lesions.groupby(patient_N.map(home))]
-    held_out = [patient for own in parts for patient in _drawn_patients(own, settings)]
-    return patient_N.isin(held_out).to_numpy()
-
-
-def _drawn_patients(lesions: pd.DataFrame, settings: TrainingParams) -> list[str]:
-    num_patients = lesions["patient_id"].nunique()
-    num_drawn = round(settings.validation_share * num_patients)
-    if num_drawn < 2 or num_patients - num_drawn < 2:
-        return []
-    splitter = GroupShuffleSplit(1, test_size=num_drawn, random_state=settings.seed)
-    _, drawn = next(splitter.split(lesions, groups=lesions["patient_id"]))
-    return lesions["patient_id"].iloc[drawn].unique().tolist()
 
 
 def _facts(
