@@ -181,7 +181,7 @@ def test_a_nuisance_of_the_target_that_tells_its_diagnosis_is_refused_and_to_hav
     with pytest.raises(ValueError, match="cohort target: the nuisance field 'lamp' tells the diagnosis"):
         adapt(source, cohort=with_lamp(rows["lamp"]), num_epochs=1)
     _, history = adapt(source, cohort=with_lamp("nevus"), num_epochs=1)
-    assert "loss_nuisance" in set(history["name"]) and not caplog.text
+    assert "loss_nuisance" in set(history["name"]) and "nuisance fields" not in caplog.text
     with caplog.at_level("INFO", logger="slimp_pipeline"):
         adapt(source, num_epochs=1)
     assert "target has no nuisance fields: none are suppressed" in caplog.text
