@@ -16,8 +16,14 @@ MODEL, TRAINING = ModelParams(), TrainingParams()
 def cohort(name):
     return CohortSpec.model_validate(
         {
-            "name": name, "title": "t", "licence": "l", "source": "s", "folder": "f", "tables": [{"file": "t.csv"}],
-            "image_id": "id", "patient_id": ["p"],
+            "name": name,
+            "title": "t",
+            "licence": "l",
+            "source": "s",
+            "folder": "f",
+            "tables": [{"file": "t.csv"}],
+            "image_id": "id",
+            "patient_id": ["p"],
             "fields": {"itch": {"kind": "numeric", "level": "lesion", "column": "itch"}},
         }
     )
