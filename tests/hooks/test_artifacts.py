@@ -14,7 +14,9 @@ from kedro.pipeline import Node, Pipeline
 
 from slimp_pipeline.datasets import AtomicDataset, FilesDataset
 from slimp_pipeline.hooks import artifacts
+from slimp_pipeline.hooks.pins import pins_of
 from slimp_pipeline.parameters import TrainingParams
+from slimp_pipeline.pipelines.export.pipeline import IF_THERE
 from slimp_pipeline.processes.whole import temporary_name
 
 OUTPUTS = {
@@ -48,7 +50,7 @@ def leave(tmp_path: Path):
 
 
 def pins(catalog: DataCatalog, *names: str, **asked: str) -> dict[str, str]:
-    return artifacts._pins(set(names), asked, OUTPUTS, catalog)
+    return pins_of(set(names), asked, OUTPUTS, catalog)
 
 
 def test_the_newest_run_that_left_everything_is_read(catalog, leave):
@@ -83,8 +85,36 @@ def test_a_run_that_did_both_is_read_as_one(catalog, leave):
 def test_a_training_that_is_gone_is_named(catalog, leave):
     leave("v1", *EVALUATED, pretrain="v0")
     leave("v3", "history")
-    with pytest.raises(FileNotFoundError, match="rests on the run of v0, of which history isn't there"):
+    with pytest.raises(FileNotFoundError, match="newest evaluation, of v1, rests on the run of v0, of which history"):
         pins(catalog, "results", "history")
+
+
+def test_an_evaluation_of_another_sources_encoders_is_passed_over_and_named(catalog, leave, caplog):
+    leave("v1", "encoders", "history")
+    leave("v2", *EVALUATED, pretrain="v1")
+    leave("v4", *EVALUATED, pretrain="v3")  # whose encoders lie under the other source
+    with caplog.at_level(logging.WARNING):
+        assert pins(catalog, "results", "history") == {"results": "v2", "history": "v1"}
+    assert "The newest evaluation, of v4, rests on the run of v3, of which history isn't there" in caplog.text
+    assert pins(catalog, "results") == {"results": "v4"}  # nothing of a pre-training is read
+
+
+def test_an_evaluation_is_read_that_rests_on_the_encoders_asked_for(catalog, leave):
+    for version in ("v1", "v2"):
+        leave(version, "encoders", "history")
+    leave("v3", *EVALUATED, pretrain="v1")
+    leave("v4", *EVALUATED, pretrain="v2")
+    assert pins(catalog, "results", "history", encoders="v1") == {"results": "v3", "history": "v1"}
+    with pytest.raises(
+        FileNotFoundError, match=r"no evaluation rests on the run of v9, which is asked for\. .* of v4, .* of v2\. "
+    ):
+        pins(catalog, "results", "history", encoders="v9")
+
+
+def test_an_evaluation_that_noted_nothing_is_read_with_the_newest_training(catalog, leave):
+    leave("v1", "encoders", "history")
+    leave("v2", "results")
+    assert pins(catalog, "results", "history") == {"results": "v2", "history": "v1"}
 
 
 def test_artifacts_that_no_run_left_together_are_refused(catalog, leave):
@@ -118,6 +148,34 @@ def test_temporary_files_of_dead_processes_are_removed_and_raw_data_is_left_alon
     removed = list(artifacts._left_over(tmp_path))
     assert sorted(path.parent.relative_to(tmp_path).as_posix() for path in removed) == sorted(places)
     assert all((tmp_path / place / name).exists() for place in mine)
+
+
+def export_of(folder: Path, **asked: str) -> tuple[tuple[str, ...], set[str]]:
+    """What an export does without, and the versions that it reads of an evaluation."""
+    names = ("encoders", "training_rows", *IF_THERE, "evaluation_lineage")
+    catalog = DataCatalog({name: dataset(folder, name) for name in names})
+    read = {name: catalog[name] for name in names if name != "evaluation_lineage"}
+    for name, version in asked.items():
+        read[name].pin(version)
+    pipeline = Pipeline([Node(print, inputs="encoders", outputs=None, name="export_model", namespace="export")])
+    nothing = artifacts._absent(pipeline, read, catalog)
+    outputs = {"evaluate": {*IF_THERE, "evaluation_lineage"}, "extrapolate": set(), "pretrain": set(names[:2])}
+    found = pins_of(set(read) - {*nothing, *asked}, asked, outputs, catalog)
+    return nothing, {found[name] for name in IF_THERE if name in found}
+
+
+def test_an_export_takes_the_newest_evaluation_of_its_encoders_or_none(tmp_path, leave):
+    pretrained, evaluated = ("encoders", "training_rows"), (*IF_THERE, "evaluation_lineage")
+    leave("v1", *pretrained)
+    leave("v3", *evaluated, pretrain="v2")  # of another source
+    assert export_of(tmp_path) == (IF_THERE, set())
+    leave("v4", *evaluated, pretrain="v1")
+    leave("v6", *evaluated, pretrain="v5")
+    assert export_of(tmp_path) == ((), {"v4"})
+    leave("v7", *pretrained)
+    assert export_of(tmp_path, encoders="v7") == (IF_THERE, set())
+    assert export_of(tmp_path, encoders="v1") == ((), {"v4"})
+    assert export_of(tmp_path, results="v4") == ((), {"v4"})
 
 
 @pytest.mark.parametrize(("stage", "refused"), [("pretrain", True), ("adapt", True), ("evaluate", False)])

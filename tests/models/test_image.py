@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.models import group_parameters
 
 from slimp_pipeline.models.image import (
     build_image_encoder,
@@ -13,6 +14,7 @@ from slimp_pipeline.models.image import (
     hold_statistics,
     is_convolutional,
     normalisation,
+    stages,
 )
 from slimp_pipeline.parameters import ImageEncoderParams
 
@@ -189,6 +191,49 @@ def test_as_many_stages_train_as_were_asked_for(num_trained):
     trains = {name.split(".")[0] for name, p in encoder.named_parameters() if p.requires_grad}
     everything = {"cls_token", "pos_embed", "patch_embed", "blocks", "norm"}
     assert trains == [set(), {"blocks", "norm"}, everything][num_trained]
+
+
+IN_EVERY_GROUP = ["tf_efficientnet_lite0", "resnet18", "regnety_002", "vit_tiny_patch16_224", "cait_xxs24_224"]
+BEHIND = {
+    "convnext_atto": ("stages.3.", "head.norm."),
+    "swin_tiny_patch4_window7_224": ("layers.3.", "norm."),
+    "densenet121": ("features.denseblock4.", "features.norm5."),
+    "mobilenetv3_small_050": ("blocks.5.", "conv_head."),
+}
+
+
+def without_memory(name):
+    with torch.device("meta"):
+        return timm.create_model(name, num_classes=0)
+
+
+@pytest.mark.parametrize("name", BEHIND)
+def test_what_stands_behind_the_blocks_belongs_to_the_last_of_them(name):
+    encoder = without_memory(name)
+    assert {next(start for start in BEHIND[name] if weight.startswith(start)) for weight in stages(encoder)[-1]} == {
+        *BEHIND[name]
+    }
+    assert sorted(weight for stage in stages(encoder) for weight in stage) == sorted(dict(encoder.named_parameters()))
+
+
+@pytest.mark.parametrize("name", IN_EVERY_GROUP)
+def test_stages_are_timms_groups_where_these_hold_every_weight(name):
+    encoder = without_memory(name)
+    groups = group_parameters(encoder, encoder.group_matcher(coarse=True), return_values=False)
+    assert stages(encoder) == [groups[number] for number in range(len(groups))]
+
+
+def test_the_last_stages_of_an_efficientnet_are_what_they_were():
+    starts = [
+        [*dict.fromkeys(".".join(name.split(".")[:2]) for name in stage)]
+        for stage in stages(without_memory(IN_EVERY_GROUP[0]))
+    ]
+    head = ["conv_head.weight", "bn2.weight", "bn2.bias"]
+    assert starts == [
+        ["conv_stem.weight", "bn1.weight", "bn1.bias"],
+        *([f"blocks.{n}"] for n in range(6)),
+        ["blocks.6", *head],
+    ]
 
 
 def test_every_stage_trains_where_no_number_is_set():

@@ -41,6 +41,15 @@ def test_only_what_is_provably_gone_is_gone(monkeypatch, changes, is_gone):
     assert there.is_gone() == is_gone
 
 
+@pytest.mark.parametrize("changes", [{}, {"numbering": "", "started": ""}, {"machine": "", "boot": ""}])
+def test_a_process_is_read_from_a_files_name_as_it_was_written(changes):
+    process = dataclasses.replace(Process.own(), **changes)
+    assert Process.from_name(process.as_name()) == process
+    assert len(process.as_name()) < 100  # a file's name has room beside it
+    for name in ("", "host-1", process.as_name() + "-1", "-" + process.as_name()):
+        assert Process.from_name(name) is None
+
+
 def test_a_process_is_read_as_it_was_written_and_other_text_is_none():
     assert Process.from_text(Process.own().as_text()) == Process.own()
     for text in ("", "null", "{}", '{"host": "a"}', "no JSON"):

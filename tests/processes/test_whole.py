@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from slimp_pipeline.processes.whole import appearing_whole, held, is_alive, remove_left_over, temporary_name
+from slimp_pipeline.processes.whole import appearing_whole, held, remove_left_over, temporary_name
 
 
 def test_a_file_takes_its_place_in_one_step(tmp_path):
@@ -74,19 +73,31 @@ def _dead_process() -> int:
 
 
 def test_only_what_provably_dead_processes_left_is_removed(tmp_path):
-    host, dead = socket.gethostname().replace("_", "-"), _dead_process()
+    own = temporary_name(tmp_path / "data.csv").name
+    host, machine, boot, numbering, number, started, rest = own.removeprefix(".unfinished-").split("-", 6)
+    dead = _dead_process()
+
+    def left_by(number, host=host, numbering=numbering, boot=boot, started=started):
+        return f".unfinished-{host}-{machine}-{boot}-{numbering}-{number}-{started}-{rest}"
+
     kept = {
-        f".unfinished-{host}-{os.getppid()}-7-data.csv",  # alive
-        f".unfinished-elsewhere-{dead}-7-data.csv",  # on another machine
+        own,
+        left_by(dead, host="0123456789abcdef"),  # on another machine
+        left_by(dead, numbering="1"),  # in another container, though it has the same name
+        left_by(number, numbering="1"),
+        left_by(dead, numbering=""),
+        left_by(dead, boot=""),
         ".unfinished-data.csv",  # nobody's name
-        f"unfinished-{host}-{dead}-7-data.csv",
+        f".unfinished-some-host-{dead}-7-data.csv",
+        left_by(dead).removeprefix("."),
         "data.csv",
     }
-    for name in (*kept, f".unfinished-{host}-{dead}-7-data.csv"):
+    left = {left_by(dead), left_by(number, started="1")}  # its number is used again
+    for name in (*kept, *left):
         (tmp_path / name).write_text("x")
-    (tmp_path / f".unfinished-{host}-{dead}-7-folder").mkdir()
-    (tmp_path / f".unfinished-{host}-{dead}-7-folder" / "part").write_text("x")
-    assert len(remove_left_over(tmp_path)) == 2
+    (tmp_path / f"{left_by(dead)}.folder").mkdir()
+    (tmp_path / f"{left_by(dead)}.folder" / "part").write_text("x")
+    assert len(remove_left_over(tmp_path)) == len(left) + 1
     assert set(os.listdir(tmp_path)) == kept
 
 
@@ -148,4 +159,4 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
     process.kill()
     process.wait()
     with held(tmp_path / "lock", "going on"):
-        assert not is_alive(socket.gethostname().replace("_", "-"), process.pid)
+        assert f"process {os.getpid()} on " in (tmp_path / "lock.holder").read_text()

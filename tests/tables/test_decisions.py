@@ -24,10 +24,10 @@ def reading(make_lesions):
 
 @pytest.fixture
 def decide(reading, tmp_path):
-    def run(*lines, header="image_id,decision,note"):
+    def run(*lines, header="image_id,decision,note", given=reading):
         path = tmp_path / "decisions.csv"
         path.write_text("\n".join([header, *lines]))
-        return apply_decisions(reading, path)
+        return apply_decisions(given, path)
 
     return run
 
@@ -120,6 +120,20 @@ def test_a_decision_on_an_image_that_is_set_aside_already_changes_nothing(decide
     decided = decide("broken,drop,")
     pd.testing.assert_frame_equal(decided.quarantine, reading.quarantine)
     assert len(decided.rows) == 5
+
+
+def test_a_duplicate_of_an_image_that_is_set_aside_is_refused_and_nothing_is_lost(decide):
+    with pytest.raises(ValueError, match=r"line 2, column note: the row of 'broken', .* is in the quarantine: mend"):
+        decide("i0000,duplicate_of,broken")
+    with pytest.raises(ValueError, match=r"line 2, column note: the row of 'broken'[^$]*line 3, column note"):
+        decide("i0000,duplicate_of,i0001", "i0001,duplicate_of,broken", "broken,duplicate_of,i0002")
+
+
+def test_what_is_set_aside_already_may_be_a_duplicate_of_what_is_so_too(reading, decide):
+    others = reading.quarantine.assign(image_id="worse")
+    reading = Reading(reading.rows, pd.concat([reading.quarantine, others], ignore_index=True), reading.facts)
+    decided = decide("broken,duplicate_of,worse", given=reading)
+    pd.testing.assert_frame_equal(decided.rows, reading.rows)
 
 
 def test_a_chain_of_duplicates_that_ends_at_an_image_which_stays_is_followed(decide):

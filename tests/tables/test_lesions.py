@@ -63,6 +63,33 @@ def test_rows_are_linked_to_the_store_row_of_their_image(spec, rows):
     assert list(quarantine) == COLUMNS
 
 
+def duplicates(**others) -> pd.DataFrame:
+    """Quarantine of images that a person took for duplicates."""
+    rows = [
+        {"table": "", "line": -1, "image_id": name, "column": DECIDED, "value": f"duplicate_of {other}", "reason": "r"}
+        for name, other in others.items()
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS[:-1]).assign(kept=False)
+
+
+@pytest.mark.parametrize(
+    ("others", "count"),
+    [
+        ({"a1": "i0000", "a2": "a1"}, 0),  # it has a picture
+        ({"a1": "i0001"}, 1),  # its file is refused
+        ({"a1": "i0002", "a2": "a1"}, 2),  # it has no file
+    ],
+)
+def test_duplicates_are_told_whose_other_image_has_no_picture(spec, rows, others, count):
+    images = store_table(["i0000", "i0001", "i0003"], [None, "the file is empty", None])
+    *_, manifest = link(spec, rows, duplicates(**others), images, [], 0.5)
+    (*_, note) = ["", *(text for text in manifest["notes"] if "duplicate" in text)]
+    assert note.startswith(
+        f"{count} images were dropped as duplicates, and the one that stays has no pic" if count else ""
+    )
+    assert bool(note) == bool(count) and "i000" not in note and "a1" not in note
+
+
 def test_the_manifest_counts_everything(spec, rows):
     images = store_table(["i0000", "i0001", "i0003"], [None, "the file is empty", None])
     rows["patient_known"] = [True, True, False, True]

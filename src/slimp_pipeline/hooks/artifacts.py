@@ -14,6 +14,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from slimp_pipeline.datasets.versioned import OwnVersionDataset
+from slimp_pipeline.hooks.pins import STAGES, newest_resting, pins_of, versioned, versions_of, whole_versions
 from slimp_pipeline.parameters import EmbeddingParams, TrainingParams
 from slimp_pipeline.pipelines.export.pipeline import IF_THERE
 from slimp_pipeline.processes.depot import depot_of
@@ -22,8 +23,6 @@ from slimp_pipeline.processes.whole import UNFINISHED, remove_left_over
 from slimp_pipeline.tracking.run import git_commit, settings_digest
 
 logger = logging.getLogger(__name__)
-STAGES = ("evaluate", "extrapolate", "pretrain")  # what rests on what: the later are read by the earlier
-_NUM_NAMED = 3  # of artifacts that a run lacks
 
 
 class ArtifactHooks:
@@ -50,7 +49,7 @@ class ArtifactHooks:
         _require_devices(pipeline, catalog)
         for path in (path for folder in sorted(self._kept_in) for path in _left_over(folder)):
             logger.info("Removed %s, which a killed run was writing", os.path.relpath(path))
-        read = {name: dataset for name in pipeline.inputs() if (dataset := _versioned(catalog, name))}
+        read = {name: dataset for name in pipeline.inputs() if (dataset := versioned(catalog, name))}
         if nothing := _absent(pipeline, read, catalog):
             _hold_nothing(catalog, nothing)
             read = {name: dataset for name, dataset in read.items() if name not in nothing}
@@ -58,7 +57,7 @@ class ArtifactHooks:
         asked = {name: dataset.asked_for for name, dataset in read.items() if dataset.asked_for}
         _require_encoders(names, run_params, catalog)
         outputs = {stage: {name for node in pipelines[stage].nodes for name in node.outputs} for stage in STAGES}
-        pins = _pins(names, asked, outputs, catalog)
+        pins = pins_of(names, asked, outputs, catalog)
         for name, version in pins.items():
             read[name].pin(version)
         for version in dict.fromkeys(pins.values()):
@@ -75,10 +74,10 @@ def _absent(pipeline: Pipeline, read: Mapping[str, OwnVersionDataset[Any]], cata
     if (
         "exported_model" in read
         and "embed_folder" in nodes
-        and (_names_encoder(catalog) or not _versions(catalog, "exported_model"))
+        and (_names_encoder(catalog) or not versions_of(catalog, "exported_model"))
     ):
         return ("exported_model",)
-    if "embed_pictures" in nodes and "encoders" in read and not _versions(catalog, "encoders"):
+    if "embed_pictures" in nodes and "encoders" in read and not versions_of(catalog, "encoders"):
         return ("encoders",)
     return ()
 
@@ -89,13 +88,15 @@ def _names_encoder(catalog: DataCatalog) -> bool:
 
 
 def _evaluation_of(read: Mapping[str, OwnVersionDataset[Any]], catalog: DataCatalog) -> bool:
-    """Whether there is a whole evaluation, and it rests on the encoders that are read: no run's that are yet to be."""
+    """Whether a whole evaluation rests on the encoders that are read, no run's that are yet to be; or is asked for."""
     if "encoders" not in read:
         return False
-    versions = [_versions(catalog, name) for name in ("evaluation_rows", "embeddings", "results", "evaluation_lineage")]
-    whole = set.intersection(*versions)
+    if any(read[name].asked_for for name in IF_THERE):
+        return True
     asked = read["encoders"].asked_for
-    return bool(whole and _versions(catalog, "target.splits")) and asked in (None, _rests_on(max(whole), catalog))
+    pretrained = {asked} if asked else whole_versions(read.keys() - set(IF_THERE), catalog)
+    evaluations = whole_versions({*IF_THERE, "evaluation_lineage"}, catalog)
+    return newest_resting(evaluations, pretrained, catalog) is not None
 
 
 def _hold_nothing(catalog: DataCatalog, names: Iterable[str]) -> None:
@@ -126,85 +127,6 @@ def _left_over(data: Path) -> Iterator[Path]:
             yield from remove_left_over(Path(folder))
         if Path(folder) == raw:
             below[:] = [name for name in below if name == "listings"]
-
-
-def _versioned(catalog: DataCatalog, name: str) -> OwnVersionDataset[Any] | None:
-    """A versioned dataset of the catalog; None where it is none."""
-    if name.startswith("params:") or name not in catalog:
-        return None
-    dataset = catalog[name]
-    return dataset if isinstance(dataset, OwnVersionDataset) and dataset.has_versions else None
-
-
-def _versions(catalog: DataCatalog, name: str) -> set[str]:
-    dataset = _versioned(catalog, name)
-    return set(dataset.list_versions(full_path=False)) if dataset else set()
-
-
-def _pins(
-    names: set[str], asked: Mapping[str, str], outputs: Mapping[str, set[str]], catalog: DataCatalog
-) -> dict[str, str]:
-    """Version by dataset: what one stage wrote is read as one run left it, and with what that run rested on.
-
-    Where a version of one of a stage's artifacts is asked for, it holds for the others.
-    """
-    pins: dict[str, str] = {}
-    rest, pretraining = set(names), None
-    for stage in STAGES:
-        own = rest & outputs[stage]
-        rest -= own
-        wanted = {asked[name] for name in outputs[stage] & asked.keys()}
-        version = wanted.pop() if len(wanted) == 1 else pretraining if stage == "pretrain" else None
-        if own:
-            version = version or _newest_whole(own, catalog, stage)
-            _require_there(own, version, catalog)
-            pins |= dict.fromkeys(own, version)
-        if stage == "evaluate" and version:
-            pretraining = _rests_on(version, catalog)
-    return pins | {name: _newest_whole({name}, catalog, name) for name in rest}
-
-
-def _newest_whole(names: Iterable[str], catalog: DataCatalog, stage: str) -> str:
-    """Newest version of which all these artifacts are there.
-
-    Raises:
-        FileNotFoundError: If there is none; says what the newest run lacks.
-    """
-    there = {name: _versions(catalog, name) for name in names}
-    known = set().union(*there.values())
-    whole = set.intersection(*there.values())
-    newest = max(known, default=None)
-    absent = sorted(name for name in there if newest not in there[name])
-    if not whole:
-        found = f"the run of {newest} left no {', '.join(absent)}" if newest else "nothing is there"
-        raise FileNotFoundError(
-            f"no run has left all of {', '.join(sorted(there))}: {found}. Run `kedro run --pipeline={stage}` to its "
-            "end, or name versions by --load-versions."
-        )
-    if newest != max(whole):
-        named = ", ".join(absent[:_NUM_NAMED]) + (f" and {more} more" if (more := len(absent) - _NUM_NAMED) > 0 else "")
-        logger.warning(
-            "The run of %s left no %s: it was of another pipeline, or didn't end. That of %s is read.",
-            newest, named, max(whole),
-        )  # fmt: skip
-    return max(whole)
-
-
-def _rests_on(version: str, catalog: DataCatalog) -> str | None:
-    """Version of the pre-training that an evaluation rests on, as it noted; None where it noted nothing."""
-    dataset = _versioned(catalog, "evaluation_lineage")
-    if dataset is None or version not in dataset.list_versions(full_path=False):
-        return None
-    dataset.pin(version)
-    return str(dataset.load()["pretrain"])
-
-
-def _require_there(names: Iterable[str], version: str, catalog: DataCatalog) -> None:
-    if absent := sorted(name for name in names if version not in _versions(catalog, name)):
-        raise FileNotFoundError(
-            f"what is read rests on the run of {version}, of which {', '.join(absent)} isn't there (any more). Name "
-            "another version by --load-versions, or run the stages before this one again."
-        )
 
 
 def _require_devices(pipeline: Pipeline, catalog: DataCatalog) -> None:

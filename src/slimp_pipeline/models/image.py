@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from slimp_pipeline.models.weights import misfit, not_finite
 from slimp_pipeline.parameters import ImageEncoderParams
 
+_WITH_STAGE_BEFORE = (99999,)  # in a group matcher of timm's
 _HEADS = ("classifier.", "head.", "fc.", "head_dist.")  # classifiers of other tasks, dropped on loading
 
 
@@ -78,7 +79,7 @@ def normalisation(encoder: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def freeze_stages(encoder: nn.Module, num_trained_stages: int | None) -> None:
-    """Freeze all but the last stages, as timm's own layer groups count them (block groups, stem first).
+    """Freeze all but the last stages, as `stages` counts them.
 
     Raises:
         ValueError: If the backbone has fewer stages.
@@ -96,8 +97,14 @@ def freeze_stages(encoder: nn.Module, num_trained_stages: int | None) -> None:
 
 
 def stages(encoder: nn.Module) -> list[list[str]]:
-    """Names of the weights of each stage, as timm's own layer groups count them: the stem first."""
+    """Names of the weights of each stage, as timm's own layer groups count them: the stem first.
+
+    What stands in none of the groups, as the norm behind ConvNeXt's blocks does, belongs to the last stage: timm's own
+    matchers do so with the norm behind a ViT's blocks, and else it would be a stage without a block.
+    """
     matcher = encoder.group_matcher(coarse=True)  # type: ignore[operator]
+    if isinstance(matcher, dict):  # else it is a function, which has a group for each
+        matcher = matcher | {"in_no_group": [(r"", _WITH_STAGE_BEFORE)]}
     groups = group_parameters(encoder, matcher, return_values=False)
     return [groups[key] for key in sorted(groups)]
 

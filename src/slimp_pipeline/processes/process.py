@@ -3,9 +3,13 @@
 import hashlib
 import json
 import os
+import re
 import socket
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+
+_PID_NAMESPACE = "pid:[{}]"  # as Linux names it
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,7 @@ class Process:
     @classmethod
     def own(cls) -> "Process":
         """This very process."""
-        machine = _read("/etc/machine-id")
-        return cls(
-            _digest(f"{socket.gethostname()} {machine}"),
-            _digest(machine),
-            _digest(_read("/proc/sys/kernel/random/boot_id")),
-            _link("/proc/self/ns/pid"),
-            os.getpid(),
-            _started(os.getpid()),
-        )
+        return cls(*_machine(), _link("/proc/self/ns/pid"), os.getpid(), _started(os.getpid()))
 
     def as_text(self) -> str:
         """As JSON."""
@@ -53,6 +49,19 @@ class Process:
         except (TypeError, ValueError):
             return None
 
+    def as_name(self) -> str:
+        """As a part of a file's name."""
+        numbering = re.sub(r"\D", "", self.numbering)
+        return "-".join((self.host, self.machine, self.boot, numbering, str(self.number), self.started))
+
+    @classmethod
+    def from_name(cls, name: str) -> "Process | None":
+        """Read what `as_name` wrote; None where it says something else."""
+        if not (parts := re.fullmatch(r"([\da-f]*)-([\da-f]*)-([\da-f]*)-(\d*)-(\d+)-(\d*)", name)):
+            return None
+        host, machine, boot, numbering, number, started = parts.groups()
+        return cls(host, machine, boot, numbering and _PID_NAMESPACE.format(numbering), int(number), started)
+
     def is_gone(self) -> bool:
         """Whether it provably runs no more; False where that can't be told, as on another machine."""
         here = Process.own()
@@ -61,6 +70,14 @@ class Process:
         if self.boot != here.boot:  # restarted since, if it is the same machine
             return bool(self.machine) and self.machine == here.machine
         return bool(self.numbering) and self.numbering == here.numbering and _started(self.number) != self.started
+
+
+@cache
+def _machine() -> tuple[str, str, str]:
+    """Digests of its name and id, of its id, and of its run since the last start."""
+    machine = _read("/etc/machine-id")
+    boot = _read("/proc/sys/kernel/random/boot_id")
+    return _digest(f"{socket.gethostname()} {machine}"), _digest(machine), _digest(boot)
 
 
 def _digest(text: str) -> str:

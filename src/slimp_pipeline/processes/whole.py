@@ -1,7 +1,8 @@
 """Writing whole or not at all, also beside other processes: temporary names of one's own, renamed when done; locks.
 
 A temporary name says which process of which machine it belongs to. So nobody removes what another is writing, and
-what a killed process left behind can be told and removed.
+what a killed process left behind can be told and removed. What isn't provably left behind stays: a process of another
+machine or container may be alive.
 """
 
 import errno
@@ -19,11 +20,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from slimp_pipeline.processes.process import Process
+
 logger = logging.getLogger(__name__)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_HOST = re.sub(r"[^A-Za-z0-9.]", "-", socket.gethostname())
 UNFINISHED = ".unfinished-"  # how temporary names start
-_TEMPORARY = re.compile(rf"{re.escape(UNFINISHED)}(?P<host>[A-Za-z0-9.-]+?)-(?P<process>\d+)-(?P<thread>\d+)-.+")
+_TEMPORARY = re.compile(rf"{re.escape(UNFINISHED)}(?P<process>(?:[\da-f]*-){{5}}\d*)-(?P<thread>\d+)-.+")
 
 
 @contextmanager
@@ -65,11 +67,11 @@ def appearing_whole(target: Path) -> Iterator[Path]:
 
 def temporary_name(target: Path) -> Path:
     """Name beside the target under which this process and thread write it."""
-    return target.with_name(f"{UNFINISHED}{_HOST}-{os.getpid()}-{threading.get_native_id()}-{target.name}")
+    return target.with_name(f"{UNFINISHED}{Process.own().as_name()}-{threading.get_native_id()}-{target.name}")
 
 
 def remove_left_over(folder: Path) -> list[Path]:
-    """Remove from a folder, not from those below it, what processes that died on this machine were writing."""
+    """Remove from a folder, not from those below it, what processes were writing that are gone."""
     left_over = [path for path in _entries(folder) if _is_left_over(path.name)]
     for path in left_over:
         remove(path)
@@ -104,25 +106,12 @@ def held(lock: Path, doing: str) -> Iterator[None]:
         mutex.acquire()
     try:
         holder.write_text(
-            f"process {os.getpid()} on {_HOST}, which has been {doing} since {datetime.now():%H:%M:%S}",
+            f"process {os.getpid()} on {socket.gethostname()}, which has been {doing} since {datetime.now():%H:%M:%S}",
             encoding="utf-8",
         )
         yield
     finally:
         mutex.release()
-
-
-def is_alive(host: str, process: int) -> bool:
-    """Whether a process may be running still; one of another machine may always be."""
-    if host != _HOST:
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another user's
-        return True
-    return True
 
 
 def is_disk_full(error: BaseException | None) -> bool:
@@ -151,8 +140,9 @@ def _open_to_group(written: Path) -> None:
 
 
 def _is_left_over(name: str) -> bool:
-    written_by = _TEMPORARY.fullmatch(name)
-    return written_by is not None and not is_alive(written_by["host"], int(written_by["process"]))
+    temporary = _TEMPORARY.fullmatch(name)
+    process = Process.from_name(temporary["process"]) if temporary else None
+    return process is not None and process.is_gone()
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """What people decided about pictures, after looking at suspects: kept, dropped, a duplicate, wrongly labelled."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,12 @@ def apply_decisions(reading: Reading, path: Path) -> Reading:
 
     Raises:
         ValueError: If the file can't be read, an image or a decision isn't known, an image is decided twice, or one is
-            a duplicate of an image that doesn't stay; names the file, the lines and the columns. If no row is left.
+            a duplicate of an image that doesn't stay, since it is dropped or set aside already; names the file, the
+            lines and the columns. If no row is left.
     """
     decisions = _read(path)
     known = {*reading.rows["image_id"], *reading.quarantine["image_id"]} - {""}
-    if problems := sorted(_problems(decisions, known)):
+    if problems := sorted(_problems(decisions, known, set(reading.rows["image_id"]))):
         listed = "\n".join(f"  line {line}, column {column}: {what}" for line, column, what in problems[:_NUM_SAID])
         more = f"\n  and {len(problems) - _NUM_SAID} more" if len(problems) > _NUM_SAID else ""
         raise ValueError(f"{path} can't be followed, and nothing was dropped:\n{listed}{more}\nCorrect these lines.")
@@ -109,7 +110,37 @@ def _read(path: Path) -> pd.DataFrame:
     return table.assign(decision=table["decision"].str.lower())
 
 
-def _problems(decisions: pd.DataFrame, known: set[str]) -> Iterator[Problem]:
+def lost_duplicates(quarantine: pd.DataFrame, with_picture: pd.Series) -> list[str]:
+    """Say how many images were dropped as duplicates of one that proved to have no picture; nothing where none was.
+
+    Args:
+        quarantine: Of a cohort's rows.
+        with_picture: Image ids of the rows that stay and have one.
+    """
+    told = quarantine[quarantine["column"].eq(DECIDED) & quarantine["value"].str.startswith(f"{DUPLICATE_OF} ")]
+    other_of = dict(zip(told["image_id"], told["value"].str.removeprefix(f"{DUPLICATE_OF} "), strict=True))
+    last = pd.Series([_last_other(*pair, other_of) for pair in other_of.items()], dtype="str")
+    count = int((~last.isin(with_picture)).sum())
+    if with_picture.empty or not count:
+        return []
+    return [
+        f"{count:,} images were dropped as duplicates, and the one that stays has no picture that can be read "
+        "(quarantine.csv, 'decision: a duplicate'): mend its file, or let the duplicate stay instead"
+    ]
+
+
+def _last_other(image_id: str, other: str, other_of: Mapping[str, str]) -> str | None:
+    """Follow duplicates from an image and its other to the one that is none; None where they go in a circle."""
+    seen = {image_id}
+    while other not in seen:
+        if other not in other_of:
+            return other
+        seen.add(other)
+        other = other_of[other]
+    return None
+
+
+def _problems(decisions: pd.DataFrame, known: set[str], readable: set[str]) -> Iterator[Problem]:
     first: dict[str, int] = {}
     for row in decisions.itertuples():
         line, image_id = int(row.Index), str(row.image_id)
@@ -124,24 +155,25 @@ def _problems(decisions: pd.DataFrame, known: set[str]) -> Iterator[Problem]:
         first.setdefault(image_id, line)
         if row.decision not in (*DECISIONS, ""):
             yield line, "decision", f"'{row.decision}' is none; known are {', '.join(DECISIONS)}"
-    yield from _problems_of_duplicates(decisions, known)
+    yield from _problems_of_duplicates(decisions, known, readable)
 
 
-def _problems_of_duplicates(decisions: pd.DataFrame, known: set[str]) -> Iterator[Problem]:
+def _problems_of_duplicates(decisions: pd.DataFrame, known: set[str], readable: set[str]) -> Iterator[Problem]:
     """Of every group of duplicates one image has to stay."""
-    by_id = decisions.drop_duplicates("image_id").set_index("image_id")
+    by_id = decisions[decisions["image_id"].isin(readable)].drop_duplicates("image_id").set_index("image_id")
     other_of = by_id.loc[by_id["decision"].eq(DUPLICATE_OF), "note"].to_dict()
     dropped = set(by_id.index[by_id["decision"].eq(DROP)])
     for row in decisions[decisions["decision"].eq(DUPLICATE_OF)].itertuples():
-        line, seen, last = int(row.Index), {row.image_id}, str(row.note)
-        if last not in known:
-            what = f"the cohort has no image '{last}'" if last else "no image"
+        line, other = int(row.Index), str(row.note)
+        if other not in known:
+            what = f"the cohort has no image '{other}'" if other else "no image"
             yield line, "note", f"{what}; of a duplicate, it names the image that stays"
             continue
-        while last in other_of and last not in seen:
-            seen.add(last)
-            last = other_of[last]
-        if last in seen:
-            yield line, "note", f"'{row.note}' is itself a duplicate of this image: one of them has to stay"
+        last = _last_other(str(row.image_id), other, other_of)
+        if last is None:
+            yield line, "note", f"'{other}' is itself a duplicate of this image: one of them has to stay"
         elif last in dropped:
             yield line, "note", f"'{last}', of which it is a duplicate, is dropped: drop both, or let one stay"
+        elif last in known and last not in readable and row.image_id in readable:
+            what = f"the row of '{last}', of which it is a duplicate, is in the quarantine"
+            yield line, "note", f"{what}: mend that row, or let this image stay"

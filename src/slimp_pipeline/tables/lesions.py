@@ -11,7 +11,7 @@ from slimp_pipeline.cohorts.matched_files import CONFLICT, UNUSED_COLUMNS, Match
 from slimp_pipeline.cohorts.rows.problems import COLUMNS
 from slimp_pipeline.cohorts.rows.reader import Reading
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.tables.decisions import DECIDED
+from slimp_pipeline.tables.decisions import DECIDED, lost_duplicates
 from slimp_pipeline.tables.manifest import NUM_REASONS_SAID, diagnosis_table, make_manifest
 
 _ROWS_AS_TEXT = 65_536  # at a time: as text, a table takes several times its memory
@@ -101,8 +101,9 @@ def link_images(
         cases = errors.failure_cases[["column", "check", "failure_case", "index"]].head(5).to_string(index=False)
         raise ValueError(f"cohort {spec.name}: the lesions table breaks its schema:\n{cases}") from errors
     unused = pd.concat([files.unused, _refused_files(files.images, refused)], ignore_index=True)
+    lost = lost_duplicates(quarantine, lesions.loc[lesions["store_index"].notna(), "image_id"])
     facts = reading.facts | {
-        "notes": [*reading.facts["notes"], *files.notes],
+        "notes": [*reading.facts["notes"], *files.notes, *lost],
         "fingerprint": fingerprint(lesions, stored),
     }
     return Ingested(

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from slimp_pipeline.cohorts.rows import values
 from slimp_pipeline.cohorts.rows.reader import Reading, read_rows
 
 HEADER = "image,patient,dx,sex,age,site,biopsied\n"
@@ -111,6 +112,37 @@ def test_a_spelling_that_would_count_as_benign_is_refused(read_tables: ReadTable
     text = table("nevus", "melanoma", f'"{other if other.isascii() and other[1] == "&" else other.upper()}"')
     with pytest.raises(ValueError, match=r"differ by spelling alone.*some of these lesions would count as benign"):
         read_tables(text, **OWN)
+
+
+def test_several_spellings_of_several_diagnoses_are_named_together(read_tables: ReadTables) -> None:
+    text = table("nevus", "Wart", "NEVUS", "wart", "Nevus", "melanoma")
+    notes = [note for note in read_tables(text, **OWN).facts["notes"] if note.startswith("the diagnoses")]
+    assert [note.partition(" differ")[0] for note in notes] == [
+        "the diagnoses 'NEVUS' and 'Nevus' and 'nevus'",
+        "the diagnoses 'Wart' and 'wart'",
+    ]
+
+
+def test_looking_for_spellings_takes_time_in_proportion_to_the_texts(
+    read_tables: ReadTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, as_it_is = [], values.folded
+    monkeypatch.setattr(values, "folded", lambda text: calls.append(text) or as_it_is(text))
+
+    def folds(count: int) -> int:
+        """Of distinct diagnoses and sites; the YAML names diagnoses and sites, of each some that aren't there."""
+        calls.clear()
+        rows = [f"i{n},p{n},free text {n},{'fm'[n % 2]},50,site {n},no" for n in range(count)]
+        named = [f"{n}" for n in range(count // 2, 3 * count // 2)]
+        open_ = label(malignant=[f"free text {n}" for n in named]) | {"partial": True}
+        assert read_tables(HEADER + "\n".join(rows), **open_).rows["diagnosis"].nunique() == count
+        closed = field(categories=[f"site {n}" for n in named]) | {"partial": True}
+        closed["label"] = {"column": "dx"}
+        assert len(read_tables(HEADER + "\n".join(rows), **closed).rows) == count - count // 2
+        return len(calls)
+
+    few = folds(50)
+    assert few > 0 and folds(200) < 5 * few
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from slimp_pipeline.cohorts.rows.problems import Problems
-from slimp_pipeline.cohorts.rows.values import is_missing, nearly, unknown_reasons
+from slimp_pipeline.cohorts.rows.values import is_missing, spellings, unknown_reasons
 from slimp_pipeline.cohorts.spec import MISSING_ID_TOKENS, MISSING_TOKENS, LabelSpec
 
 SOUND_UNDECIDED = (MISSING_ID_TOKENS - MISSING_TOKENS) | {
@@ -99,12 +99,10 @@ def _lesions_with_two(rows: pd.DataFrame) -> list[str]:
 
 def _spellings(cohort: str, label: LabelSpec, diagnoses: list[str]) -> list[str]:
     """Diagnoses that differ by case, blanks or a trailing .0 alone."""
-    notes, told = [], set()
-    for one in sorted(diagnoses):
-        group = [one, *nearly(one, diagnoses)]
-        if len(group) == 1 or one in told:
+    notes = []
+    for group in spellings(sorted(diagnoses)).values():
+        if len(group) == 1:
             continue
-        told |= set(group)
         listed = " and ".join(f"'{name}'" for name in group)
         if len({(name in label.malignant, name in label.indeterminate) for name in group}) > 1:
             raise ValueError(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.ids import without_zeros
 from slimp_pipeline.cohorts.rows.labels import SOUND_UNDECIDED, raw_labels
-from slimp_pipeline.cohorts.rows.values import folded, is_missing, nearly
+from slimp_pipeline.cohorts.rows.values import folded, is_missing, nearly, spellings
 from slimp_pipeline.cohorts.spec import CohortSpec, FieldSpec, LabelSpec
 from slimp_pipeline.cohorts.text import form_of
 
@@ -29,12 +29,12 @@ class _Named:
         known = {text.casefold() for text in self.texts} if self.case_aside else set(self.texts)
         return [name for name in self.names if (name.casefold() if self.case_aside else name) not in known]
 
-    def problem(self, name: str) -> str:
+    def problem(self, name: str, near: list[str]) -> str:
         there = list(self.texts)
         shown = ", ".join(f"'{text}'" for text in there[:_NUM_SHOWN])
         more = f" and {len(there) - _NUM_SHOWN} others" if len(there) > _NUM_SHOWN else ""
-        near = f". Is '{near[0]}' meant?" if (near := nearly(name, self.texts)) else ""
-        return f"`{self.setting}`: no {self.what} '{name}'; there are {shown or 'none'}{more}{near}"
+        meant = f". Is '{near[0]}' meant?" if near else ""
+        return f"`{self.setting}`: no {self.what} '{name}'; there are {shown or 'none'}{more}{meant}"
 
 
 def check_names(spec: CohortSpec, raw: pd.DataFrame, present: Collection[str]) -> list[str]:
@@ -56,13 +56,14 @@ def check_names(spec: CohortSpec, raw: pd.DataFrame, present: Collection[str]) -
     """
     refused, allowed = [], []
     for named in _all_names(spec, raw, present):
-        uncovered = set(named.texts) - set(named.names)
-        for name in named.absent():
-            slip = bool(nearly(name, uncovered)) and not named.closed
+        absent, uncovered = named.absent(), set(named.texts) - set(named.names)
+        near = nearly(absent, named.texts)
+        for name in absent:
+            slip = not named.closed and not uncovered.isdisjoint(near.get(name, []))
             if spec.partial and not slip:
                 allowed.append(f"{named.setting}: {name}")
             else:
-                refused.append(named.problem(name))
+                refused.append(named.problem(name, near.get(name, [])))
     if refused:
         listed = "\n".join(f"  {problem}" for problem in refused)
         raise ValueError(
@@ -78,7 +79,7 @@ def _all_names(spec: CohortSpec, raw: pd.DataFrame, present: Collection[str]) ->
     yield _Named("leaks", "column is called", spec.leaks, columns)
     yield _Named("ignored", "column is called", spec.ignored, columns)
     lacking = [name for name in spec.optional if name not in present]
-    if slips := [name for name in lacking if nearly(name, columns)]:
+    if slips := nearly(lacking, columns):
         yield _Named("optional", "column is called", slips, columns)
     ids = [column for column in (spec.image_id, *spec.lesion_id, *spec.patient_id, spec.site_id) if column in present]
     yield _Named("missing", "id is", spec.missing, _texts(raw[ids].melt()["value"]), case_aside=True)
@@ -185,11 +186,9 @@ def spellings_of_categories(rows: pd.DataFrame, spec: CohortSpec) -> list[str]:
     for name, field in spec.fields.items():
         if field.kind != "categorical" or field.categories is not None:
             continue
-        texts = pd.Series(rows[name].dropna().unique(), dtype="str")
-        alike = texts.map(folded)
-        groups = texts[alike.duplicated(keep=False)].groupby(alike).agg(list)
-        if len(groups):
-            shown = groups.iloc[0] if field.publish_texts else map(form_of, groups.iloc[0])
+        groups = [group for _, group in sorted(spellings(rows[name].dropna().unique()).items()) if len(group) > 1]
+        if groups:
+            shown = groups[0] if field.publish_texts else map(form_of, groups[0])
             listed = " and ".join(f"'{text}'" for text in shown)
             notes.append(
                 f"field {name}: {len(groups):,} of its categories stand there in several spellings (first: {listed}): "

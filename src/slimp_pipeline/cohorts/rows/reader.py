@@ -99,7 +99,7 @@ def _with_columns(spec: CohortSpec, joined: Joined) -> pd.DataFrame:
     raw = joined.raw
     absent = sorted(set(spec.columns) - set(raw.columns))
     if needed := [column for column in absent if column not in spec.optional]:
-        near = [f"'{found[0]}'" for column in needed if (found := nearly(column, list(raw.columns)))]
+        near = [f"'{found[0]}'" for found in nearly(needed, raw.columns).values()]
         files = "; ".join(f"{name} has: {', '.join(columns)}" for name, columns in joined.columns.items())
         raise ValueError(
             f"{' or '.join(joined.columns)}: column {', '.join(needed)} not found. The cohort '{spec.name}' needs it; "

@@ -4,7 +4,7 @@ import html
 import math
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import pandas as pd
 
@@ -57,9 +57,19 @@ def folded(text: str) -> str:
     return text.rstrip(" .,;:") or text
 
 
-def nearly(name: str, texts: Collection[str]) -> list[str]:
-    """Texts that differ from a name by spelling alone."""
-    return sorted(text for text in texts if text != name and folded(text) == folded(name))
+def spellings(texts: Iterable[str]) -> dict[str, list[str]]:
+    """Texts by their folded one, in order: those of an entry differ by spelling alone."""
+    alike: dict[str, list[str]] = {}
+    for text in dict.fromkeys(texts):
+        alike.setdefault(folded(text), []).append(text)
+    return alike
+
+
+def nearly(names: Collection[str], texts: Iterable[str]) -> dict[str, list[str]]:
+    """By name, the texts that differ from it by spelling alone; names without any aren't there."""
+    alike = spellings(sorted(texts)) if len(names) else {}
+    near = {name: [text for text in alike.get(folded(name), []) if text != name] for name in names}
+    return {name: found for name, found in near.items() if found}
 
 
 def _numbers(field: FieldSpec, raw: pd.DataFrame, problems: Problems) -> pd.Series:
@@ -125,10 +135,9 @@ def _categories(field: FieldSpec, raw: pd.DataFrame, problems: Problems) -> pd.S
 def unknown_reasons(what: str, texts: pd.Series, known: Collection[str]) -> pd.Series:
     """Reasons for texts outside a vocabulary, with the one that is nearly alike."""
     reason = f"unknown {what}: known are {', '.join(known)}"
-    reasons = {
-        text: f"{reason}; is '{near[0]}' meant?" if (near := nearly(text, known)) else reason for text in texts.unique()
-    }
-    return texts.map(reasons)
+    met = texts.unique()
+    near = nearly(met, known)
+    return texts.map({text: f"{reason}; is '{near[text][0]}' meant?" if text in near else reason for text in met})
 
 
 def _booleans(cells: pd.Series, field: FieldSpec, problems: Problems) -> pd.Series:

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from slimp_pipeline.cohorts.spec import CohortSpec
-from slimp_pipeline.evaluation.audits.leaks import check_encoders
+from slimp_pipeline.evaluation.audits.leaks import check_pretraining
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.parameters import AdaptationParams, FeatureParams, ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.tables.missing import choose_fields
-from slimp_pipeline.tables.splits import training_partitions
+from slimp_pipeline.tables.splits import ALL, training_partitions
 from slimp_pipeline.training.adapt import adapt_partitions, why_not_adapted
 from slimp_pipeline.training.pretrain import HISTORY_COLUMNS, Cohort
 
@@ -35,17 +35,27 @@ def select_adaptation_rows(
 ) -> pd.DataFrame:
     """Training rows of each of the target's partitions; none where there is nothing to adapt, or adapt to.
 
-    Checks before that the encoders are those asked for.
+    Checks before hours are spent that the encoders are those asked for, and that none saw a test patient.
+
+    Raises:
+        ValueError: As `check_pretraining` does; or if there isn't one encoder of all the source's training rows.
     """
-    check_encoders(training_rows, encoders, model, training)
+    chosen = choose_fields(target, lesions, features)
+    check_pretraining(source, target, training_rows, splits, encoders, model, training, features, chosen)
     rows = training_partitions(splits, tested_N=np.ones(len(splits), dtype=bool))
     adaptation_rows = pd.concat([frame.assign(partition=name) for name, frame in rows.items()], ignore_index=True)
-    levels = {str(field.level) for field in choose_fields(target, lesions, features).values()}
+    levels = {str(field.level) for field in chosen.values()}
     objective = next(iter(encoders.values())).loss.objective
     reason = why_not_adapted(adaptation, objective, same_cohort=source.holds(target), levels=levels)
     if reason:
         logger.info("Not adapted to %s: %s", target.name, reason)
         return adaptation_rows.iloc[:0]
+    if ALL not in encoders:  # the check above lets a split pass that leaks on purpose
+        raise ValueError(
+            f"the latest encoders of {source.name} were trained fold by fold ({', '.join(encoders)}), and "
+            f"{target.name} is adapted to from one of all rows. Run `kedro run --pipeline=pretrain` with these "
+            "settings first."
+        )
     return adaptation_rows
 
 
@@ -67,5 +77,6 @@ def adapt(
     if adaptation_rows.empty:
         return {}, pd.DataFrame(columns=HISTORY_COLUMNS)
     cohort = Cohort(target.name, manifest["fingerprint"], lesions, patients, validated(encodings), target.licence)
-    source = next(iter(encoders.values()))
-    return adapt_partitions(cohort, image_store, adaptation_rows, source, adaptation, training, running_root, report)
+    return adapt_partitions(
+        cohort, image_store, adaptation_rows, encoders[ALL], adaptation, training, running_root, report
+    )
