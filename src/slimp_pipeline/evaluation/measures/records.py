@@ -122,8 +122,11 @@ def difference_table(cohort: str, averaged: Averaged, confidence: float) -> pd.D
 
 
 def comparable(key: Key, other: Key) -> bool:
-    """Whether two figures are of the same features, protocol and shots, or a linear probe and a baseline."""
-    return key[1:] == other[1:] or (key.protocol == "linear_probe" and other.protocol == "baseline")
+    """Whether two figures are of the same features, protocol and shots, or the latter is a baseline's.
+
+    Baselines have features of their own: they are compared with one another and with every linear probe.
+    """
+    return key[1:] == other[1:] or (key.protocol in ("linear_probe", "baseline") and other.protocol == "baseline")
 
 
 def classes_of(predictions: pd.DataFrame) -> tuple[list[str], np.ndarray]:
