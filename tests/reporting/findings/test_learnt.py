@@ -119,8 +119,13 @@ def test_a_hold_out_is_named():
     [
         ((-0.01, -0.1, 0.1), "; the metadata it reads add nothing to images outside noise."),
         ((0.01, 0.01, -0.1), "; what the metadata it reads add to images, strangers' metadata add too."),
+        (
+            (0.01, -0.05, -0.003),
+            "; the metadata it reads add to images, but whether strangers' would do as well is not shown.",
+        ),
         ((0.01, -0.1, 0.01), "; the metadata it reads add to images what strangers' metadata don't."),
-        ((np.nan, np.nan, np.nan), "; the metadata it reads add nothing to images outside noise."),
+        ((0.01, 0.01, 0.01), "; the metadata it reads add to images what strangers' metadata don't."),
+        ((np.nan, np.nan, np.nan), "; what the metadata it reads add to images could not be measured."),
         ((-0.9, -0.1, -0.9), "; the metadata it reads make images worse, outside noise."),
     ],
 )
