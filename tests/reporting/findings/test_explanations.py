@@ -120,7 +120,7 @@ def test_what_shuffled_labels_came_to_is_said_and_is_no_gain_of_metadata(control
         [["small", "slimp", "image", LABELS, CHANCE, "macro_auroc", 0.012, -0.03, 0.05, 2, 40]], columns=list(controls)
     )
     assert shuffled_labels(taught) == [
-        "SLIMP, taught shuffled labels: macro AUROC +0.012 [-0.030, +0.050] from chance."
+        "SLIMP, taught shuffled labels: macro AUROC +0.012 [-0.030, +0.050] from chance (draws: 2)."
     ]
     assert control_tables(taught) == []
     assert control_tables(pd.concat([controls, taught])) == control_tables(controls)

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from slimp_pipeline.evaluation.audits.controls import CHANCE, LABELS
 from slimp_pipeline.reporting.pages.report import Pictures, Trained, render_page
 
 
@@ -245,6 +246,17 @@ def test_a_single_draw_is_one(page, explained):
 def test_the_control_says_whether_the_gain_is_one(page):
     own = section(page(), "Controls: strangers' metadata, shuffled labels")
     assert 'class="good">SLIMP: Metadata add +0.200 [+0.100, +0.300]' in own and "fused, shuffled minus image" in own
+
+
+def test_shuffled_labels_raise_no_alarm_by_a_single_draw(page, explained):
+    taught = explained.controls[:1].assign(compared=LABELS, reference=CHANCE, metric="macro_auroc", num_draws=1)
+    own = section(
+        page(closer=dataclasses.replace(explained, controls=pd.concat([explained.controls, taught]))),
+        "Controls: strangers' metadata, shuffled labels",
+    )
+    assert "On average over draws a probe that was taught shuffled labels tells classes no better than chance" in own
+    assert "over many draws hints at a leak" in own and "from chance (draws: 1)." in own
+    assert "On average over draws" not in page()
 
 
 def test_the_worst_group_stands_above_the_groups(page, subgroups):

@@ -124,7 +124,7 @@ def shuffled_labels(controls: pd.DataFrame) -> list[str]:
     taught = controls[(controls["compared"] == LABELS) & (controls["metric"] == "macro_auroc")]
     return [
         f"{method_name(row['method'])}, taught shuffled labels: {METRIC_NAMES['macro_auroc']} "
-        f"{_value_and_range(row, 'difference')} from chance."
+        f"{_value_and_range(row, 'difference')} from chance (draws: {row['num_draws']})."
         for _, row in taught.iterrows()
     ]
 
