@@ -162,8 +162,17 @@ def test_fields_whose_gaps_tell_the_label_are_named(page, missingness):
     assert "tells the label: diameter_mm. A result" in own
     assert '<td class="bad"><span class="value">0.734</span> <span class="range">[0.656, 0.812]' in own
     assert "<th>diameter_mm</th><td>lesion</td><td>30.0%</td><td>0.0%</td><td>45.0%</td>" in own
-    quiet = section(page(missingness=missingness[:2]), "What missing fields tell")
-    assert "No field's gaps tell the label" in quiet and 'class="bad"' not in quiet
+    assert "is not shown of: quiet" in own.split("<table")[0]
+    wide = section(page(missingness=missingness[:2]), "What missing fields tell")
+    assert (
+        "is not shown of: quiet" in wide
+        and "beyond an AUROC of 0.6, or" in wide
+        and 'class="bad"' not in wide
+        and "No field" not in wide
+    )
+    narrow = missingness[:2].assign(ci_high=0.59)
+    quiet = section(page(missingness=narrow), "What missing fields tell")
+    assert 'class="good">No field' in quiet and "beyond an AUROC of 0.6." in quiet and 'class="bad"' not in quiet
 
 
 def test_no_missing_field_and_nothing_measured_are_told_apart(page, missingness):
