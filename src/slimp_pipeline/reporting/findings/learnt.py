@@ -128,11 +128,7 @@ def learnt_of_borrowing(quality: pd.DataFrame, worth: pd.DataFrame, metric: str 
         worth: Table with `extrapolation.run.WORTH_COLUMNS`.
         metric: The one that is spoken of.
     """
-    judged = quality[quality["measure"].isin(["accuracy", "mean_absolute_error"])]
-    judged = judged[judged["coverage"] == judged["coverage"].max()] if len(judged) else judged
-    beats = int(judged["beats_chance"].astype(bool).sum())
-    true = f"Borrowed metadata are truer than chance in {beats} of {len(judged)} fields"
-    true = true if len(judged) else "How true borrowed metadata are is not known"
+    true = _truth_of_borrowing(*quality_of_most(quality))
     alone = worth[(worth["metric"] == metric) & (worth["reference"] == "images alone")]
     alone = alone.dropna(subset=["difference", "ci_low", "ci_high"])
     if alone.empty:
@@ -144,6 +140,30 @@ def learnt_of_borrowing(quality: pd.DataFrame, worth: pd.DataFrame, metric: str 
             f"{true}; no worth is shown: beside images they change {_signed(row)} {METRIC_NAMES[metric]}, within noise."
         )
     return f"{true}; beside images they {'add' if row['difference'] > 0 else 'take away'} {change}, outside noise."
+
+
+def quality_of_most(quality: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """How true borrowed metadata are on the most rows that were judged, and which these are: empty where all are.
+
+    Args:
+        quality: Table with `extrapolation.quality.QUALITY_COLUMNS`.
+    """
+    if quality.empty:
+        return quality, ""
+    share = quality["coverage"].max()
+    return quality[quality["coverage"] == share], "" if share == 1 else f"on the nearest {100 * share:g} % of rows"
+
+
+def _truth_of_borrowing(quality: pd.DataFrame, of_rows: str) -> str:
+    judged = quality[quality["measure"].isin(["accuracy", "mean_absolute_error"])]
+    if judged.empty:
+        return "How true borrowed metadata are is not known"
+    fields = "fields and options of fields" if judged["kind"].eq("checkbox").any() else "fields"
+    said = (
+        f"borrowed metadata are truer than chance in {int(judged['beats_chance'].astype(bool).sum())} of {len(judged)}"
+    )
+    said = f"{of_rows} {said} {fields}".strip()
+    return said[0].upper() + said[1:]
 
 
 def learnt_of_pictures(suspects: pd.DataFrame) -> str:
