@@ -96,6 +96,40 @@ def test_the_group_that_the_probe_fails_on_is_seen():
     assert values.loc["female", "ci_low"] > values.loc["male", "ci_high"]
 
 
+def test_patients_of_a_benign_group_are_scored_by_their_worst_lesion():
+    """Every patient has three lesions, the last of which looks malignant; only men's is, of every other one."""
+    place_N = np.tile(np.arange(3), 80)
+    patient_N = np.repeat(np.arange(80), 3)
+    women_N = patient_N < 40
+    malignant_N = ~women_N & (place_N == 2) & (patient_N % 2 == 0)
+    score_N = np.array([0.1, 0.2, 0.9])[place_N]
+    ids = [f"i{number:03d}" for number in range(240)]
+    predictions = pd.DataFrame(
+        {
+            "method": "slimp",
+            "features": "image",
+            "protocol": "linear_probe",
+            "shots": "all",
+            "draw": (patient_N // 2 % 2).astype(str),
+            "repeat": 0,
+            "image_id": ids,
+            "lesion_id": ids,
+            "patient_id": [f"p{number:02d}" for number in patient_N],
+            "label": np.where(malignant_N, "malignant", "benign"),
+            "label_malignant": malignant_N.astype(int),
+            "predicted": np.where(score_N > 0.5, "malignant", "benign"),
+            "score.benign": 1 - score_N,
+            "score.malignant": score_N,
+        }
+    )
+    texts = [name for name in predictions if name.endswith("_id") or predictions[name].dtype == "str"]
+    rows = pd.DataFrame({"image_id": ids, "sex": np.where(women_N, "female", "male")})
+    settings = SETTINGS.model_copy(update={"unit": "patient", "label": "malignant"})
+    table = subgroup_table(predictions.astype(dict.fromkeys(texts, "category")), rows, settings)
+    values = table[table["metric"] == "balanced_accuracy"].set_index("group")["value"]
+    assert values.to_dict() == {"female": 0.0, "male": 0.5}  # all of them are taken for malignant
+
+
 def test_ages_fall_into_bands_of_completed_years():
     predictions, rows = cohort(num_patients=6, num_folds=1)
     rows["age_years"] = [0, 39.9, 40, 59.9, 60, 74, 75, 90, np.nan, 39, 60, np.nan]
