@@ -159,10 +159,8 @@ def _truth_of_borrowing(quality: pd.DataFrame, of_rows: str) -> str:
     if judged.empty:
         return "How true borrowed metadata are is not known"
     fields = "fields and options of fields" if judged["kind"].eq("checkbox").any() else "fields"
-    said = (
-        f"borrowed metadata are truer than chance in {int(judged['beats_chance'].astype(bool).sum())} of {len(judged)}"
-    )
-    said = f"{of_rows} {said} {fields}".strip()
+    beats = int(judged["beats_chance"].astype(bool).sum())
+    said = f"{of_rows} borrowed metadata are truer than chance in {beats} of {len(judged)} {fields}".lstrip()
     return said[0].upper() + said[1:]
 
 
