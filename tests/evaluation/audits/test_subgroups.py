@@ -17,7 +17,8 @@ from slimp_pipeline.pipelines.evaluate.audits import group
 
 CLASSES = ["MEL", "NEV", "SEK"]
 MALIGNANT = np.array([1, 0, 0])
-SETTINGS = EvaluationParams(num_resamples=50, subgroups=SubgroupParams(fields=["sex", "age_years"], min_patients=3))
+GROUPS = SubgroupParams(fields=["sex", "age_years"], min_patients=3, min_patients_per_class=0)
+SETTINGS = EvaluationParams(num_resamples=50, subgroups=GROUPS)
 
 
 def cohort(num_patients=40, num_folds=2, seed=0):
@@ -176,6 +177,21 @@ def test_too_small_a_group_is_named_without_figures():
     assert (small["num_patients"] == 2).all() and (small["num_images"] == 4).all()
     just_large_enough = table_of(predictions, rows, with_subgroups(min_patients=2)).query("group == 'other'")
     assert just_large_enough["value"].notna().all() and not just_large_enough["too_small"].any()
+
+
+def test_metrics_of_malignant_lesions_need_patients_of_either_class():
+    predictions, rows = cohort()
+    women = set(rows.loc[rows["sex"] == "female", "image_id"])
+    with_melanoma = predictions.loc[predictions["label"].eq("MEL"), "image_id"]
+    keep = [*sorted(women & set(with_melanoma))[:4], *predictions.loc[~predictions["label"].eq("MEL"), "image_id"]]
+    few = predictions[predictions["image_id"].isin(keep)]  # four women have a melanoma each
+    asked = {number: with_subgroups(fields=["sex"], min_patients_per_class=number) for number in (4, 5)}
+    found = {n: set(table_of(few, rows, one).query("group == 'female'")["metric"]) for n, one in asked.items()}
+    assert found[4] == set(METRICS) and found[5] == {"balanced_accuracy", "macro_auroc"}
+    binary = few.assign(label=few["label"].replace("SEK", "NEV")).drop(columns="score.SEK")
+    told = binary.assign(label_malignant=binary["label"].eq("MEL").astype(int))
+    table = subgroup_table(told, rows, asked[5])
+    assert table.loc[table["group"] == "female", "too_small"].all()
 
 
 def test_only_linear_probes_on_folds_count_and_the_hold_out_where_there_are_none():

@@ -144,9 +144,9 @@ def test_values_and_differences_are_those_of_a_slow_loop(runs, compared):
         of_runs = [accuracy(runs[name], names[0].split("-")[0]) for name in names]
         on_resamples = []
         for r in range(50):
-            mean = np.mean([of_run[1 + r] for of_run in of_runs])
-            drawn_mean = np.mean([of_runs[number][1 + r] for number in runs_RS[r]])
-            on_resamples.append(mean + FEW_SEEDS * (drawn_mean - mean))
+            mean, on_sample = np.mean([of_run[1 + r] for of_run in of_runs]), [of_run[0] for of_run in of_runs]
+            move = np.mean([on_sample[number] for number in runs_RS[r]]) - np.mean(on_sample)
+            on_resamples.append(mean + FEW_SEEDS * move)
         drawn[label] = np.mean([of_run[0] for of_run in of_runs]), np.array(on_resamples)
         low, high = interval(*drawn[label], 0.95)
         own = row(values, method=label)

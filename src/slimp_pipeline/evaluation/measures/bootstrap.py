@@ -121,8 +121,9 @@ def drawn_anew(
 ) -> np.ndarray:
     """Values of runs or draws: as they are on the sample, and drawn with replacement on each resample of patients.
 
-    A bootstrap over D of them holds (D - 1) / D of their variance, and so few call for Student's t in place of the
-    normal distribution: their deviations from their mean are widened by both.
+    On a resample of patients each is the mean of all there, moved by how far the drawn one is from that mean on the
+    sample: what patients and runs add to the noise stays apart. A bootstrap over D runs holds (D - 1) / D of their
+    variance, and so few call for Student's t in place of the normal distribution: both widen the moves.
 
     Args:
         value_DR: Value of each of D on the sample, then on R resamples, (D, 1 + R).
@@ -138,9 +139,9 @@ def drawn_anew(
         return value_DR
     place = (1 + confidence) / 2
     widening = np.sqrt(num / (num - 1)) * stats.t.ppf(place, num_free or num - 1) / stats.norm.ppf(place)
-    mean_R = mean_where_known(list(value_DR[:, 1:]))
-    resampled_DR = mean_R + widening * (np.take_along_axis(value_DR[:, 1:], drawn_DR, axis=0) - mean_R)
-    return np.concatenate([value_DR[:, :1], resampled_DR], axis=1)
+    mean_R = mean_where_known(list(value_DR))
+    move_D = np.nan_to_num(value_DR[:, 0] - mean_R[0])
+    return np.concatenate([value_DR[:, :1], mean_R[1:] + widening * move_D[drawn_DR]], axis=1)
 
 
 def mean_where_known(values: list[np.ndarray]) -> np.ndarray:
