@@ -18,7 +18,7 @@ import pandas as pd
 
 from slimp_pipeline.evaluation.features.embed import STARTS
 from slimp_pipeline.evaluation.measures.records import leading_differences
-from slimp_pipeline.reporting.findings.audits import known_truth_table
+from slimp_pipeline.reporting.findings.audits import known_truth_table, missingness_table
 from slimp_pipeline.reporting.labels import (
     COMPARED,
     METHOD_NAMES,
@@ -244,22 +244,22 @@ def write_robustness(tables: Tables) -> list[str]:
 
 
 def write_missingness(tables: Tables) -> list[str]:
-    warned = tables["missingness"][tables["missingness"]["warning"].astype(str) == "True"]
-    if warned.empty:
-        return ['No field\'s gaps tell the label (AUROC of "is missing" at most 0.6).']
+    found = missingness_table(tables["missingness"])
     rows = [
-        [
-            row.field,
-            f"{row.missing_share_malignant:.1%}",
-            f"{row.missing_share_benign:.1%}",
-            f"{row.auroc:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]",
-        ]
-        for row in warned.sort_values("auroc", ascending=False).itertuples()
+        [line["field"], line["malignant"], line["benign"], f"{line['auroc']['value']} {line['auroc']['range']}"]
+        for line in found["lines"]
+        if line["warning"]
     ]
-    return [
-        "Fields whose gaps tell the label, over all labelled rows:",
-        markdown(["field", "missing in malignant", "in benign", 'AUROC of "is missing"'], rows),
-    ]
+    said = []
+    if rows:
+        header = ["field", "missing in malignant", "in benign", 'AUROC of "is missing"']
+        said += ["Fields whose gaps tell the label, over all labelled rows:", markdown(header, rows)]
+    if found["unclear"]:
+        names = ", ".join(found["unclear"])
+        said.append(
+            f"Whether gaps tell the label is not shown of: {names} (interval beyond {found['bound']}, or none)."
+        )
+    return said or [f'No field\'s gaps tell the label (AUROC of "is missing" at most {found["bound"]}).']
 
 
 def write_subgroups(tables: Tables) -> list[str]:

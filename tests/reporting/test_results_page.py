@@ -54,6 +54,16 @@ def test_what_a_leak_adds_has_the_interval_of_two_independent_figures(script):
     assert table.splitlines()[-1].endswith("| 0.500 | 0.700 | **+0.200 [+0.150, +0.250]** |")
 
 
+def test_gaps_are_cleared_where_every_interval_stays_below_the_bound_alone(script, missingness):
+    title, table, unclear = script.write_missingness({"missingness": missingness})
+    assert "Fields whose gaps tell" in title and "| diameter_mm | 0.0% | 45.0% | 0.734 [0.656, 0.812] |" in table
+    assert "not shown of: quiet" in unclear and "diameter" not in unclear
+    (only,) = script.write_missingness({"missingness": missingness[:2]})
+    assert "not shown of: quiet" in only
+    (clear,) = script.write_missingness({"missingness": missingness[:2].assign(ci_high=0.59)})
+    assert clear.startswith("No field's gaps tell the label")
+
+
 def test_macro_f1_stands_plain_and_weighted_side_by_side(script):
     row = {"features": "image", "method": "slimp", "metric": "macro_f1", "ci_low": 0.1, "ci_high": 0.9}
     table = pd.DataFrame(

@@ -155,11 +155,20 @@ def tag_pretraining(run_id: str, encoders: dict[str, Checkpoint]) -> None:
 
 
 def log_results(run_id: str, results: pd.DataFrame) -> None:
-    """Log the results that stand for all folds (or the hold-out) as metrics."""
+    """Log the results that stand for all folds (or the hold-out) as metrics.
+
+    They are called `<method>/<features>/<protocol>/<metric>`; of few labels `<shots>` stands before the metric.
+    """
     draw = summary_draw(results)
     rows = results[(results["draw"] == draw) & results["metric"].isin(METRICS)].dropna(subset=["value"])
-    keys = rows[["method", "features", "protocol", "metric"]].agg("/".join, axis=1).str.replace("+", "_", regex=False)
-    mlflow.log_metrics(dict(zip(keys, rows["value"], strict=True)), run_id=run_id)
+    mlflow.log_metrics({_metric_name(row): float(row.value) for row in rows.itertuples()}, run_id=run_id)
+
+
+def _metric_name(row: Any) -> str:
+    """Name of a row of the results, without the signs that MLflow refuses."""
+    shots = [] if row.shots == "all" else [str(row.shots)]
+    name = "/".join([row.method, row.features, row.protocol, *shots, row.metric])
+    return name.replace("+", "_").replace("%", "_percent")
 
 
 def log_chosen(run_id: str, chosen: dict[str, Any]) -> None:

@@ -34,6 +34,17 @@ def test_every_patient_of_another_cohort_has_a_place_and_its_traits(small_cohort
     assert np.isfinite(table[["x", "y"]]).all(axis=None)
 
 
+def test_a_patient_is_free_of_malignancy_only_where_every_lesion_is_known(small_cohort, embedded):
+    lesions = small_cohort.lesions.assign(malignant=small_cohort.lesions["malignant"].astype("boolean"))
+    known = {"p00": [True, None], "p01": [False, None], "p02": [None, None], "p03": [False, False]}
+    for patient, values in known.items():
+        lesions.loc[lesions["patient_id"] == patient, "malignant"] = pd.array(values, dtype="boolean")
+    small_cohort.lesions = lesions
+    table = map_phenotypes(replace(embedded(small_cohort), fields=FIELDS), SETTINGS).set_index("patient_id")
+    expected = pd.array([True, None, None, False], dtype="boolean")
+    assert table.loc[list(known), "any_malignant"].array.equals(expected)
+
+
 def test_of_the_cohort_that_an_encoder_was_trained_on_only_test_patients_are_mapped(small_cohort, embedded):
     target = embedded(small_cohort)
     (checkpoint,) = target.encoders["slimp"].values()

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from slimp_pipeline.reporting.figures.critical_difference import _lanes, cliques, critical_difference_figure
 
 
-def same(*pairs):
-    return {frozenset(pair) for pair in pairs}  # "ab" is a pair of one-letter names
+def all_but(*pairs):
+    """Every pair of a, b, c and d but these; "ab" is a pair of one-letter names."""
+    return {frozenset(pair) for pair in combinations("abcd", 2)} - {frozenset(pair) for pair in pairs}
 
 
 def values_of(**value_by_method):
@@ -29,42 +30,46 @@ def pairs_of(values, half_width):
     return pd.DataFrame(rows, columns=["method", "reference", "difference", "ci_low", "ci_high"])
 
 
+def subtitle_of(figure):
+    return figure.layout.title.subtitle.text.replace("<br>", " ")
+
+
 def bars_of(figure):
     """First and last position on the y axis of each bar."""
-    drawn = [trace for trace in figure.data if trace.name == "within noise"]
+    drawn = [trace for trace in figure.data if trace.name == "no difference shown"]
     ends = np.array([y for trace in drawn for y in trace.y if y is not None], dtype=float).reshape(-1, 2)
     return [tuple(map(int, pair)) for pair in np.round(ends)]
 
 
 @pytest.mark.parametrize(
-    ("pairs", "expected"),
+    ("differing", "expected"),
     [
-        (same(), []),
-        (same("ab"), [(0, 1)]),
-        (same("ab", "bc", "ac"), [(0, 2)]),
-        (same("ab", "bc"), [(0, 1), (1, 2)]),  # a and c differ
-        (same("ab", "cd"), [(0, 1), (2, 3)]),
-        (same("ac"), []),  # b, between them, differs from both
-        (same("ab", "bc", "ac", "bd", "cd"), [(0, 2), (1, 3)]),
-        (same("ab", "ac", "ad", "bc", "bd", "cd"), [(0, 3)]),
+        (all_but(), []),
+        (all_but("ab"), [(0, 1)]),
+        (all_but("ab", "bc", "ac"), [(0, 2)]),
+        (all_but("ab", "bc"), [(0, 1), (1, 2)]),  # a and c differ
+        (all_but("ab", "cd"), [(0, 1), (2, 3)]),
+        (all_but("ac"), []),  # b, between them, differs from both
+        (all_but("ab", "bc", "ac", "bd", "cd"), [(0, 2), (1, 3)]),
+        (all_but("ab", "ac", "ad", "bc", "bd", "cd"), [(0, 3)]),
     ],
 )
-def test_bars_join_the_longest_runs_without_a_difference(pairs, expected):
-    assert cliques(list("abcd"), pairs) == expected
+def test_bars_join_the_longest_runs_without_a_difference(differing, expected):
+    assert cliques(list("abcd"), differing) == expected
 
 
 @given(st.integers(0, 8), st.data())
 def test_cliques_equal_a_slow_search(num_methods, data):
     methods = [f"m{n}" for n in range(num_methods)]
     every = [frozenset(pair) for pair in combinations(methods, 2)]
-    alike = data.draw(st.sets(st.sampled_from(every))) if every else set()
+    differing = data.draw(st.sets(st.sampled_from(every))) if every else set()
     runs = [
         (first, last)
         for first, last in combinations(range(num_methods), 2)
-        if all(frozenset(pair) in alike for pair in combinations(methods[first : last + 1], 2))
+        if not any(frozenset(pair) in differing for pair in combinations(methods[first : last + 1], 2))
     ]
     longest = [a for a in runs if not any(b != a and b[0] <= a[0] and a[1] <= b[1] for b in runs)]
-    assert cliques(methods, alike) == sorted(longest)
+    assert cliques(methods, differing) == sorted(longest)
 
 
 @given(st.sets(st.tuples(st.integers(0, 9), st.integers(1, 9)), max_size=9))
@@ -101,13 +106,19 @@ def test_bars_follow_the_intervals_of_the_pairs_whichever_way_round_they_are():
         assert bars_of(critical_difference_figure(values, table, "macro F1")) == [(0, 1), (1, 3)]
 
 
-def test_a_pair_that_is_missing_or_was_not_measured_counts_as_different():
+def test_a_pair_that_was_not_measured_is_shown_no_difference_and_counted():
     values = values_of(a=0.9, b=0.8, c=0.7)
-    pairs = pairs_of(values, 1.0)
-    assert bars_of(critical_difference_figure(values, pairs, "macro F1")) == [(0, 2)]
-    unmeasured = pairs.assign(ci_low=pairs["ci_low"].where(pairs["reference"] != "c"))
-    assert bars_of(critical_difference_figure(values, unmeasured, "macro F1")) == [(0, 1)]
-    assert bars_of(critical_difference_figure(values, pairs[pairs["reference"] != "c"], "macro F1")) == [(0, 1)]
+    pairs = pairs_of(values, 0.15)  # a and c differ
+    figure = critical_difference_figure(values, pairs, "macro F1")
+    assert bars_of(figure) == [(0, 1), (1, 2)] and "measured" not in subtitle_of(figure)
+    of_c = pairs["reference"] == "c"
+    unmeasured = pairs.assign(ci_low=pairs["ci_low"].mask(of_c), ci_high=pairs["ci_high"].mask(of_c))
+    for table in (pairs[~of_c], unmeasured):
+        figure = critical_difference_figure(values, table, "macro F1")
+        assert bars_of(figure) == [(0, 2)]
+        assert subtitle_of(figure).endswith("; 2 of 3 pairs weren't measured")
+    with_other = pd.concat([pairs[~of_c], pairs[of_c].assign(reference="d")])  # d isn't drawn
+    assert "; 2 of 3 pairs" in subtitle_of(critical_difference_figure(values, with_other, "macro F1"))
 
 
 def test_a_method_that_could_not_be_measured_is_left_out():

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slimp_pipeline.evaluation.audits.missingness import WARNING_AUROC
 from slimp_pipeline.reporting.findings.audits import missingness_table, retrieval_table, subgroup_tables
 
 NEAR = "\N{NO-BREAK SPACE}"
@@ -58,6 +59,26 @@ def test_missing_fields_stand_by_what_they_tell_and_complete_ones_are_left_out(m
         "warning": True,
     }
     assert table["warned"] == ["diameter_mm"] and table["measured"] is True
+    assert table["unclear"] == [missingness["field"][1]]  # up to 0.63
+
+
+@pytest.mark.parametrize(
+    ("auroc", "ci_low", "ci_high", "warned", "unclear"),
+    [
+        (0.52, 0.45, 0.6, False, False),
+        (0.52, 0.45, 0.601, False, True),
+        (0.71, 0.549, 0.869, False, True),
+        (0.71, 0.61, 0.869, True, False),
+        (np.nan, np.nan, np.nan, False, True),
+        (0.52, np.nan, np.nan, False, True),
+    ],
+)
+def test_an_all_clear_needs_an_interval_that_stays_below_the_bound(
+    missingness, auroc, ci_low, ci_high, warned, unclear
+):
+    one = missingness[2:].assign(auroc=auroc, ci_low=ci_low, ci_high=ci_high, warning=warned)
+    table = missingness_table(pd.concat([missingness[:1], one]))
+    assert table["warned"] == ["diameter_mm"] * warned and table["unclear"] == ["diameter_mm"] * unclear
 
 
 def test_shares_by_malignancy_are_blank_where_the_label_is_the_diagnosis(missingness):
@@ -72,8 +93,9 @@ def test_what_missing_fields_tell_is_said_not_to_be_measurable_where_no_fold_has
 
 
 def test_an_audit_that_measured_nothing_is_told_from_one_that_found_no_gap(missingness):
-    assert missingness_table(missingness[:1]) == {"lines": [], "warned": [], "measured": True}
-    assert missingness_table(missingness[:0]) == {"lines": [], "warned": [], "measured": False}
+    nothing = {"lines": [], "warned": [], "unclear": [], "bound": WARNING_AUROC}
+    assert missingness_table(missingness[:1]) == nothing | {"measured": True}
+    assert missingness_table(missingness[:0]) == nothing | {"measured": False}
 
 
 def test_groups_are_shown_for_the_pre_trained_method_on_images(subgroups):

@@ -42,6 +42,21 @@ def with_intervals(controls, gain, left, owed):
         ([-0.2, -0.3, -0.1], [0.01, -0.04, 0.06], [-0.2, -0.3, -0.1], "take 0.200 [0.100, 0.300] from", False),
         ([0.2, 0.1, 0.3], [0.19, 0.1, 0.3], [0.01, -0.04, 0.06], "No gain: metadata add +0.200", False),
         ([0.2, 0.1, 0.3], [0.1, 0.05, 0.15], [0.1, 0.02, 0.2], "only +0.100 [+0.020, +0.200] is owed", True),
+        (
+            [0.06, 0.01, 0.11],
+            [-0.005, -0.05, 0.04],
+            [0.065, -0.003, 0.133],
+            "Whether strangers' would do as well is not shown: they add -0.005 [-0.050, +0.040], the patients' "
+            "own +0.065 [-0.003, +0.133] more, within noise.",
+            False,
+        ),
+        (
+            [np.nan] * 3,
+            [np.nan] * 3,
+            [np.nan] * 3,
+            "What metadata add to the images' balanced accuracy could not",
+            False,
+        ),
     ],
 )
 def test_a_gain_that_stays_with_strangers_metadata_is_no_gain(controls, gain, left, owed, said, is_gain):
@@ -114,7 +129,7 @@ def test_what_shuffled_labels_came_to_is_said_and_is_no_gain_of_metadata(control
         [["small", "slimp", "image", LABELS, CHANCE, "macro_auroc", 0.012, -0.03, 0.05, 2, 40]], columns=list(controls)
     )
     assert shuffled_labels(taught) == [
-        "SLIMP, taught shuffled labels: macro AUROC +0.012 [-0.030, +0.050] from chance."
+        "SLIMP, taught shuffled labels: macro AUROC +0.012 [-0.030, +0.050] from chance (draws: 2)."
     ]
     assert control_tables(taught) == []
     assert control_tables(pd.concat([controls, taught])) == control_tables(controls)

@@ -119,8 +119,13 @@ def test_a_hold_out_is_named():
     [
         ((-0.01, -0.1, 0.1), "; the metadata it reads add nothing to images outside noise."),
         ((0.01, 0.01, -0.1), "; what the metadata it reads add to images, strangers' metadata add too."),
+        (
+            (0.01, -0.05, -0.003),
+            "; the metadata it reads add to images, but whether strangers' would do as well is not shown.",
+        ),
         ((0.01, -0.1, 0.01), "; the metadata it reads add to images what strangers' metadata don't."),
-        ((np.nan, np.nan, np.nan), "; the metadata it reads add nothing to images outside noise."),
+        ((0.01, 0.01, 0.01), "; the metadata it reads add to images what strangers' metadata don't."),
+        ((np.nan, np.nan, np.nan), "; what the metadata it reads add to images could not be measured."),
         ((-0.9, -0.1, -0.9), "; the metadata it reads make images worse, outside noise."),
     ],
 )
@@ -168,6 +173,29 @@ def test_borrowed_metadata_are_told_by_truth_and_worth():
     assert learnt_of_borrowing(quality[:0], pd.DataFrame(columns=WORTH_COLUMNS)) == (
         "How true borrowed metadata are is not known; what they are worth was not measured."
     )
+
+
+def judged(*rows):
+    """Field, kind, coverage and whether chance was beaten."""
+    lines = [
+        [field, kind, coverage, "accuracy", 0.9, 0.8, 1.0, 0.5, 0.5, 50, 20, beats]
+        for field, kind, coverage, beats in rows
+    ]
+    return pd.DataFrame(lines, columns=QUALITY_COLUMNS)
+
+
+def test_options_of_a_field_are_called_so():
+    options = [(f"symptom.{name}", "checkbox", 1.0, beats) for name, beats in (("itch", True), ("bleed", False))]
+    told = learnt_of_borrowing(judged(("sex", "categorical", 1.0, True), *options), pd.DataFrame(columns=WORTH_COLUMNS))
+    assert told.startswith("Borrowed metadata are truer than chance in 2 of 3 fields and options of fields;")
+
+
+def test_a_share_that_is_not_all_is_named():
+    told = learnt_of_borrowing(
+        judged(("sex", "categorical", 0.25, True), ("sex", "categorical", 0.5, False)),
+        pd.DataFrame(columns=WORTH_COLUMNS),
+    )
+    assert told.startswith("On the nearest 50 % of rows borrowed metadata are truer than chance in 0 of 1 fields;")
 
 
 def test_pictures_are_told_by_what_is_certain_and_what_is_ranked():

@@ -1,6 +1,10 @@
 """What the console says of a run is what the page says."""
 
-from slimp_pipeline.reporting.findings.summary import search_lines, summary_lines
+import pandas as pd
+
+from slimp_pipeline.extrapolation.quality import QUALITY_COLUMNS
+from slimp_pipeline.extrapolation.run import WORTH_COLUMNS
+from slimp_pipeline.reporting.findings.summary import extrapolation_lines, search_lines, summary_lines
 from slimp_pipeline.reporting.findings.tables import headline
 
 
@@ -37,3 +41,12 @@ def test_a_search_is_told_with_what_it_chose_and_by_whom():
     ]
     of_several = search_lines(chosen | {"cohort": "clinic+app+archive", "measured_on": ["app", "clinic"]})
     assert "inner validation patients, mean of app, clinic: 0.432" in of_several[1]
+
+
+def test_the_console_names_the_share_that_borrowed_metadata_were_judged_on():
+    rows = [["sex", "categorical", share, "accuracy", 0.9, 0.8, 1.0, 0.5, 0.5, 50, 20, True] for share in (0.5, 1.0)]
+    quality, worth = pd.DataFrame(rows, columns=QUALITY_COLUMNS), pd.DataFrame(columns=WORTH_COLUMNS)
+    assert extrapolation_lines(quality, worth)[1] == "Borrowed metadata against the truth:"
+    _, heading, line = extrapolation_lines(quality[:1], worth)
+    assert heading == "Borrowed metadata against the truth on the nearest 50 % of rows:"
+    assert line.split() == ["sex", "accuracy", "0.900,", "chance", "0.500:", "better", "than", "chance"]

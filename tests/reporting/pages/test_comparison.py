@@ -117,6 +117,19 @@ def test_baselines_stand_in_every_linear_probe_and_in_no_fine_tuning(compared):
     assert "Baseline" not in text
 
 
+def test_pairs_of_two_baselines_stand_in_the_square_and_are_joined_by_a_bar(compared):
+    three = {"slimp": 0.4, "metadata_linear": 0.6, "metadata_gbdt": 0.62}
+    values, pairs = compared(three)
+    of_baselines = ["metadata_linear", "metadata_gbdt"]
+    values.loc[values["method"].isin(of_baselines), ["features", "protocol"]] = ["metadata", "baseline"]
+    pairs.loc[pairs["method"].isin(of_baselines), ["features", "protocol"]] = ["metadata", "baseline"]
+    text = render_comparison("Small cohort", values, pairs, NO_TRUTHS, NO_READINGS, 0.95)
+    cells = square(rendered(values, pairs))
+    assert cells["metadata, boosted trees"]["metadata, linear"] == "+0.020 [-0.020, +0.060] within noise"
+    assert "no difference shown: metadata, boosted trees, metadata, linear" in re.sub(r"\s+", " ", text)
+    assert "weren't measured" not in text and "weren&#39;t measured" not in text
+
+
 def test_one_run_has_no_deviation_and_no_word_of_seeds(compared):
     text = rendered(*compared(THREE, num_runs=1))
     assert "One run of every method." in text and "sd" not in text and "over runs" not in text

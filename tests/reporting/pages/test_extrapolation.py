@@ -158,6 +158,14 @@ def test_quality_is_of_all_rows_and_in_words(page):
     assert "4.000" not in text  # of the nearest half
 
 
+def test_quality_of_a_share_is_said_to_be_of_it(page, tables):
+    quality = tables["quality"]
+    half = body(page(quality=quality[quality["coverage"] < 1]))
+    note = "On the nearest 50 % of rows, as far as their true value is known."
+    assert note in half and "On the nearest 50 % of rows borrowed metadata are truer" in half and "4.000" in half
+    assert "On the nearest" not in body(page()) and "On rows whose true value is known." in body(page())
+
+
 def test_the_brief_says_what_is_true_and_what_it_is_worth(page):
     lines = re.findall(r"<li>(.*?)</li>", body(page()).split("</ul>")[0])
     assert lines[0] == "age_years: mean absolute error 7.500 [6.000, 9.000], chance 8.000; no better than chance"

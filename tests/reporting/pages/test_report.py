@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from slimp_pipeline.evaluation.audits.controls import CHANCE, LABELS
 from slimp_pipeline.reporting.pages.report import Pictures, Trained, render_page
 
 
@@ -161,8 +162,17 @@ def test_fields_whose_gaps_tell_the_label_are_named(page, missingness):
     assert "tells the label: diameter_mm. A result" in own
     assert '<td class="bad"><span class="value">0.734</span> <span class="range">[0.656, 0.812]' in own
     assert "<th>diameter_mm</th><td>lesion</td><td>30.0%</td><td>0.0%</td><td>45.0%</td>" in own
-    quiet = section(page(missingness=missingness[:2]), "What missing fields tell")
-    assert "No field's gaps tell the label" in quiet and 'class="bad"' not in quiet
+    assert "is not shown of: quiet" in own.split("<table")[0]
+    wide = section(page(missingness=missingness[:2]), "What missing fields tell")
+    assert (
+        "is not shown of: quiet" in wide
+        and "beyond an AUROC of 0.6, or" in wide
+        and 'class="bad"' not in wide
+        and "No field" not in wide
+    )
+    narrow = missingness[:2].assign(ci_high=0.59)
+    quiet = section(page(missingness=narrow), "What missing fields tell")
+    assert 'class="good">No field' in quiet and "beyond an AUROC of 0.6." in quiet and 'class="bad"' not in quiet
 
 
 def test_no_missing_field_and_nothing_measured_are_told_apart(page, missingness):
@@ -245,6 +255,17 @@ def test_a_single_draw_is_one(page, explained):
 def test_the_control_says_whether_the_gain_is_one(page):
     own = section(page(), "Controls: strangers' metadata, shuffled labels")
     assert 'class="good">SLIMP: Metadata add +0.200 [+0.100, +0.300]' in own and "fused, shuffled minus image" in own
+
+
+def test_shuffled_labels_raise_no_alarm_by_a_single_draw(page, explained):
+    taught = explained.controls[:1].assign(compared=LABELS, reference=CHANCE, metric="macro_auroc", num_draws=1)
+    own = section(
+        page(closer=dataclasses.replace(explained, controls=pd.concat([explained.controls, taught]))),
+        "Controls: strangers' metadata, shuffled labels",
+    )
+    assert "On average over draws a probe that was taught shuffled labels tells classes no better than chance" in own
+    assert "over many draws hints at a leak" in own and "from chance (draws: 1)." in own
+    assert "On average over draws" not in page()
 
 
 def test_the_worst_group_stands_above_the_groups(page, subgroups):

@@ -35,7 +35,7 @@ def measure_controls(target: TargetCohort, settings: EvaluationParams) -> pd.Dat
 
     Linear probes of the pre-trained encoders are trained and tested on image features, on these with the metadata
     embeddings, and on these with metadata that were shuffled between patients, training and test rows alike. One more
-    is trained on images with shuffled labels: it can't do better than chance, unless the evaluation itself leaks.
+    is trained on images with shuffled labels: on average over draws it does no better than chance.
 
     Args:
         target: Rows, splits, embeddings.

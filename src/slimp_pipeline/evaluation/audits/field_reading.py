@@ -14,7 +14,7 @@ from slimp_pipeline.evaluation.features.embed import STARTS, block, methods
 from slimp_pipeline.evaluation.measures.bootstrap import estimate
 from slimp_pipeline.evaluation.measures.measure import Measured, Yardstick
 from slimp_pipeline.evaluation.measures.metrics import classification_metrics
-from slimp_pipeline.evaluation.measures.records import METRIC_BOUNDS, Averaged, Key, is_pretrained
+from slimp_pipeline.evaluation.measures.records import Averaged, Key, is_pretrained, metric_estimate
 from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
 from slimp_pipeline.evaluation.target import TargetCohort
 from slimp_pipeline.evaluation.task import Task
@@ -80,7 +80,7 @@ def measure_reading(target: TargetCohort, settings: EvaluationParams) -> pd.Data
 def _found(averaged: Averaged, confidence: float) -> Iterator[tuple[Key, str, tuple[float, float, float]]]:
     for key, values in averaged.items():
         if key.features == READ:
-            yield key, "macro_auroc", estimate(values["macro_auroc"], confidence, METRIC_BOUNDS)
+            yield key, "macro_auroc", metric_estimate("macro_auroc", values["macro_auroc"], confidence)
         elif key.shots != _IMAGE:
             image = averaged[key._replace(shots=_IMAGE)]
             for metric in _ADDED:

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.evaluation.measures.bootstrap import Weightings, estimate, mean_where_known, resampled
+from slimp_pipeline.evaluation.measures.bootstrap import Weightings, mean_where_known, resampled
 from slimp_pipeline.evaluation.measures.metrics import auroc
-from slimp_pipeline.evaluation.measures.records import METRIC_BOUNDS
+from slimp_pipeline.evaluation.measures.records import metric_estimate
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.missing import missing_fields
 
@@ -104,7 +104,7 @@ def _out_of_fold_auroc(
         values.append(mean_where_known(list(_one_vs_rest(score_NK, label_N[test], model.classes_, weightings))))
     if not values:
         return np.nan, np.nan, np.nan
-    return estimate(mean_where_known(values), settings.confidence, METRIC_BOUNDS)
+    return metric_estimate("macro_auroc", mean_where_known(values), settings.confidence)
 
 
 def _one_vs_rest(

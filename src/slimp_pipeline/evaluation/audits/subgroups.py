@@ -6,10 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.evaluation.measures.bootstrap import estimate
 from slimp_pipeline.evaluation.measures.measure import average, fold_weightings
 from slimp_pipeline.evaluation.measures.metrics import classification_metrics
-from slimp_pipeline.evaluation.measures.records import METRIC_BOUNDS, classes_of
+from slimp_pipeline.evaluation.measures.records import classes_of, metric_estimate
 from slimp_pipeline.evaluation.measures.units import by_unit
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.splits import HOLDOUT
@@ -115,7 +114,7 @@ def _measure(
     for key, values_by_fold in by_fold.items():
         for metric, value_R in average(values_by_fold).items():
             if metric in metrics and not np.isnan(value_R[0]):
-                measured.append([*key, metric, *estimate(value_R, settings.confidence, METRIC_BOUNDS), *sizes, False])
+                measured.append([*key, metric, *metric_estimate(metric, value_R, settings.confidence), *sizes, False])
     return measured
 
 

@@ -34,9 +34,9 @@ def map_phenotypes(target: TargetCohort, settings: EvaluationParams) -> pd.DataF
         settings: Seed and device.
 
     Returns:
-        `PHENOTYPE_COLUMNS` (any_malignant: nullable boolean; missing_share: of its cells below the patient level) and
-        a column per patient-level field that the rows have, a row per patient. No rows where the encoder's objective
-        trains no phenotype, or there are too few patients.
+        `PHENOTYPE_COLUMNS` (any_malignant: nullable boolean, not known unless a lesion is malignant or all are known;
+        missing_share: of its cells below the patient level) and a column per patient-level field that the rows have, a
+        row per patient. No rows where the encoder's objective trains no phenotype, or there are too few patients.
     """
     traits = [
         name
@@ -74,12 +74,13 @@ def _described(rows: pd.DataFrame, traits: list[str], fields: Mapping[str, Field
     }
     missing_share_N = missing_fields(rows, of_lesion).mean(axis=1)
     of_patients = rows.groupby("patient_id", sort=False)
+    malignant_N = rows["malignant"].astype("boolean")
     return (
         of_patients[traits]
         .first()
         .assign(
             num_images=of_patients.size(),
-            any_malignant=of_patients["malignant"].max().astype("boolean"),
+            any_malignant=malignant_N.groupby(rows["patient_id"], sort=False).any(skipna=False),
             missing_share=missing_share_N.groupby(rows["patient_id"], sort=False).mean(),
         )
     )

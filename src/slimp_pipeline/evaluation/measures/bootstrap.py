@@ -101,19 +101,15 @@ def resampled(patients_N: np.ndarray, num_resamples: int, seed: int | Sequence[i
     return Weightings(count_PR, patient_N)
 
 
-def estimate(
-    value_R: np.ndarray, confidence: float, bounds: tuple[float, float] = (-np.inf, np.inf)
-) -> tuple[float, float, float]:
+def estimate(value_R: np.ndarray, confidence: float) -> tuple[float, float, float]:
     """Value, low and high of a measure.
 
     Args:
         value_R: Its value, then its values on the resamples, (1 + R,).
         confidence: Between 0 and 1.
-        bounds: Of the measure; the interval stays within.
     """
     value = float(value_R[0])
-    low, high = np.clip(interval(value, value_R[1:], confidence), *bounds)
-    return value, float(low), float(high)
+    return value, *interval(value, value_R[1:], confidence)
 
 
 def drawn_anew(

@@ -12,10 +12,10 @@ from slimp_pipeline.evaluation.measures.bootstrap import drawn_anew, estimate, m
 from slimp_pipeline.evaluation.measures.measure import measure
 from slimp_pipeline.evaluation.measures.records import (
     ADAPTED,
-    METRIC_BOUNDS,
     Key,
     comparable,
     is_pretrained,
+    metric_estimate,
 )
 from slimp_pipeline.parameters import EvaluationParams
 
@@ -58,8 +58,8 @@ def compare_runs(
         values: `COMPARISON_COLUMNS`; means over runs. Intervals are by bootstrap over patients within folds and over
             runs, as `drawn_anew` does it (with one run each: over patients alone). Baselines and starts of training
             stand once where they are the same in all groups' runs of a seed, else by group.
-        pairs: `PAIR_COLUMNS`; differences of every two methods of the same features and protocol (and of every
-            linear probe and every baseline), on the same resamples of patients and of seeds.
+        pairs: `PAIR_COLUMNS`; differences of every two methods that are `comparable`, on the same resamples of patients
+            and of seeds.
 
     Raises:
         ValueError: If a version isn't there, runs were evaluated on other images, patients, folds or labels, some
@@ -290,7 +290,7 @@ def _values(
             of_runs_S = over_runs[key][metric][:, 0]
             sd = float(of_runs_S.std(ddof=1)) if len(of_runs_S) > 1 else float("nan")
             place = [cohort, key.features, key.protocol, metric, key.method, len(of_runs_S)]
-            rows.append([*place, *estimate(value_R, settings.confidence, METRIC_BOUNDS), sd])
+            rows.append([*place, *metric_estimate(metric, value_R, settings.confidence), sd])
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 

@@ -19,7 +19,7 @@ DIFFERENCE_COLUMNS = [
     "cohort", "method", "reference", "features", "protocol", "shots", "metric", "difference", "ci_low", "ci_high",
     "num_comparisons",
 ]  # fmt: skip
-METRIC_BOUNDS = (0.0, 1.0)  # of every metric in the results
+_BOUNDS = {"pauc_above_80_tpr": (0.0, 0.2)}  # those of every other metric are 0 and 1
 _LEADING = ("initial_weights", "random_init", "metadata_linear")
 ADAPTED = "_adapted"  # ends the method name of an encoder that was adapted to the target
 EXTRAPOLATED = "_extrapolated"  # ends the method name of an encoder that was given borrowed metadata
@@ -86,8 +86,20 @@ def result_rows(
     """
     rows: list[list[object]] = []
     for metric, value_R in values.items():
-        rows.append([cohort, *key, draw, metric, *estimate(value_R, confidence, METRIC_BOUNDS), *sizes])
+        rows.append([cohort, *key, draw, metric, *metric_estimate(metric, value_R, confidence), *sizes])
     return rows
+
+
+def metric_estimate(metric: str, value_R: np.ndarray, confidence: float) -> tuple[float, float, float]:
+    """Value, low and high of a metric, all within what it can be: rounding may put a value beyond, too.
+
+    Args:
+        metric: As the results name it.
+        value_R: Its value, then its values on the resamples, (1 + R,).
+        confidence: Of the interval.
+    """
+    value, low, high = np.clip(estimate(value_R, confidence), *_BOUNDS.get(metric, (0.0, 1.0)))
+    return float(value), float(low), float(high)
 
 
 def difference_table(cohort: str, averaged: Averaged, confidence: float) -> pd.DataFrame:
@@ -114,8 +126,11 @@ def difference_table(cohort: str, averaged: Averaged, confidence: float) -> pd.D
 
 
 def comparable(key: Key, other: Key) -> bool:
-    """Whether two figures are of the same features, protocol and shots, or a linear probe and a baseline."""
-    return key[1:] == other[1:] or (key.protocol == "linear_probe" and other.protocol == "baseline")
+    """Whether two figures are of the same features, protocol and shots, or the latter is a baseline's.
+
+    Baselines have features of their own: they are compared with one another and with every linear probe.
+    """
+    return key[1:] == other[1:] or (key.protocol in ("linear_probe", "baseline") and other.protocol == "baseline")
 
 
 def classes_of(predictions: pd.DataFrame) -> tuple[list[str], np.ndarray]:

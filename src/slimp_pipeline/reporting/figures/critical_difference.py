@@ -1,10 +1,11 @@
-"""Critical-difference plot: methods by value, joined by bars where no two of them differ outside noise.
+"""Critical-difference plot: methods by value, joined by bars where no two of them are shown to differ.
 
 Source:
     Demsar 2006, JMLR 7:1-30, figure 1; here by paired intervals in place of rank tests.
 """
 
 import re
+from itertools import combinations
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -21,12 +22,12 @@ _MIN_LANES = 5  # so that few bars stand close together
 
 
 def critical_difference_figure(values: pd.DataFrame, pairs: pd.DataFrame, metric_name: str) -> go.Figure:
-    """Draw methods with their intervals, highest value first, and bars that join those within noise.
+    """Draw methods with their intervals, highest value first, and bars that join those not shown to differ.
 
     Args:
         values: method, value, ci_low, ci_high; one row per method, left out where value is NaN.
-        pairs: method, reference, difference, ci_low, ci_high; every pair once, either way round. A pair that is
-            missing or couldn't be measured counts as different.
+        pairs: method, reference, difference, ci_low, ci_high; every pair once, either way round. One that is
+            missing or couldn't be measured shows no difference; the subtitle says how many those are.
         metric_name: As readers know it.
 
     Raises:
@@ -37,12 +38,11 @@ def critical_difference_figure(values: pd.DataFrame, pairs: pd.DataFrame, metric
         raise ValueError(f"method {repeated} has several rows: give one value per method")
     measured = values.dropna(subset="value").sort_values("value", ascending=False, kind="stable")
     names = [short(method_name(method)) for method in measured["method"]]
-    bars = cliques(list(measured["method"]), _within_noise(pairs))
+    bars = cliques(list(measured["method"]), _pairs_of(pairs[(pairs["ci_low"] > 0) | (pairs["ci_high"] < 0)]))
     figure = go.Figure(_points(measured, names))
     if bars:
         figure.add_trace(_bars(bars, names))
-    subtitle = "bars join methods that don't differ outside noise" if names else "no method could be measured"
-    laid_out(figure, metric_name[:1].upper() + metric_name[1:], subtitle, metric_name, "")
+    laid_out(figure, metric_name[:1].upper() + metric_name[1:], _subtitle(measured["method"], pairs), metric_name, "")
     dates_apart = [_DATE.sub(r"\1 ", name) for name in names]
     ticks = [in_lines(name, _WRAP_CHARACTERS) for name in dates_apart]
     row_px = _GAP_PX + _LINE_PX * max([2, *(1 + tick.count("<br>") for tick in ticks)])
@@ -61,12 +61,12 @@ def critical_difference_figure(values: pd.DataFrame, pairs: pd.DataFrame, metric
     return figure
 
 
-def cliques(methods_sorted: list[str], same: set[frozenset[str]]) -> list[tuple[int, int]]:
-    """Find the longest runs of neighbours in order of which all pairs are the same.
+def cliques(methods_sorted: list[str], differing: set[frozenset[str]]) -> list[tuple[int, int]]:
+    """Find the longest runs of neighbours in order of which no pair differs.
 
     Args:
         methods_sorted: Distinct methods by value.
-        same: Pairs that don't differ.
+        differing: Pairs that differ.
 
     Returns:
         First and last position of each run of two or more that is part of no longer one, in order.
@@ -74,8 +74,8 @@ def cliques(methods_sorted: list[str], same: set[frozenset[str]]) -> list[tuple[
     runs: list[tuple[int, int]] = []
     for first in range(len(methods_sorted)):
         last = first
-        while last + 1 < len(methods_sorted) and all(
-            frozenset({member, methods_sorted[last + 1]}) in same for member in methods_sorted[first : last + 1]
+        while last + 1 < len(methods_sorted) and not any(
+            frozenset({member, methods_sorted[last + 1]}) in differing for member in methods_sorted[first : last + 1]
         ):
             last += 1
         if last > first and (not runs or last > runs[-1][1]):
@@ -83,9 +83,17 @@ def cliques(methods_sorted: list[str], same: set[frozenset[str]]) -> list[tuple[
     return runs
 
 
-def _within_noise(pairs: pd.DataFrame) -> set[frozenset[str]]:
-    chosen = pairs[(pairs["ci_low"] <= 0) & (pairs["ci_high"] >= 0)]
-    return {frozenset(pair) for pair in zip(chosen["method"], chosen["reference"], strict=True)}
+def _pairs_of(pairs: pd.DataFrame) -> set[frozenset[str]]:
+    return {frozenset(pair) for pair in zip(pairs["method"], pairs["reference"], strict=True)}
+
+
+def _subtitle(methods: pd.Series, pairs: pd.DataFrame) -> str:
+    if methods.empty:
+        return "no method could be measured"
+    every = {frozenset(pair) for pair in combinations(methods, 2)}
+    unmeasured = every - _pairs_of(pairs.dropna(subset=["ci_low", "ci_high"]))
+    known = f"; {len(unmeasured)} of {len(every)} pairs weren't measured" if unmeasured else ""
+    return f"bars join methods that aren't shown to differ{known}"
 
 
 def _lanes(bars: list[tuple[int, int]]) -> list[int]:
@@ -132,9 +140,9 @@ def _bars(bars: list[tuple[int, int]], names: list[str]) -> go.Scatter:
         y=y,
         xaxis="x2",
         mode="lines",
-        name="within noise",
+        name="no difference shown",
         line={"width": 5, "color": "#8a949e"},
         text=text,
         meta="; ".join(dict.fromkeys(one.replace("<br>", ", ") for one in text)),
-        hovertemplate="within noise:<br>%{text}<extra></extra>",
+        hovertemplate="no difference shown:<br>%{text}<extra></extra>",
     )

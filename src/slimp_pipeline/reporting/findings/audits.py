@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from slimp_pipeline.evaluation.audits.missingness import WARNING_AUROC
 from slimp_pipeline.evaluation.measures.records import pretrained_method, summary_draw
 from slimp_pipeline.reporting.labels import METRIC_NAMES, in_order, method_name
 
@@ -57,7 +58,8 @@ def missingness_table(missingness: pd.DataFrame) -> dict[str, Any]:
     """What "is missing" alone tells of the label; fields that are never missing are left out.
 
     Returns:
-        lines, the names of the fields that warn, and whether anything could be measured.
+        lines; the names of the fields that warn (warned); of those that can't be cleared, since their interval reaches
+        beyond the bound or couldn't be measured (unclear); the bound; and whether anything could be measured.
     """
     shown = missingness[missingness["missing_share"] > 0].sort_values("auroc", ascending=False, kind="stable")
     lines = [
@@ -72,8 +74,13 @@ def missingness_table(missingness: pd.DataFrame) -> dict[str, Any]:
         }
         for row in shown.itertuples()
     ]
-    warned = [line["field"] for line in lines if line["warning"]]
-    return {"lines": lines, "warned": warned, "measured": len(missingness) > 0}
+    return {
+        "lines": lines,
+        "warned": list(shown.loc[shown["warning"].astype(bool), "field"]),
+        "unclear": list(shown.loc[~shown["warning"].astype(bool) & ~(shown["ci_high"] <= WARNING_AUROC), "field"]),
+        "bound": WARNING_AUROC,
+        "measured": len(missingness) > 0,
+    }
 
 
 def subgroup_tables(subgroups: pd.DataFrame) -> list[dict[str, Any]]:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from slimp_pipeline.evaluation.audits.controls import FUSED, IMAGE, LABELS, SHUFFLED
+from slimp_pipeline.evaluation.audits.controls import LABELS, PAIRS
 from slimp_pipeline.evaluation.audits.field_reading import READ
 from slimp_pipeline.evaluation.measures.records import pretrained_method, summary_draw
+from slimp_pipeline.reporting.findings.controlled import Gain, gain_of_metadata
 from slimp_pipeline.reporting.labels import METRIC_NAMES, features_name, in_order, method_name
 
 HEADLINE = "balanced_accuracy"
@@ -123,44 +124,34 @@ def shuffled_labels(controls: pd.DataFrame) -> list[str]:
     taught = controls[(controls["compared"] == LABELS) & (controls["metric"] == "macro_auroc")]
     return [
         f"{method_name(row['method'])}, taught shuffled labels: {METRIC_NAMES['macro_auroc']} "
-        f"{_value_and_range(row, 'difference')} from chance."
+        f"{_value_and_range(row, 'difference')} from chance (draws: {row['num_draws']})."
         for _, row in taught.iterrows()
     ]
 
 
 def _verdict(cells: pd.DataFrame) -> tuple[str, bool]:
     """What the headline metric says, in a sentence, and whether metadata are a gain."""
-    gain, left, owed = (
-        cells.loc[(compared, reference, HEADLINE)]
-        for compared, reference in ((FUSED, IMAGE), (SHUFFLED, IMAGE), (FUSED, SHUFFLED))
-    )
-    name, added = METRIC_NAMES[HEADLINE], _value_and_range(gain, "difference")
-    if gain["ci_high"] < 0:
-        taken = f"{-gain['difference']:.3f} [{-gain['ci_high']:.3f}, {-gain['ci_low']:.3f}]"
-        return f"No gain: metadata take {taken} from the images' {name}.", False
-    if gain["ci_low"] <= 0:
-        return (
-            f"Metadata add {added} to the images' {name}: no gain outside noise, so nothing is to be explained.",
-            False,
-        )
-    if owed["ci_low"] <= 0:
-        return (
-            f"No gain: metadata add {added} to the images' {name}, and shuffled between patients they add as much, "
-            f"within noise ({_value_and_range(left, 'difference')}).",
-            False,
-        )
-    if left["ci_low"] > 0:
-        return (
-            f"Metadata add {added} to the images' {name}, but strangers' metadata add "
-            f"{_value_and_range(left, 'difference')}: only {_value_and_range(owed, 'difference')} is owed to the "
-            "patients' own.",
-            True,
-        )
-    return (
-        f"Metadata add {added} to the images' {name}. Shuffled between patients nothing outside noise is left "
-        f"({_value_and_range(left, 'difference')}): the gain is owed to the patients' own metadata.",
-        True,
-    )
+    own = cells.xs(HEADLINE, level="metric")
+    gain, left, owed = (own.loc[pair] for pair in PAIRS)
+    added, by_strangers, beyond = (_value_and_range(row, "difference") for row in (gain, left, owed))
+    taken = f"{-gain['difference']:.3f} [{-gain['ci_high']:.3f}, {-gain['ci_low']:.3f}]"
+    name = METRIC_NAMES[HEADLINE]
+    adds = f"etadata add {added} to the images' {name}"
+    found = gain_of_metadata(own)
+    sentences = {
+        Gain.UNMEASURED: f"What metadata add to the images' {name} could not be measured.",
+        Gain.LOSS: f"No gain: metadata take {taken} from the images' {name}.",
+        Gain.NONE: f"M{adds}: no gain outside noise, so nothing is to be explained.",
+        Gain.STRANGERS: f"No gain: m{adds}, and shuffled between patients they add as much, within noise "
+        f"({by_strangers}).",
+        Gain.NOT_SHOWN: f"M{adds}. Whether strangers' would do as well is not shown: they add {by_strangers}, "
+        f"the patients' own {beyond} more, within noise.",
+        Gain.IN_PART: f"M{adds}, but strangers' metadata add {by_strangers}: only {beyond} is owed to the patients' "
+        "own.",
+        Gain.OWN: f"M{adds}. Shuffled between patients nothing outside noise is left ({by_strangers}): the gain is "
+        "owed to the patients' own metadata.",
+    }
+    return sentences[found], found in (Gain.IN_PART, Gain.OWN)
 
 
 def worst_group(subgroups: pd.DataFrame, results: pd.DataFrame) -> dict[str, Any] | None:

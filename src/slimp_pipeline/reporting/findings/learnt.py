@@ -2,14 +2,23 @@
 
 import pandas as pd
 
-from slimp_pipeline.evaluation.audits.controls import FUSED, IMAGE, SHUFFLED
 from slimp_pipeline.evaluation.measures.records import leading_differences, pretrained_method, summary_draw
 from slimp_pipeline.quality.suspects import KIND_TITLES, SAME_BYTES
+from slimp_pipeline.reporting.findings.controlled import Gain, gain_of_metadata
 from slimp_pipeline.reporting.labels import METRIC_NAMES, method_name, verdict
 from slimp_pipeline.tables.splits import HOLDOUT
 
 _STARTS = {"initial_weights": "the weights they started from", "random_init": "untrained ones"}
 _METADATA = "metadata_linear"
+_ADDED = {
+    Gain.UNMEASURED: "what the metadata it reads add to images could not be measured",
+    Gain.LOSS: "the metadata it reads make images worse, outside noise",
+    Gain.NONE: "the metadata it reads add nothing to images outside noise",
+    Gain.STRANGERS: "what the metadata it reads add to images, strangers' metadata add too",
+    Gain.NOT_SHOWN: "the metadata it reads add to images, but whether strangers' would do as well is not shown",
+    Gain.IN_PART: "the metadata it reads add to images what strangers' metadata don't",
+    Gain.OWN: "the metadata it reads add to images what strangers' metadata don't",
+}
 LEAKS = "The split lets patients stand on both sides: the figures show what a leak adds, and are no results."
 
 
@@ -74,18 +83,10 @@ def _against_metadata(chosen: pd.DataFrame, paired: pd.DataFrame) -> str:
 
 
 def _added_by_metadata(controls: pd.DataFrame) -> str:
-    """Whether metadata add to images, and strangers' as much; nothing where that wasn't measured."""
+    """Whether metadata add to images, and strangers' as much; nothing where nothing was shuffled."""
     if controls.empty:
         return ""
-    by_pair = controls.set_index(["compared", "reference"])
-    low = by_pair["ci_low"]
-    if by_pair["ci_high"][FUSED, IMAGE] < 0:
-        return "; the metadata it reads make images worse, outside noise"
-    if not low[FUSED, IMAGE] > 0:
-        return "; the metadata it reads add nothing to images outside noise"
-    if not low[FUSED, SHUFFLED] > 0:
-        return "; what the metadata it reads add to images, strangers' metadata add too"
-    return "; the metadata it reads add to images what strangers' metadata don't"
+    return f"; {_ADDED[gain_of_metadata(controls.set_index(['compared', 'reference']))]}"
 
 
 def learnt_of_comparison(
@@ -127,11 +128,7 @@ def learnt_of_borrowing(quality: pd.DataFrame, worth: pd.DataFrame, metric: str 
         worth: Table with `extrapolation.run.WORTH_COLUMNS`.
         metric: The one that is spoken of.
     """
-    judged = quality[quality["measure"].isin(["accuracy", "mean_absolute_error"])]
-    judged = judged[judged["coverage"] == judged["coverage"].max()] if len(judged) else judged
-    beats = int(judged["beats_chance"].astype(bool).sum())
-    true = f"Borrowed metadata are truer than chance in {beats} of {len(judged)} fields"
-    true = true if len(judged) else "How true borrowed metadata are is not known"
+    true = _truth_of_borrowing(*quality_of_most(quality))
     alone = worth[(worth["metric"] == metric) & (worth["reference"] == "images alone")]
     alone = alone.dropna(subset=["difference", "ci_low", "ci_high"])
     if alone.empty:
@@ -143,6 +140,28 @@ def learnt_of_borrowing(quality: pd.DataFrame, worth: pd.DataFrame, metric: str 
             f"{true}; no worth is shown: beside images they change {_signed(row)} {METRIC_NAMES[metric]}, within noise."
         )
     return f"{true}; beside images they {'add' if row['difference'] > 0 else 'take away'} {change}, outside noise."
+
+
+def quality_of_most(quality: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """How true borrowed metadata are on the most rows that were judged, and which these are: empty where all are.
+
+    Args:
+        quality: Table with `extrapolation.quality.QUALITY_COLUMNS`.
+    """
+    if quality.empty:
+        return quality, ""
+    share = quality["coverage"].max()
+    return quality[quality["coverage"] == share], "" if share == 1 else f"on the nearest {100 * share:g} % of rows"
+
+
+def _truth_of_borrowing(quality: pd.DataFrame, of_rows: str) -> str:
+    judged = quality[quality["measure"].isin(["accuracy", "mean_absolute_error"])]
+    if judged.empty:
+        return "How true borrowed metadata are is not known"
+    fields = "fields and options of fields" if judged["kind"].eq("checkbox").any() else "fields"
+    beats = int(judged["beats_chance"].astype(bool).sum())
+    said = f"{of_rows} borrowed metadata are truer than chance in {beats} of {len(judged)} {fields}".lstrip()
+    return said[0].upper() + said[1:]
 
 
 def learnt_of_pictures(suspects: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ from slimp_pipeline.reporting.findings.learnt import (
     learnt_of_comparison,
     learnt_of_pictures,
     learnt_of_run,
+    quality_of_most,
 )
 from slimp_pipeline.reporting.labels import verdict
 from slimp_pipeline.tables.splits import HOLDOUT
@@ -86,9 +87,11 @@ def extrapolation_lines(quality: pd.DataFrame, worth: pd.DataFrame, metric: str 
         worth: Table with `extrapolation.run.WORTH_COLUMNS`.
         metric: The one metric of the latter.
     """
-    lines = [learnt_of_borrowing(quality, worth, metric), "Borrowed metadata against the truth:"]
-    judged = quality[quality["measure"].isin(["accuracy", "mean_absolute_error"])]
-    for row in judged[judged["coverage"] == judged["coverage"].max()].itertuples():
+    of_most, of_rows = quality_of_most(quality)
+    against = " ".join(filter(None, ("Borrowed metadata against the truth", of_rows)))
+    lines = [learnt_of_borrowing(quality, worth, metric), f"{against}:"]
+    judged = of_most[of_most["measure"].isin(["accuracy", "mean_absolute_error"])]
+    for row in judged.itertuples():
         found = "better than chance" if row.beats_chance else "no better than chance"
         measure = str(row.measure).replace("_", " ")
         lines.append(f"  {row.field:<16} {measure} {row.value:.3f}, chance {row.chance:.3f}: {found}")

@@ -107,10 +107,10 @@ def turned(pairs: pd.DataFrame) -> pd.DataFrame:
 def _section(
     title: str, part: pd.DataFrame, values: pd.DataFrame, pairs: pd.DataFrame, metrics: list[str]
 ) -> dict[str, Any]:
-    features, protocol = part["features"].iloc[0], part["protocol"].iloc[0]
-    baselines = values[values["protocol"] == "baseline"] if protocol == "linear_probe" else values.iloc[:0]
+    has_baselines = part["protocol"].iloc[0] == "linear_probe"
+    baselines = values[values["protocol"] == "baseline"] if has_baselines else values.iloc[:0]
     shown = pd.concat([part, baselines])
-    own = pairs[(pairs["features"] == features) & (pairs["protocol"] == protocol)]
+    own = pairs.merge(shown[["features", "protocol"]].drop_duplicates())  # a pair's are those of its method
     first = shown[shown["metric"] == metrics[0]].sort_values("value", ascending=False)
     figures = [
         critical_difference_figure(shown[shown["metric"] == metric], own[own["metric"] == metric], METRIC_NAMES[metric])

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from slimp_pipeline.evaluation.measures.records import EXTRAPOLATED, summary_draw
 from slimp_pipeline.reporting.figures.layout import laid_out
-from slimp_pipeline.reporting.findings.learnt import learnt_of_borrowing
+from slimp_pipeline.reporting.findings.learnt import learnt_of_borrowing, quality_of_most
 from slimp_pipeline.reporting.labels import COLOURS, METRIC_NAMES, verdict
 from slimp_pipeline.reporting.pages.shell import embedded, render_template
 from slimp_pipeline.reporting.pictures.cases import compared_columns, text_of
@@ -55,6 +55,8 @@ def render_extrapolation(
     if len(quality):
         figures.append(_coverage_figure(quality))
     columns = compared_columns(cases, target_rows)
+    of_most, of_rows = quality_of_most(quality)
+    lines = _quality_lines(of_most)
     return render_template(
         "extrapolation.html",
         source=source,
@@ -62,8 +64,9 @@ def render_extrapolation(
         num_rows=len(target_rows),
         level=f"{100 * confidence:g}",
         sentence=learnt_of_borrowing(quality, worth),
-        brief=_brief(quality, worth),
-        quality=_quality_lines(quality),
+        brief=_brief(lines, worth),
+        quality=lines,
+        of_rows=of_rows,
         others=[
             {"reason": reason, "fields": list(rows["field"])}
             for reason, rows in other_fields.groupby("reason", sort=False)
@@ -76,8 +79,7 @@ def render_extrapolation(
     )
 
 
-def _quality_lines(quality: pd.DataFrame) -> list[dict[str, Any]]:
-    everyone = quality[quality["coverage"] == quality["coverage"].max()] if len(quality) else quality
+def _quality_lines(of_most: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {
             "field": row.field,
@@ -89,13 +91,13 @@ def _quality_lines(quality: pd.DataFrame) -> list[dict[str, Any]]:
             "shuffled": "" if pd.isna(row.shuffled) else f"{row.shuffled:.3f}",
             "beats": bool(row.beats_chance),
         }
-        for row in everyone.itertuples()
+        for row in of_most.itertuples()
     ]
 
 
-def _brief(quality: pd.DataFrame, worth: pd.DataFrame) -> list[str]:
+def _brief(quality: list[dict[str, Any]], worth: pd.DataFrame) -> list[str]:
     lines = []
-    for line in _quality_lines(quality):
+    for line in quality:
         if line["measure"] in ("accuracy", "mean absolute error"):
             found = "better than chance" if line["beats"] else "no better than chance"
             figure = f"{line['value']} {line['range']}".strip() + f", chance {line['chance'] or 'not known'}"
