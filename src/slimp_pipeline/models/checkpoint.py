@@ -28,6 +28,7 @@ IMAGE_WEIGHTS = "model.safetensors"  # in timm's own names
 OTHER_WEIGHTS = "slimp.safetensors"  # of the metadata encoders, the pooling and the objective
 IMAGE_ENCODER = "image_encoder."
 _NEEDED = {IMAGE_WEIGHTS, OTHER_WEIGHTS, CONFIG, ENCODING}
+CHECKPOINT_FILES = _NEEDED | {CARD}
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def _refuse_to_replace_what_is_not_ours(folder: Path) -> None:
     if not folder.exists():
         return
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else {"no folder"}
-    if names and not (_NEEDED <= names <= _NEEDED | {CARD}):
-        foreign = ", ".join(sorted(names - _NEEDED - {CARD})[:3] or sorted(names))
+    if names and not (_NEEDED <= names <= CHECKPOINT_FILES):
+        foreign = ", ".join(sorted(names - CHECKPOINT_FILES)[:3] or sorted(names))
         raise FileExistsError(
             f"{folder} is no checkpoint folder ({foreign}), so it isn't replaced: what it holds may be yours. Move it "
             "away, or name another place."
