@@ -59,7 +59,7 @@ def make_export(checkpoint: Checkpoint, evaluated: Evaluated, tmp_path: Path) ->
 
     def made(name: str = "exported_model", *, onnx: bool = False, with_evaluation: bool = True) -> Path:
         folder = tmp_path / name
-        folder.mkdir()
+        folder.mkdir(parents=True)
         retrained = {k: 1.01 * v if v.is_floating_point() else v for k, v in checkpoint.state.items()}
         state = retrained if name == "retrained" else checkpoint.state
         of_others = replace(checkpoint, state=state, facts=checkpoint.facts | {"cohort": "tbp", "licence": "CC BY 4.0"})

@@ -139,6 +139,16 @@ def test_a_model_that_embeds_otherwise_than_when_it_was_exported_is_refused(make
         slimp_pipeline.load(folder)
 
 
+def test_the_folder_above_is_read_as_the_export_itself_is(make_export):
+    folder = make_export("2026-01-01T00.00.00.000Z/exported_model")
+    above = LesionReader(folder.parent)
+    assert above.known is not None and above.classifier is not None
+    negated(folder / "model.safetensors", "norm.weight")
+    for place in (folder, folder.parent):
+        with pytest.raises(ValueError, match=r"exported_model: the image of fingerprint\.json doesn't come out again"):
+            slimp_pipeline.load(place)
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"rows": [], "image": [1]}', '{"rows": 7, "image": "x"}'])
 def test_a_damaged_fingerprint_is_refused(make_export, text):
     folder = make_export()

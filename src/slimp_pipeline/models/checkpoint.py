@@ -77,6 +77,23 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         remove(previous)
 
 
+def checkpoint_folder(folder: str | Path) -> Path:
+    """The folder itself where it is a checkpoint's, else the only one below it. Whatever lies beside it is read there.
+
+    Raises:
+        FileNotFoundError: If it is no checkpoint folder; names the checkpoints below it, if any.
+    """
+    folder = Path(folder)
+    if (folder / CONFIG).is_file():
+        return folder
+    found = [path for path in folder.glob(f"**/{CONFIG}") if path.is_file() and not _is_unfinished(path, folder)]
+    below = sorted(path.parent for path in found)
+    if len(below) == 1:
+        return below[0]
+    hint = "It holds: " + ", ".join(map(str, below)) if below else "`kedro run --pipeline=pretrain` makes one."
+    raise FileNotFoundError(f"{folder} is no checkpoint folder ({CONFIG}, {IMAGE_WEIGHTS}). {hint}")
+
+
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint folder, or the only one below a folder; nothing in it is executed or fetched.
 
@@ -85,13 +102,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         ValueError: If it was written by a newer version, or a file of it is absent, damaged or not of a checkpoint;
             names the file and what is wrong with it.
     """
-    folder = Path(folder)
-    if not (folder / CONFIG).is_file():
-        below = sorted(str(path.parent) for path in folder.glob(f"**/{CONFIG}") if not _is_unfinished(path, folder))
-        if len(below) == 1:
-            return read_checkpoint(Path(below[0]))
-        hint = "It holds: " + ", ".join(below) if below else "`kedro run --pipeline=pretrain` makes one."
-        raise FileNotFoundError(f"{folder} is no checkpoint folder ({CONFIG}, {IMAGE_WEIGHTS}). {hint}")
+    folder = checkpoint_folder(folder)
     config = _read_config(folder)
     try:
         encoding = Encoding.model_validate_json(_read_text(folder, ENCODING))

@@ -16,7 +16,7 @@ from slimp_pipeline.images.limits import memory_limit
 from slimp_pipeline.images.raw_images import RawImages, memory_per_image
 from slimp_pipeline.losses.objective import Representations
 from slimp_pipeline.models.batch import Batch, PictureFields
-from slimp_pipeline.models.checkpoint import IMAGE_ENCODER, Checkpoint, read_checkpoint
+from slimp_pipeline.models.checkpoint import IMAGE_ENCODER, Checkpoint, checkpoint_folder, read_checkpoint
 from slimp_pipeline.models.fingerprint import FINGERPRINT, check_fingerprint
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.models.weights import load_weights
@@ -213,7 +213,9 @@ class PretrainedSLIMP:
 
 
 def load(folder: str | Path, device: str = "cpu") -> PretrainedSLIMP:
-    """Load a pre-trained encoder from its checkpoint folder; nothing beyond the folder is read, and nothing fetched.
+    """Load a pre-trained encoder from its checkpoint folder, or the only one below a folder.
+
+    Nothing beyond the folder is read, and nothing fetched.
 
     Where the folder holds a fingerprint, as exported ones do, it must come out again.
 
@@ -222,11 +224,12 @@ def load(folder: str | Path, device: str = "cpu") -> PretrainedSLIMP:
         ValueError: If a file of it is absent or damaged, its weights don't fit its settings, or its fingerprint doesn't
             come out again; names what is wrong.
     """
-    checkpoint = read_checkpoint(Path(folder))
+    folder = checkpoint_folder(folder)
+    checkpoint = read_checkpoint(folder)
     try:
         encoder = PretrainedSLIMP(checkpoint, device)
-        if (Path(folder) / FINGERPRINT).is_file():
-            check_fingerprint(encoder, Path(folder))
+        if (folder / FINGERPRINT).is_file():
+            check_fingerprint(encoder, folder)
     except ValueError as error:
         raise ValueError(f"checkpoint {folder}: {error}") from error
     return encoder
