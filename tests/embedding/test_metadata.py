@@ -1,11 +1,14 @@
 """A table of metadata, brought to the pictures."""
 
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from slimp_pipeline.embedding.metadata import read_rows
 from slimp_pipeline.parameters import EmbeddingParams
+from slimp_pipeline.tables.encoding import encode
 
 PICTURES = pd.DataFrame({"picture": ["a.png", "b.jpg", "more/c.png", "d.png"], "image_id": ["a", "b", "c", "d"]})
 
@@ -72,6 +75,26 @@ def test_values_that_count_as_not_known_or_were_never_met_are_named(read):
     ]
     assert notes(rows, "site") == [
         "site: 2 values were never met in training (elbow, unknown; known are arm, back, leg)"
+    ]
+
+
+def test_ticks_that_cannot_be_read_are_named_and_their_group_is_not_known(read, encoding):
+    rows = read("image_id,symptom.itch,symptom.bleed\na,x,no\nb,ja,nein\nc,yes,NA\nd,,\n")
+    assert notes(rows, "symptom:") == [
+        "symptom: 3 cells are neither true nor false (x, ja, nein), and in their rows the whole group counts as not "
+        "known; read are true, false, yes, no, 1, 0"
+    ]
+    assert encode(encoding.lesion, rows.fields)["checkbox_known"][:, 0].tolist() == [False, False, True, False]
+
+
+def test_texts_in_another_form_are_read_as_ingest_reads_them(read):
+    decomposed = unicodedata.normalize("NFD", "é")
+    pictures = pd.DataFrame({"picture": [f"{decomposed}.png", "b.png"], "image_id": [decomposed, "b"]})
+    rows = read(f"image_id,site,lesion_id\n{decomposed}.png,arm\u200b,\u00e9\nb,\u00a0leg,{decomposed}\n", pictures)
+    assert rows.has_row_N.all() and rows.fields["site"].tolist() == ["arm", "leg"]
+    assert rows.lesion_id_N.tolist() == ["\u00e9"] * 2
+    assert notes(rows, "another Unicode form") == [
+        "cells held invisible characters or another Unicode form, and are read without: 1 of site, 1 of lesion_id"
     ]
 
 

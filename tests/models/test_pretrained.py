@@ -71,6 +71,14 @@ def test_metadata_embed_with_absent_columns_as_with_empty_ones(checkpoint):
     assert not np.allclose(absent[0], absent[1])
 
 
+def test_categories_are_read_in_the_form_in_which_ingest_reads_them(checkpoint):
+    encoder = PretrainedSLIMP(checkpoint)
+    odd = pd.DataFrame({"site": ["arm\u200b", "\u00a0leg", None], "depth_mm": [1, 2, 3]}, index=[7, 7, 9])
+    meant = odd.assign(site=["arm", "leg", None])
+    np.testing.assert_array_equal(encoder.encode_metadata(odd), encoder.encode_metadata(meant))
+    assert odd["site"].iloc[0] == "arm\u200b"
+
+
 def test_rows_with_equal_fields_are_embedded_once(checkpoint, monkeypatch):
     encoder = PretrainedSLIMP(checkpoint)
     frame = pd.DataFrame({"diameter_mm": [5.0, 3.0, 5.0, None, 3.0], "site": ["torso", None, "torso", None, None]})

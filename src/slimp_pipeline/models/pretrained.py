@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from slimp_pipeline.cohorts.text import as_meant
 from slimp_pipeline.images.augment import plain_views
 from slimp_pipeline.images.check import ImageRefused, check_image
 from slimp_pipeline.images.decode import fit_canvas
@@ -197,7 +198,7 @@ class PretrainedSLIMP:
     @torch.inference_mode()
     def _encode_fields(self, encoder: torch.nn.Module, level: LevelEncoding, frame: pd.DataFrame) -> np.ndarray:
         """Rows with equal fields, such as a patient's, are embedded once."""
-        fields = encode(level, frame)
+        fields = encode(level, _as_meant(level, frame))
         chosen, group_N = np.unique(row_groups(fields), return_index=True, return_inverse=True)[1:]
         fields = {name: values[chosen] for name, values in fields.items()}
         chunks = []
@@ -233,6 +234,17 @@ def load(folder: str | Path, device: str = "cpu") -> PretrainedSLIMP:
     except ValueError as error:
         raise ValueError(f"checkpoint {folder}: {error}") from error
     return encoder
+
+
+def _as_meant(level: LevelEncoding, frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose categories are texts as `ingest` reads them; other values stay."""
+    return frame.assign(
+        **{
+            name: pd.Series([as_meant(v) if isinstance(v, str) else v for v in frame[name]], frame.index, dtype=object)
+            for name in level.names("categorical")
+            if name in frame
+        }
+    )
 
 
 def image_weights(folder: str | Path) -> dict[str, Tensor]:
