@@ -1,6 +1,6 @@
 """A table of metadata, brought to the pictures; whatever in it isn't read is named."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.files.table_file import read_table
 from slimp_pipeline.cohorts.ids import match_ids
-from slimp_pipeline.cohorts.spec import MISSING_TOKENS
+from slimp_pipeline.cohorts.spec import MISSING_ID_TOKENS, MISSING_TOKENS
 from slimp_pipeline.cohorts.text import in_one_line, table_as_meant
 from slimp_pipeline.parameters import EmbeddingParams
 from slimp_pipeline.tables.encoding import (
@@ -101,27 +101,42 @@ def _lesions(
 ) -> tuple[np.ndarray | None, list[str]]:
     """Lesion of each picture, None where none is known; None where there is no such column. And notes.
 
-    Where patients share lesion ids, patient and lesion together are the id, joined by `_` as in cohorts.
+    Of ids that patients share, patient and lesion together are the id, joined by `_` as in cohorts.
     """
     lesion, patient = settings.lesion_column, settings.patient_column
     if lesion not in rows:
         return None, []
-    notes, id_N = [], _or_none(rows[lesion])
-    if patient in rows:
-        patient_N = _or_none(rows[patient])
-        num_patients = patient_N.groupby(id_N).nunique()
-        if shared := int((num_patients > 1).sum()):
-            pairs = pd.DataFrame({"patient": patient_N, "lesion": id_N}).dropna()
-            id_N = patient_N.str.cat(id_N, sep="_").astype(object)
-            if id_N.nunique() < len(pairs.drop_duplicates()):
-                raise ValueError(
-                    f"{path}: {shared:,} lesion ids stand under several patients, and joined by `_` `{patient}` and "
-                    f"`{lesion}` don't tell lesions apart, either. Give these ids another form"
-                )
-            notes = [f"{shared:,} lesion ids stand under several patients: a lesion is told by `{patient}`, too"]
-    if without := int((has_row_N & pd.isna(id_N).to_numpy()).sum()):
+    notes, id_N = [], _or_none(rows[lesion], MISSING_ID_TOKENS)
+    if without := int((has_row_N & id_N.isna().to_numpy()).sum()):
         notes.append(f"{without:,} pictures have a row without `{lesion}`, and stand in no lesion")
+    if patient in rows:
+        patient_N = _or_none(rows[patient], MISSING_ID_TOKENS)
+        shared_N = patient_N.groupby(id_N).transform("nunique") > 1
+        if shared_N.any():
+            own_N = id_N.where(~shared_N, patient_N.str.cat(id_N, sep="_").astype(object))
+            notes += _notes_on_shared(path, id_N[shared_N], patient_N[shared_N], own_N, settings)
+            id_N = own_N
     return id_N.where(id_N.notna(), None).to_numpy(dtype=object), notes
+
+
+def _notes_on_shared(
+    path: Path, lesion_K: pd.Series, patient_K: pd.Series, own_N: pd.Series, settings: EmbeddingParams
+) -> Iterator[str]:
+    """Notes on K rows whose lesion ids patients share; refuses ids that joining made of several lesions."""
+    lesion, patient, num_shared = settings.lesion_column, settings.patient_column, lesion_K.nunique()
+    pairs = pd.DataFrame({"patient": patient_K, "lesion": lesion_K}).dropna().drop_duplicates()
+    joined = set(own_N[lesion_K.index].dropna())
+    if len(joined) < len(pairs) or joined & set(own_N.drop(lesion_K.index)):
+        raise ValueError(
+            f"{path}: {num_shared:,} lesion ids stand under several patients, and joined by `_` `{patient}` and "
+            f"`{lesion}` don't tell lesions apart, either. Give these ids another form"
+        )
+    yield f"{num_shared:,} lesion ids stand under several patients: a lesion is told by `{patient}`, too"
+    if without := int(patient_K.isna().sum()):
+        yield (
+            f"{without:,} pictures have a row without `{patient}`, and a lesion id that patients share: of which "
+            "lesion they are isn't told, and they stand in none"
+        )
 
 
 def _lines_of_pictures(path: Path, named: pd.Series, pictures: pd.DataFrame) -> tuple[np.ndarray, list[str], pd.Series]:
@@ -167,9 +182,9 @@ def _without_suffix(picture: str) -> str:
     return folder + slash + (name.rpartition(".")[0] or name)
 
 
-def _or_none(column: pd.Series) -> pd.Series:
+def _or_none(column: pd.Series, missing: Collection[str] = MISSING_TOKENS) -> pd.Series:
     """Cells as text, None where nothing is known."""
-    known = column.notna() & ~column.str.strip().str.lower().isin(MISSING_TOKENS)
+    known = column.notna() & ~column.str.strip().str.lower().isin(missing)
     return column.astype(object).where(known, None)
 
 
