@@ -17,8 +17,9 @@ from torch import Tensor
 
 from slimp_pipeline.models.image import timm_config
 from slimp_pipeline.models.model_card import model_card
+from slimp_pipeline.models.pictures import read_alike
 from slimp_pipeline.models.weights import not_finite
-from slimp_pipeline.parameters import Block, LossParams, ModelParams
+from slimp_pipeline.parameters import Block, IngestParams, LossParams, ModelParams
 from slimp_pipeline.processes.whole import appearing_whole, remove, temporary_name
 from slimp_pipeline.tables.encoding import Encoding
 
@@ -159,7 +160,9 @@ def _read_config(folder: Path) -> _Config:
         what_to_do = "Upgrade." if number > FORMAT else "Write it anew: `kedro run --pipeline=pretrain`."
         raise ValueError(f"{folder} has format {number}; this version reads {FORMAT}. {what_to_do}")
     try:
-        return _Config.model_validate(own)
+        config = _Config.model_validate(own)
+        read_alike(config.facts, IngestParams())
+        return config
     except ValidationError as error:
         raise _damaged(folder, CONFIG, f"can't be used: {_in_words(error)}") from error
 

@@ -19,6 +19,7 @@ from slimp_pipeline.losses.objective import Representations
 from slimp_pipeline.models.batch import Batch, PictureFields
 from slimp_pipeline.models.checkpoint import IMAGE_ENCODER, Checkpoint, checkpoint_folder, read_checkpoint
 from slimp_pipeline.models.fingerprint import FINGERPRINT, check_fingerprint
+from slimp_pipeline.models.pictures import read_alike
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.models.weights import load_weights
 from slimp_pipeline.parameters import IngestParams
@@ -39,7 +40,7 @@ def build_model(checkpoint: Checkpoint) -> SLIMP:
 
 
 class PretrainedSLIMP:
-    """A pre-trained encoder in evaluation mode.
+    """A pre-trained encoder in evaluation mode; it reads pictures as those were read that trained it.
 
     Args:
         checkpoint: Weights and settings.
@@ -52,6 +53,7 @@ class PretrainedSLIMP:
 
     def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu", batch_size: int = 64) -> None:
         self.checkpoint, self.device, self.batch_size = checkpoint, torch.device(device), batch_size
+        self.ingest = read_alike(checkpoint.facts, IngestParams())
         self.model = build_model(checkpoint).eval().to(self.device)
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         self._view_format = self.model.view_format(checkpoint.model.image_encoder.image_size, dtype)
@@ -65,7 +67,7 @@ class PretrainedSLIMP:
         """
 
         def read(path: str | Path) -> bytes:
-            return _checked_file(Path(path))
+            return _checked_file(Path(path), self.ingest)
 
         return self._encode_encoded(read, paths)
 
@@ -75,7 +77,11 @@ class PretrainedSLIMP:
         Raises:
             ValueError: If one can't be read; says which, counted from 0, and why.
         """
-        return self._encode_encoded(_checked_bytes, list(enumerate(pictures)))
+
+        def read(numbered: tuple[int, bytes]) -> bytes:
+            return _checked_bytes(*numbered, self.ingest)
+
+        return self._encode_encoded(read, list(enumerate(pictures)))
 
     def _encode_encoded(self, read: Callable[[Any], bytes], sources: Sequence[Any]) -> np.ndarray:
         batches, image_size = [], self.checkpoint.model.image_encoder.image_size
@@ -256,8 +262,7 @@ def image_weights(folder: str | Path) -> dict[str, Tensor]:
     return {name.removeprefix(IMAGE_ENCODER): v for name, v in state.items() if name.startswith(IMAGE_ENCODER)}
 
 
-def _checked_file(path: Path) -> bytes:
-    settings = IngestParams()
+def _checked_file(path: Path, settings: IngestParams) -> bytes:
     if not path.exists():
         raise FileNotFoundError(f"no file {path}")
     try:
@@ -267,9 +272,7 @@ def _checked_file(path: Path) -> bytes:
         raise ValueError(f"{path}: {refusal}") from refusal
 
 
-def _checked_bytes(numbered: tuple[int, bytes]) -> bytes:
-    number, raw = numbered
-    settings = IngestParams()
+def _checked_bytes(number: int, raw: bytes, settings: IngestParams) -> bytes:
     try:
         with memory_limit(memory_per_image(settings)):
             return check_image(raw, settings).encoded
