@@ -188,7 +188,7 @@ def test_a_table_may_have_one_name_or_several() -> None:
     assert TableSpec(file=["a.csv", "b.csv"]).file == ["a.csv", "b.csv"]
 
 
-@pytest.mark.parametrize("name", ["diagnosis", "malignant", "patient_id", "fold"])
+@pytest.mark.parametrize("name", ["diagnosis", "malignant", "patient_id", "fold", "missing_share"])
 def test_a_field_may_not_take_the_name_of_a_column_of_the_tables(
     make_spec: Callable[..., CohortSpec], name: str
 ) -> None:

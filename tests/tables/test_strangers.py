@@ -38,7 +38,7 @@ def test_a_patient_of_the_same_site_lends_where_there_is_another(rows, seed):
     if len(site_of) < 2:
         return
     site_N = np.array([site_of[patient] for patient in patient_N])
-    donor_N = shuffled_between_patients(patient_N, np.random.default_rng(seed), site_N)
+    donor_N = shuffled_between_patients(patient_N, np.random.default_rng(seed), [site_N])
     assert (patient_N[donor_N] != patient_N).all()
     size_of = pd.Series(site_of).value_counts()
     # Patients who are alone at their site join the largest circle: there a stranger of another site may lend.
@@ -47,9 +47,42 @@ def test_a_patient_of_the_same_site_lends_where_there_is_another(rows, seed):
     assert (site_N[donor_N] == site_N)[chosen].all()
 
 
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 12), st.sampled_from("ab"), st.sampled_from(["x", "y", None])), min_size=2),
+    seed=st.integers(0, 9),
+)
+def test_whoever_is_alone_at_a_site_gets_a_strangers_of_the_same_cohort(rows, seed):
+    place_of = {patient: (cohort, site) for patient, cohort, site in rows}
+    if len(place_of) < 2:
+        return
+    patient_N = np.array([patient for patient, *_ in rows])
+    cohort_N, site_N = (np.array([place_of[patient][level] for patient in patient_N], dtype=object) for level in (0, 1))
+    donor_N = shuffled_between_patients(patient_N, np.random.default_rng(seed), [cohort_N, site_N])
+    assert (patient_N[donor_N] != patient_N).all()
+    size_of = pd.Series([cohort for cohort, _ in place_of.values()]).value_counts()
+    if (size_of > 1).all():  # the only patient of a cohort has no other choice
+        assert (cohort_N[donor_N] == cohort_N).all()
+
+
+def test_a_cohort_of_sites_with_a_patient_each_does_not_borrow_from_a_larger_one():
+    lesions = pd.DataFrame(
+        {
+            "image_id": [f"i{row}" for row in range(12)],
+            "patient_id": [f"p{row}" for row in range(12)],
+            "cohort": ["small"] * 3 + ["large"] * 9,
+            "site_id": ["north", "south", "west", *[None] * 9],
+            "diameter_mm": np.arange(12.0),
+        }
+    )
+    patients = pd.DataFrame({"patient_id": lesions["patient_id"], "age_years": np.arange(12.0)})
+    lent, of_patients = with_strangers_metadata(lesions, patients, fit_encoding(lesions, patients, FIELDS), 0)
+    for table, column in ((lent, "diameter_mm"), (of_patients, "age_years")):
+        assert sorted(table[column][:3]) == [0, 1, 2] and sorted(table[column][3:]) == list(range(3, 12))
+
+
 def test_without_sites_the_draw_is_that_of_one_site():
     patient_N, draw = np.array(list("aabbcde")), np.random.default_rng
-    one_site = shuffled_between_patients(patient_N, draw(3), np.full(7, "x"))
+    one_site = shuffled_between_patients(patient_N, draw(3), [np.full(7, "x")])
     assert (shuffled_between_patients(patient_N, draw(3)) == one_site).all()
 
 

@@ -38,6 +38,7 @@ TARGET_FIELDS = {
     "symptom": FieldSpec(kind="checkbox", level="lesion", options={"itch": "i", "bleed": "b"}),
     "skin_tone": FieldSpec(kind="categorical", level="patient", column="t"),
 }
+LAMP = {"kind": "categorical", "level": "image", "column": "l", "nuisance": True}
 ALWAYS = (  # what trains in every mode
     "lesion_encoder.tokenizer.",
     "patient_encoder.tokenizer.",
@@ -153,6 +154,37 @@ def test_what_is_frozen_stays_bit_identical_and_all_else_changes(adapt, source, 
     checkpoints, _ = adapt(source, trained)
     expected = {name for name in weights_of(start) if name.startswith(TRAINED[trained])}
     assert changed_names(start, checkpoints["fold_0"].state) == expected
+
+
+@pytest.mark.parametrize("of_several", [{"cohort_weights": {"slice3d": 2.0}}, {"mixed_cohorts": True}])
+def test_how_several_source_cohorts_are_drawn_is_nothing_to_the_one_that_is_adapted_to(
+    adapt, source, make_settings, of_several
+):
+    sampler = make_settings().sampler
+    plain, _ = adapt(source, sampler=sampler)
+    adapted, _ = adapt(source, sampler=sampler.model_copy(update=of_several))
+    assert same_weights(plain["fold_0"].state, adapted["fold_0"].state)
+    assert adapted["fold_0"].facts["run"] == plain["fold_0"].facts["run"]  # the same run, were it to be resumed
+
+
+def test_a_nuisance_of_the_target_that_tells_its_diagnosis_is_refused_and_to_have_none_is_said(
+    adapt, make_source, target, caplog
+):
+    source, lamp = make_source(LossParams(nuisance_weight=1.0)), {"lamp": FieldSpec.model_validate(LAMP)}
+    rows = target.lesions.assign(lamp=np.where(np.arange(len(target.lesions)) % 2, "warm", "cold"))
+
+    def with_lamp(diagnosis):
+        told = rows.assign(diagnosis=diagnosis)
+        encoding = fit_encoding(told, target.patients, TARGET_FIELDS, lamp)
+        return replace(target, lesions=told, encodings={"fold_0": encoding})
+
+    with pytest.raises(ValueError, match="cohort target: the nuisance field 'lamp' tells the diagnosis"):
+        adapt(source, cohort=with_lamp(rows["lamp"]), num_epochs=1)
+    _, history = adapt(source, cohort=with_lamp("nevus"), num_epochs=1)
+    assert "loss_nuisance" in set(history["name"]) and "nuisance fields" not in caplog.text
+    with caplog.at_level("INFO", logger="slimp_pipeline"):
+        adapt(source, num_epochs=1)
+    assert "target has no nuisance fields: none are suppressed" in caplog.text
 
 
 @pytest.mark.parametrize("trained", ["embeddings", "last_blocks", "lora"])

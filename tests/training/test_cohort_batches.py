@@ -88,6 +88,13 @@ def test_a_lesions_pictures_stand_together_whichever_cohort_is_drawn():
     assert one_each.images_per_epoch == sum(map(len, one_each.epoch(0))) == 17
 
 
+def test_weights_of_cohorts_that_are_mixed_are_refused():
+    with pytest.raises(
+        ValueError, match="`cohort_weights` weighs batches of one cohort each, `mixed_cohorts` has none"
+    ):
+        sampler(cohort_weights={"one": 2.0}, mixed_cohorts=True)
+
+
 def test_a_weight_of_no_cohort_is_refused():
     with pytest.raises(ValueError, match="cohort_weights names tow; the cohorts that are trained on are one, two"):
         batches_of(lesions(one=4, two=4), sampler(cohort_weights={"tow": 2}), 0)

@@ -82,20 +82,18 @@ def test_pre_training_reads_the_training_rows_of_its_partition_alone(
     assert training | validation == set(own["patient_id"])
 
 
-def test_held_out_patients_are_whole_patients_and_the_same_at_every_draw(tiny, make_settings):
-    settings = make_settings(validation_share=0.25)
-    first, second = (pretrain._held_out_patients(tiny.lesions, settings) for _ in range(2))
-    assert (first == second).all()
-    inside, outside = set(tiny.lesions["patient_id"][first]), set(tiny.lesions["patient_id"][~first])
-    assert len(inside) == 3
-    assert not inside & outside
-    other = pretrain._held_out_patients(tiny.lesions, make_settings(validation_share=0.25, seed=3))
-    assert (first != other).any()
-
-
-@pytest.mark.parametrize("share", [0.0, 0.05, 1.0])
-def test_none_are_held_out_where_fewer_than_two_would_be_on_either_side(tiny, make_settings, share):
-    assert not pretrain._held_out_patients(tiny.lesions, make_settings(validation_share=share)).any()
+def test_a_small_cohort_beside_a_large_one_is_trained_on_whatever_is_held_out(
+    cohort, tiny, model_settings, make_settings
+):
+    small = tiny.lesions["patient_id"].isin(["p000", "p001", "p002"])
+    several = dataclasses.replace(cohort, lesions=tiny.lesions.assign(cohort=np.where(small, "small", "large")))
+    sampler = SamplerParams(patients_per_batch=4, cohort_weights={"small": 2.0})
+    for seed in range(4):
+        settings = make_settings(num_steps=1, validation_share=0.4, seed=seed, sampler=sampler)
+        checkpoints, _ = pretrain_partitions(
+            several, tiny.store, rows_of(tiny.lesions), model_settings, settings, None, silent
+        )
+        assert checkpoints[ALL].facts["cohorts"]["small"]["num_patients"] == 3
 
 
 def test_a_cohort_without_images_is_a_clear_error(cohort, tiny, model_settings, make_settings):

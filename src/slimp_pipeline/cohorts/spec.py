@@ -17,7 +17,7 @@ from slimp_pipeline.parameters import Block
 
 RESERVED = frozenset(
     {"image_id", "lesion_id", "patient_id", "patient_known", "site_id", "diagnosis", "malignant", "store_index"}
-    | {"split", "fold", "partition", "num_images", "image_folder", "cohort"}
+    | {"split", "fold", "partition", "num_images", "image_folder", "cohort", "x", "y", "any_malignant", "missing_share"}
 )  # columns of the tables that hold fields
 MISSING_TOKENS = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "none", "null"})  # case aside
 MISSING_ID_TOKENS = MISSING_TOKENS | {"unknown", "-"}

@@ -35,7 +35,8 @@ def judge_borrowed(
         Agreement with the truth (`quality.QUALITY_COLUMNS`); fields that can't be compared, with the reason; best and
         worst cases: borrowed rows with `case` and the names of the compared `fields`.
     """
-    tested, truth = tested_rows(borrowed, splits), target_rows.sort_values("image_id", ignore_index=True)
+    tested = tested_rows(borrowed, splits)
+    truth = target_rows[target_rows["image_id"].isin(tested["image_id"])].sort_values("image_id", ignore_index=True)
     lent = {
         name: field for name, field in source.fields.items() if any(c in borrowed for c in field.table_columns(name))
     }

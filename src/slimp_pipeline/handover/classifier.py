@@ -54,7 +54,7 @@ class Classifier:
         of patients."""
         everyone_N = np.ones(len(image_ND), dtype=bool)
         scaling = Scaling.fit([image_ND], everyone_N)
-        probe = fit_task_probe(task, scaling([image_ND]), everyone_N, settings)
+        probe = fit_task_probe(task, scaling([image_ND]), everyone_N, settings, calibrated=True)
         model = probe.of_unscaled(scaling).model
         return cls(
             cohort,

@@ -29,9 +29,11 @@ def explained_share(embedding_BD: Tensor, value_BC: Tensor, known_BC: Tensor) ->
         carry.
     """
     with torch.autocast(embedding_BD.device.type, enabled=False):
-        embedding_BD, known_BC = embedding_BD.float(), known_BC.float()
-        embedding_BD = embedding_BD - embedding_BD.mean(dim=0)  # what follows squares it: small numbers are exact
-        value_BC = torch.where(known_BC > 0, value_BC.float(), 0)
+        # The variance of few rows that are nearly alike is a small difference of squares: float32 loses its digits.
+        exact = torch.float32 if embedding_BD.device.type == "mps" else torch.float64
+        embedding_BD, known_BC = embedding_BD.to(exact), known_BC.to(exact)
+        embedding_BD = embedding_BD - embedding_BD.mean(dim=0)
+        value_BC = torch.where(known_BC > 0, value_BC.to(exact), 0)
         count_C1 = known_BC.sum(dim=0).clamp(min=1).unsqueeze(1)
         mean_BC = (value_BC.sum(dim=0) / count_C1.squeeze(1)) * known_BC
         centred_CB = ((value_BC - mean_BC) * known_BC).T
@@ -40,8 +42,8 @@ def explained_share(embedding_BD: Tensor, value_BC: Tensor, known_BC: Tensor) ->
         variance_C1 = centred_CB.square().sum(dim=1, keepdim=True) / count_C1
         covariance_CD = centred_CB @ embedding_BD / count_C1  # centred on one side is enough
         share_C = (covariance_CD.square() / (variance_CD * variance_C1.clamp(min=_TINY))).mean(dim=1)
-        telling_C = (variance_C1.squeeze(1) > _TINY).float()
-        return (share_C * telling_C).sum() / telling_C.sum().clamp(min=1)
+        telling_C = (variance_C1.squeeze(1) > _TINY).to(exact)
+        return ((share_C * telling_C).sum() / telling_C.sum().clamp(min=1)).float()
 
 
 def nuisance_columns(level: LevelEncoding, fields: dict[str, Tensor], known_BF: Tensor) -> tuple[Tensor, Tensor]:

@@ -81,7 +81,10 @@ class Dims:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two projections of the same N rows, which should meet; rows of one group are equally right partners."""
+    """Two projections of the same N rows, which should meet; rows of one group are equally right partners.
+
+    Groups are numbered within the batch: the same number in another means nothing.
+    """
 
     left_ND: Tensor
     right_ND: Tensor

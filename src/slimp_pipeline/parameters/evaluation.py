@@ -91,6 +91,7 @@ class SubgroupParams(Block):
     fields: list[str] = ["sex", "age_years", "fitzpatrick", "skin_tone", "site", "site_id"]
     age_edges: list[float] = [40.0, 60.0, 75.0]  # bounds between age bands, in years
     min_patients: int = Field(20, ge=1)  # smaller groups are named, without figures
+    min_patients_per_class: int = Field(5, ge=0)  # malignant and benign: of fewer an interval covers far too little
 
 
 FeatureSet = Literal["image", "image+lesion", "image+lesion+patient", "image+metadata", "image+ugly_duckling"]

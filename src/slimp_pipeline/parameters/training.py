@@ -59,11 +59,24 @@ class SamplerParams(Block):
     cohort_weights: dict[str, Annotated[float, Field(gt=0)]] = {}  # of several cohorts: how often an epoch draws each
     mixed_cohorts: bool = False  # batches of several cohorts at once: to show what telling cohorts apart gives away
 
+    @property
+    def of_one_cohort(self) -> "SamplerParams":
+        """The same without what concerns several cohorts."""
+        return self.model_copy(update={"cohort_weights": {}, "mixed_cohorts": False})
+
     @model_validator(mode="after")
     def _positive_sampling_chooses(self) -> "SamplerParams":
         if self.epoch == "lesions" and self.malignant_first_share:
             raise ValueError(
                 "`malignant_first_share` chooses among a patient's lesions, `epoch: lesions` draws them all: set one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_have_batches_to_weigh(self) -> "SamplerParams":
+        if self.mixed_cohorts and self.cohort_weights:
+            raise ValueError(
+                "`cohort_weights` weighs batches of one cohort each, `mixed_cohorts` has none of these: set one"
             )
         return self
 
@@ -95,7 +108,7 @@ class TrainingParams(Block):
     images_per_pass: int | None = Field(None, ge=1)  # through the image encoder at once; None: the whole batch
     num_workers: int = Field(1, ge=0)  # of each device
     shuffled_metadata: bool = False  # a control: every patient has another's metadata, of the same site where known
-    validation_share: Share = 0.1  # of the training patients
+    validation_share: Share = 0.1  # of the training patients of each cohort
     patience_epochs: int | None = Field(None, ge=1)  # early stop on validation loss; None: off
     checkpoint_every_steps: int = Field(50, ge=1)
     checkpoint_every_minutes: float = Field(3, gt=0)  # whichever comes first

@@ -15,28 +15,29 @@ def settle(rows: pd.DataFrame, owner: pd.Series, kinds: Mapping[str, str]) -> tu
 
     Args:
         rows: Of several visits, or pictures.
-        owner: Whose each row is; its name is no column that is settled.
+        owner: Whose each row is.
         kinds: Column -> kind of its field.
 
     Returns:
         settled: The columns, with their dtypes; index: owners, sorted.
         conflicts: owner, field, values (as text), chosen; one row per owner and column that differ.
     """
-    grouped = rows.groupby(owner, sort=True)
-    settled = pd.DataFrame(index=grouped.size().index)
+    settled = pd.DataFrame(index=owner.groupby(owner, sort=True).size().index)
     conflicts = []
     for column, kind in kinds.items():
-        chosen = grouped[column].median() if kind == "numeric" else _most_frequent(rows[column], owner)
-        settled[column] = chosen.reindex(settled.index).astype(rows[column].dtype)
-        conflicts.append(_conflicts(rows[column], owner, settled[column]))
+        values = rows[column]
+        chosen = values.groupby(owner).median() if kind == "numeric" else _most_frequent(values, owner)
+        settled[column] = chosen.reindex(settled.index).astype(values.dtype)
+        conflicts.append(_conflicts(values, owner, settled[column]))
     empty = pd.DataFrame(columns=["owner", "field", "values", "chosen"], dtype=str)
     return settled, pd.concat([empty, *conflicts], ignore_index=True)
 
 
 def _most_frequent(column: pd.Series, owner: pd.Series) -> pd.Series:
-    counts = column.groupby([owner, column], sort=True).size().rename("count").reset_index()
-    counts = counts.sort_values([owner.name, "count", column.name], ascending=[True, False, True])
-    return counts.drop_duplicates(owner.name).set_index(owner.name)[column.name]
+    # Names of our own: those of fields are the user's, and may be any.
+    known = pd.DataFrame({"owner": owner, "value": column})
+    counts = known.groupby(["owner", "value"], sort=True).size().sort_values(ascending=False, kind="stable")
+    return counts.reset_index().drop_duplicates("owner").set_index("owner")["value"]
 
 
 def _conflicts(column: pd.Series, owner: pd.Series, settled: pd.Series) -> pd.DataFrame:

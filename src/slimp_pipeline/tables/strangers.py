@@ -1,5 +1,8 @@
 """Strangers' metadata: a control. What metadata of other patients teach or add isn't what metadata say of a lesion."""
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -7,24 +10,25 @@ from slimp_pipeline.tables.encoding import Encoding, LevelEncoding
 
 
 def shuffled_between_patients(
-    patient_N: np.ndarray, rng: np.random.Generator, site_N: np.ndarray | None = None
+    patient_N: np.ndarray, rng: np.random.Generator, within: Sequence[np.ndarray] = ()
 ) -> np.ndarray:
     """For each row, the row that lends its metadata: of another patient, the same one for all of a patient's rows.
 
     Args:
         patient_N: Patient of each row, of two patients at least.
         rng: Of the draw.
-        site_N: Site of each row: a patient of the same site lends, where there is another. A patient of several sites
-            is taken for one of the first.
+        within: Places of each row, the larger ones first, such as its cohort and its site: a patient of the same
+            place lends, where there is another, from the smallest on. A patient of several is taken for one of the
+            first.
 
     Returns:
         Positions, int (N,). A patient with more rows than its lender takes the lender's in turn, over again.
     """
     number_N, ids = pd.factorize(patient_N)
     first_P = np.unique(number_N, return_index=True)[1]
-    site_P = np.zeros(len(ids), dtype=np.int64) if site_N is None else pd.factorize(site_N[first_P])[0]
+    places = [pd.factorize(place_N[first_P], use_na_sentinel=False)[0] for place_N in within]
     lender_P = np.empty(len(ids), dtype=np.int64)
-    for cycle in _circles(site_P, rng):
+    for cycle in _circles(np.arange(len(ids)), places, rng):
         lender_P[cycle] = np.roll(cycle, 1)  # round in a circle: nobody lends to themselves
     rows_of = np.split(np.argsort(number_N, kind="stable"), np.cumsum(np.bincount(number_N))[:-1])
     donor_N = np.empty(len(number_N), dtype=np.int64)
@@ -49,13 +53,11 @@ def with_strangers_metadata(
         Copies of both: the lesion-level fields of a patient's rows are the lender's, and so are the patient's own.
         With three levels a lesion has one lender, whose pictures lend to its pictures in turn.
     """
-    within = [column for column in ("cohort", "site_id") if column in lesions]
-    site_N = lesions.groupby(within, dropna=False, sort=False).ngroup().to_numpy() if within else None
     patient_N = lesions["patient_id"].to_numpy()
     number_N = encoding.lesion_numbers(lesions)
     first_K = np.unique(number_N, return_index=True)[1]
-    rng = np.random.default_rng(seed)
-    donor_K = shuffled_between_patients(patient_N[first_K], rng, None if site_N is None else site_N[first_K])
+    within = [lesions[name].to_numpy(dtype=object)[first_K] for name in ("cohort", "site_id") if name in lesions]
+    donor_K = shuffled_between_patients(patient_N[first_K], np.random.default_rng(seed), within)
     donor_N = _donor_rows(number_N, donor_K)
     lender = pd.Series(patient_N[donor_N], index=patient_N)
     lender = lender[~lender.index.duplicated()]
@@ -76,10 +78,13 @@ def _donor_rows(number_N: np.ndarray, donor_K: np.ndarray) -> np.ndarray:
     return order_N[start_K[donor_N] + place_N % size_K[donor_N]]
 
 
-def _circles(site_P: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Patients in circles, by site; those who are alone at theirs join the largest circle."""
-    circles = [rng.permutation(np.flatnonzero(site_P == site)) for site in np.unique(site_P)]
-    circles.sort(key=len)
+def _circles(patients: np.ndarray, places: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """Patients in circles, by place; who is alone at theirs joins the largest circle of the place around it."""
+    if not places:
+        return [rng.permutation(patients)]
+    own = places[0][patients]
+    parts = (_circles(patients[own == place], places[1:], rng) for place in np.unique(own))
+    circles = sorted(itertools.chain.from_iterable(parts), key=len)
     alone = [circle for circle in circles[:-1] if len(circle) == 1]
     others = [circle for circle in circles[:-1] if len(circle) > 1]
     return [*others, np.concatenate([circles[-1], *alone])]

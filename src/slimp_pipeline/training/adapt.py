@@ -58,6 +58,7 @@ def adapt_partitions(
     """
     chosen = adaptation.model_dump(include={"num_epochs", "learning_rate", "image_learning_rate"})
     chosen |= {"num_steps": None, "loss": source.loss}  # the heads are the source's
+    chosen["sampler"] = training.sampler.of_one_cohort  # the source may be several, the target is one
     settings = training.model_copy(update=chosen)
     facts = {"adapted_to": cohort.name, "adaptation": adaptation.model_dump(mode="json"), "source": source.facts}
     checkpoints, histories = {}, []
@@ -66,7 +67,7 @@ def adapt_partitions(
         model = start_from(source, cohort.encodings[str(name)])
         select_trained(model, adaptation, begins_anew(source, cohort.encodings[str(name)]))
         if position == 0:
-            _say_what_begins_anew(source, cohort, cohort.encodings[str(name)])
+            _say_what_differs(source, cohort, cohort.encodings[str(name)])
             logger.info(describe_trained(model))
         checkpoint, history = train_partition(
             cohort,
@@ -129,7 +130,7 @@ def begins_anew(source: Checkpoint, encoding: Encoding) -> tuple[str, ...]:
     return _OF_THE_LEVELS if source.encoding.has_three_levels != encoding.has_three_levels else ()
 
 
-def _say_what_begins_anew(source: Checkpoint, cohort: Cohort, encoding: Encoding) -> None:
+def _say_what_differs(source: Checkpoint, cohort: Cohort, encoding: Encoding) -> None:
     if begins_anew(source, encoding):
         pictures = "the encoder of pictures' metadata, " if encoding.has_three_levels else ""
         logger.info(
@@ -139,6 +140,8 @@ def _say_what_begins_anew(source: Checkpoint, cohort: Cohort, encoding: Encoding
             len(encoding.levels),
             pictures,
         )
+    if source.loss.nuisance_weight and not encoding.nuisance.fields:
+        logger.info("%s has no nuisance fields: none are suppressed", cohort.name)
 
 
 def select_trained(model: SLIMP, adaptation: AdaptationParams, anew: tuple[str, ...] = ()) -> None:

@@ -7,17 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from sklearn.model_selection import GroupShuffleSplit
 
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.parameters import CHANGES_NOTHING_LEARNT, ModelParams, Objective, TrainingParams
 from slimp_pipeline.tables.encoding import Encoding
-from slimp_pipeline.tables.nuisance import check_nuisance
+from slimp_pipeline.tables.nuisance import check_nuisance, require_nuisance
 from slimp_pipeline.tables.splits import rows_digest
 from slimp_pipeline.tables.strangers import with_strangers_metadata
 from slimp_pipeline.training.checkpoint import running_folder, running_key, weights_digest
@@ -25,6 +23,7 @@ from slimp_pipeline.training.data import patient_lesions
 from slimp_pipeline.training.history import Value
 from slimp_pipeline.training.loop import Task, train
 from slimp_pipeline.training.run import Judge, Report
+from slimp_pipeline.training.validation import held_out_patients
 
 logger = logging.getLogger(__name__)
 HISTORY_COLUMNS = ["partition", *Value._fields]
@@ -91,13 +90,12 @@ def pretrain_partition(
         The checkpoint, and the history: partition, step, epoch, name, value.
 
     Raises:
-        ValueError: If the objective contrasts images with metadata that the cohort doesn't have, or nuisance fields
-            can't be suppressed.
+        ValueError: If the objective contrasts images with metadata that the cohort doesn't have, or there are no
+            nuisance fields to be suppressed; and as `train_partition` does.
     """
     check_contrast(cohort.name, cohort.encodings[name], settings.loss.objective)
     if settings.loss.nuisance_weight:
-        trained = cohort.lesions["image_id"].isin(training_rows["image_id"])
-        check_nuisance(cohort.name, cohort.encodings[name].nuisance, cohort.lesions[trained])
+        require_nuisance(cohort.name, cohort.encodings[name].nuisance)
     torch.manual_seed(settings.seed)  # evaluation rebuilds the first weights from this seed
     model = SLIMP(model_settings, settings.loss, cohort.encodings[name])
     return train_partition(
@@ -160,12 +158,14 @@ def train_partition(
         The checkpoint, and the history: partition, step, epoch, name, value.
 
     Raises:
-        ValueError: If no training row has an image.
+        ValueError: If no training row has an image, or a nuisance field that is to be suppressed tells the diagnosis.
     """
     encoding = cohort.encodings[name]
     lesions = _lesions_with_image(cohort, encoding, training_rows)
+    if settings.loss.nuisance_weight:
+        check_nuisance(cohort.name, encoding.nuisance, lesions)
     key = _key(cohort, name, lesions, model, model_settings, settings)
-    held_out = _held_out_patients(lesions, settings)
+    held_out = held_out_patients(lesions, settings)
     read, patients = lesions, cohort.patients
     if settings.shuffled_metadata:
         logger.warning(
@@ -221,17 +221,6 @@ def _key(
     content = [cohort.fingerprint, sorted(lesions["image_id"]), weights_digest(model), trained]
     learnt = settings.model_dump(mode="json", exclude=set(CHANGES_NOTHING_LEARNT))
     return running_key(learnt, model_settings, cohort.encodings[name], content, name)
-
-
-def _held_out_patients(lesions: pd.DataFrame, settings: TrainingParams) -> np.ndarray:
-    """Validation patients, drawn from the training patients; at least two, or none."""
-    num_patients = lesions["patient_id"].nunique()
-    num_held_out = round(settings.validation_share * num_patients)
-    if num_held_out < 2 or num_patients - num_held_out < 2:
-        return np.zeros(len(lesions), dtype=bool)
-    splitter = GroupShuffleSplit(1, test_size=num_held_out, random_state=settings.seed)
-    _, held_out = next(splitter.split(lesions, groups=lesions["patient_id"]))
-    return np.isin(np.arange(len(lesions)), held_out)
 
 
 def _facts(

@@ -1,9 +1,11 @@
-"""Held-out patients: loss, retrieval accuracy and embedding health after every epoch."""
+"""Held-out patients: who they are; loss, retrieval accuracy and embedding health after every epoch."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
+from sklearn.model_selection import GroupShuffleSplit
 from torch import Tensor
 
 from slimp_pipeline.images.augment import draw_maps, plain_views, sample_views
@@ -16,6 +18,36 @@ from slimp_pipeline.training.cohort_batches import batches_of
 from slimp_pipeline.training.data import PatientLesions
 from slimp_pipeline.training.health import alignment, effective_rank, retrieval_accuracy, uniformity
 from slimp_pipeline.training.step import forward
+
+
+def held_out_patients(lesions: pd.DataFrame, settings: TrainingParams) -> np.ndarray:
+    """Draw validation patients from the training patients of each cohort; at least two, or none.
+
+    A person of several cohorts is drawn among the patients of the smallest, which has the fewest to lose.
+
+    Args:
+        lesions: patient_id; cohort where there are several.
+        settings: Share and seed.
+
+    Returns:
+        Which rows are theirs, bool (N,).
+    """
+    patient_N, cohort_N = lesions["patient_id"], lesions.get("cohort", pd.Series("", index=lesions.index))
+    size_N = patient_N.groupby(cohort_N).transform("nunique")
+    home = cohort_N.iloc[np.argsort(size_N, kind="stable")].groupby(patient_N).first()
+    parts = [own for _, own in lesions.groupby(patient_N.map(home))]
+    held_out = [patient for own in parts for patient in _drawn_patients(own, settings)]
+    return patient_N.isin(held_out).to_numpy()
+
+
+def _drawn_patients(lesions: pd.DataFrame, settings: TrainingParams) -> list[str]:
+    num_patients = lesions["patient_id"].nunique()
+    num_drawn = round(settings.validation_share * num_patients)
+    if num_drawn < 2 or num_patients - num_drawn < 2:
+        return []
+    splitter = GroupShuffleSplit(1, test_size=num_drawn, random_state=settings.seed)
+    _, drawn = next(splitter.split(lesions, groups=lesions["patient_id"]))
+    return lesions["patient_id"].iloc[drawn].unique().tolist()
 
 
 @dataclass(frozen=True)
@@ -52,8 +84,8 @@ def validate(model: SLIMP, held_out: HeldOut, settings: TrainingParams, device: 
 
     Returns:
         `validation_loss` and its terms, in nats; and for each contrast of the objective (`image`, `lesion`,
-        `patient`, `flat`, `views`) the share of left sides whose nearest right side is a right one, and embedding
-        health.
+        `patient`, `flat`, `views`) the share of left sides whose nearest right side of their batch is a right one,
+        and embedding health.
     """
     model.eval()
     losses: dict[str, list[float]] = {}
@@ -85,11 +117,11 @@ def _views(model: SLIMP, canvas: Tensor, side: Tensor, image_size: int, settings
 
 def _health(name: str, parts: list[Contrast]) -> dict[str, float]:
     """Embedding health of one contrast. On the CPU: it is measured in double precision, which MPS lacks."""
-    left = torch.cat([part.left_ND for part in parts]).float().cpu()
-    right = torch.cat([part.right_ND for part in parts]).float().cpu()
-    groups = torch.cat([part.groups_N for part in parts]).cpu()
+    sides = [(part.left_ND.float().cpu(), part.right_ND.float().cpu(), part.groups_N.cpu()) for part in parts]
+    accuracies = [retrieval_accuracy(*of_batch) for of_batch in sides]  # groups are numbered batch by batch
+    left, right, _ = map(torch.cat, zip(*sides, strict=True))
     return {
-        f"validation_{name}_accuracy": retrieval_accuracy(left, right, groups),
+        f"validation_{name}_accuracy": float(np.average(accuracies, weights=[len(own) for own, *_ in sides])),
         f"{name}_effective_rank": effective_rank(left),
         f"{name}_uniformity": uniformity(left),
         f"{name}_alignment": alignment(left, right),

@@ -81,6 +81,16 @@ def test_rows_of_which_the_field_is_not_known_do_not_count(telling_cohort):
     assert of(measure_reading(seeing(telling_cohort, told), SETTINGS), "region", READ).value > 0.99
 
 
+def test_a_field_is_read_on_the_patients_of_whom_it_is_known_and_adds_to_all(telling_cohort):
+    patients = telling_cohort.lesions["patient_id"]
+    few = sorted(patients.unique())[::3]
+    telling_cohort.lesions["region"] = telling_cohort.lesions["region"].where(patients.isin(few))
+    tested = telling_cohort.splits.loc[telling_cohort.splits["split"] == "train", "patient_id"].nunique()
+    table = measure_reading(seeing(telling_cohort, np.zeros((120, 1), "float32")), SETTINGS)
+    assert of(table, "region", READ).num_test_patients <= len(few)
+    assert of(table, "region", ADDS).num_test_patients == of(table, "age_years", READ).num_test_patients == tested
+
+
 def test_a_field_of_one_value_is_not_asked_for(telling_cohort):
     telling_cohort.lesions["region"] = "arm"
     table = measure_reading(seeing(telling_cohort, np.zeros((120, 1), "float32")), SETTINGS)

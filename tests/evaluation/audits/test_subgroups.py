@@ -17,7 +17,8 @@ from slimp_pipeline.pipelines.evaluate.audits import group
 
 CLASSES = ["MEL", "NEV", "SEK"]
 MALIGNANT = np.array([1, 0, 0])
-SETTINGS = EvaluationParams(num_resamples=50, subgroups=SubgroupParams(fields=["sex", "age_years"], min_patients=3))
+GROUPS = SubgroupParams(fields=["sex", "age_years"], min_patients=3, min_patients_per_class=0)
+SETTINGS = EvaluationParams(num_resamples=50, subgroups=GROUPS)
 
 
 def cohort(num_patients=40, num_folds=2, seed=0):
@@ -96,6 +97,40 @@ def test_the_group_that_the_probe_fails_on_is_seen():
     assert values.loc["female", "ci_low"] > values.loc["male", "ci_high"]
 
 
+def test_patients_of_a_benign_group_are_scored_by_their_worst_lesion():
+    """Every patient has three lesions, the last of which looks malignant; only men's is, of every other one."""
+    place_N = np.tile(np.arange(3), 80)
+    patient_N = np.repeat(np.arange(80), 3)
+    women_N = patient_N < 40
+    malignant_N = ~women_N & (place_N == 2) & (patient_N % 2 == 0)
+    score_N = np.array([0.1, 0.2, 0.9])[place_N]
+    ids = [f"i{number:03d}" for number in range(240)]
+    predictions = pd.DataFrame(
+        {
+            "method": "slimp",
+            "features": "image",
+            "protocol": "linear_probe",
+            "shots": "all",
+            "draw": (patient_N // 2 % 2).astype(str),
+            "repeat": 0,
+            "image_id": ids,
+            "lesion_id": ids,
+            "patient_id": [f"p{number:02d}" for number in patient_N],
+            "label": np.where(malignant_N, "malignant", "benign"),
+            "label_malignant": malignant_N.astype(int),
+            "predicted": np.where(score_N > 0.5, "malignant", "benign"),
+            "score.benign": 1 - score_N,
+            "score.malignant": score_N,
+        }
+    )
+    texts = [name for name in predictions if name.endswith("_id") or predictions[name].dtype == "str"]
+    rows = pd.DataFrame({"image_id": ids, "sex": np.where(women_N, "female", "male")})
+    settings = SETTINGS.model_copy(update={"unit": "patient", "label": "malignant"})
+    table = subgroup_table(predictions.astype(dict.fromkeys(texts, "category")), rows, settings)
+    values = table[table["metric"] == "balanced_accuracy"].set_index("group")["value"]
+    assert values.to_dict() == {"female": 0.0, "male": 0.5}  # all of them are taken for malignant
+
+
 def test_ages_fall_into_bands_of_completed_years():
     predictions, rows = cohort(num_patients=6, num_folds=1)
     rows["age_years"] = [0, 39.9, 40, 59.9, 60, 74, 75, 90, np.nan, 39, 60, np.nan]
@@ -142,6 +177,21 @@ def test_too_small_a_group_is_named_without_figures():
     assert (small["num_patients"] == 2).all() and (small["num_images"] == 4).all()
     just_large_enough = table_of(predictions, rows, with_subgroups(min_patients=2)).query("group == 'other'")
     assert just_large_enough["value"].notna().all() and not just_large_enough["too_small"].any()
+
+
+def test_metrics_of_malignant_lesions_need_patients_of_either_class():
+    predictions, rows = cohort()
+    women = set(rows.loc[rows["sex"] == "female", "image_id"])
+    with_melanoma = predictions.loc[predictions["label"].eq("MEL"), "image_id"]
+    keep = [*sorted(women & set(with_melanoma))[:4], *predictions.loc[~predictions["label"].eq("MEL"), "image_id"]]
+    few = predictions[predictions["image_id"].isin(keep)]  # four women have a melanoma each
+    asked = {number: with_subgroups(fields=["sex"], min_patients_per_class=number) for number in (4, 5)}
+    found = {n: set(table_of(few, rows, one).query("group == 'female'")["metric"]) for n, one in asked.items()}
+    assert found[4] == set(METRICS) and found[5] == {"balanced_accuracy", "macro_auroc"}
+    binary = few.assign(label=few["label"].replace("SEK", "NEV")).drop(columns="score.SEK")
+    told = binary.assign(label_malignant=binary["label"].eq("MEL").astype(int))
+    table = subgroup_table(told, rows, asked[5])
+    assert table.loc[table["group"] == "female", "too_small"].all()
 
 
 def test_only_linear_probes_on_folds_count_and_the_hold_out_where_there_are_none():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slimp_pipeline.cohorts.spec import FieldSpec
+from slimp_pipeline.cohorts.spec import RESERVED, FieldSpec
 from slimp_pipeline.evaluation.features.phenotypes import PHENOTYPE_COLUMNS, map_phenotypes, on_a_plane
 from slimp_pipeline.parameters import EvaluationParams
 
@@ -24,6 +24,7 @@ def test_every_patient_of_another_cohort_has_a_place_and_its_traits(small_cohort
     small_cohort.lesions.loc[0, "region"] = None
     table = map_phenotypes(replace(embedded(small_cohort), fields=FIELDS), SETTINGS)
     assert list(table) == [*PHENOTYPE_COLUMNS, "age_years"]  # no free text
+    assert set(PHENOTYPE_COLUMNS) <= RESERVED  # no field takes the place of one
     assert len(table) == 60 and table["patient_id"].is_unique and (table["num_images"] == 2).all()
     assert (table["age_years"] == table["patient_id"].str[1:].astype(float)).all()
     by_patient = small_cohort.lesions.groupby("patient_id")["malignant"].any()

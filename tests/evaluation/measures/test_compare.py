@@ -121,6 +121,9 @@ def test_values_are_means_over_seeds_beside_their_spread():
     assert pair["difference"] == 0.5 and pair["within_noise"]  # both of theirs may be drawn from the first seed
 
 
+FEW_SEEDS = np.sqrt(3 / 2) * 4.302653 / 1.959964  # variance of a bootstrap over three; Student's t for the normal
+
+
 def test_values_and_differences_are_those_of_a_slow_loop(runs, compared):
     values, pairs = compared
     runs_RS = np.random.default_rng(4).integers(3, size=(50, 3))
@@ -139,7 +142,11 @@ def test_values_and_differences_are_those_of_a_slow_loop(runs, compared):
     drawn = {}
     for label, names in GROUPS.items():
         of_runs = [accuracy(runs[name], names[0].split("-")[0]) for name in names]
-        on_resamples = [np.mean([of_runs[number][1 + r] for number in runs_RS[r]]) for r in range(50)]
+        on_resamples = []
+        for r in range(50):
+            mean, on_sample = np.mean([of_run[1 + r] for of_run in of_runs]), [of_run[0] for of_run in of_runs]
+            move = np.mean([on_sample[number] for number in runs_RS[r]]) - np.mean(on_sample)
+            on_resamples.append(mean + FEW_SEEDS * move)
         drawn[label] = np.mean([of_run[0] for of_run in of_runs]), np.array(on_resamples)
         low, high = interval(*drawn[label], 0.95)
         own = row(values, method=label)
@@ -163,10 +170,10 @@ def test_a_clear_difference_is_outside_noise_whichever_stands_first():
     runs = {
         f"{method}-{seed}": run(method, seed, share)
         for method, share in (("slimp", 0.95), ("flat", 0.3))
-        for seed in range(2)
+        for seed in range(4)
     }
     for groups in (["slimp", "flat"], ["flat", "slimp"]):
-        _, pairs = compare(runs, {name: [f"{name}-0", f"{name}-1"] for name in groups})
+        _, pairs = compare(runs, {name: [f"{name}-{seed}" for seed in range(4)] for name in groups})
         own = row(pairs, method=groups[0], reference=groups[1])
         assert not own["within_noise"]
         assert (own[FIGURES] > 0).all() or (own[FIGURES] < 0).all()
@@ -188,6 +195,20 @@ def test_a_baseline_that_stands_in_every_run_counts_once(runs, compared):
     assert start["num_runs"] == 3
     assert start["value"] == pytest.approx(np.mean(by_seed))
     assert start["sd_between_runs"] == pytest.approx(np.std(by_seed, ddof=1))
+
+
+def test_baselines_of_groups_with_other_fields_are_never_averaged(runs):
+    """Fields differ by group: so do metadata alone, which would otherwise be neither's baseline."""
+    other = pd.concat([runs["flat-0"].query("method != 'metadata_linear'"), predicted(
+        "metadata_linear", 8, 0.9, "metadata", "baseline"
+    )])  # fmt: skip
+    values, pairs = compare({"a": runs["slimp-0"], "b": other}, {"all": ["a"], "few": ["b"]})
+    assert set(values["method"]) == {"all", "few", "random_init", "metadata_linear (all)", "metadata_linear (few)"}
+    for label, run_of in (("all", runs["slimp-0"]), ("few", other)):
+        alone, _ = measure("clinic", run_of, SETTINGS)
+        own = row(alone[alone["draw"] == "all"], method="metadata_linear")["value"]
+        assert row(values, method=f"metadata_linear ({label})")["value"] == own
+    row(pairs, method="all", reference="metadata_linear (all)")
 
 
 def test_without_groups_every_version_stands_for_itself_with_its_own_baselines(runs):
@@ -358,8 +379,12 @@ def test_known_truth_is_the_mean_over_runs_beside_the_lowest_and_the_highest():
 def test_without_groups_known_truth_of_every_version_stands_for_itself():
     tables = {"a": truths("slimp", 0.5), "b": truths("slimp", 0.7)}
     found = compare_truths({k: lambda k=k: tables[k] for k in tables}, {}).set_index("method")["value"]
-    expected = {"slimp (a)": 0.5, "slimp (b)": 0.7, "random_init (a)": 0.2, "random_init (b)": 0.2}
-    assert found.to_dict() == pytest.approx(expected)
+    assert found.to_dict() == pytest.approx({"slimp (a)": 0.5, "slimp (b)": 0.7, "random_init": 0.2})
+    tables["b"].loc[1, "value"] = 0.3
+    found = compare_truths({k: lambda k=k: tables[k] for k in tables}, {"x": ["a"], "y": ["b"]}).set_index("method")
+    assert found["value"].to_dict() == pytest.approx(
+        {"x": 0.5, "y": 0.7, "random_init (x)": 0.2, "random_init (y)": 0.3}
+    )
 
 
 def test_of_a_real_cohort_no_causes_are_known():

@@ -56,6 +56,14 @@ def test_a_patient_has_the_score_of_the_most_suspicious_lesion():
     assert units.pooled(score) == pytest.approx(np.array([[0.3, 0.7], [0.7, 0.3]]))
 
 
+@pytest.mark.parametrize("known", [[0, 1], [0, -1], [-1, 1]], ids=["both", "benign alone", "malignant alone"])
+def test_the_most_suspicious_lesion_is_told_though_one_class_has_no_label_among_the_rows(known):
+    score = np.array([[0.9, 0.1], [0.3, 0.7], [0.7, 0.3], [0.8, 0.2], [0.6, 0.4]])
+    label = np.zeros(5, dtype=int) if known[0] == 0 else np.ones(5, dtype=int)
+    units = Units.of(ROWS.assign(lesion_id=list("abcde")), label, np.array(known), "patient")
+    assert units.pooled(score) == pytest.approx(np.array([[0.3, 0.7], [0.6, 0.4]]))
+
+
 @pytest.mark.parametrize(
     ("labels", "of_unit"),
     [([0, 1, 2], 2), ([0, 0, 1], 0), ([1, 1, 0], 1), ([0, 1, 1], 1), ([1, 0], 0)],

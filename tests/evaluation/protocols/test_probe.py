@@ -142,8 +142,17 @@ def test_the_temperature_makes_overconfident_held_out_scores_less_sure():
     np.testing.assert_array_equal(calibrated.argmax(axis=1), score_NK.argmax(axis=1))
 
 
-def test_a_single_strength_leaves_scores_uncalibrated():
-    feature_ND, label_N, patient_N = blobs()
-    train_N = np.arange(90) < 60
-    settings = ProbeParams(strengths=[0.1])
-    assert linear_probe(feature_ND, label_N, patient_N, train_N, ~train_N, 3, settings, 0)[2] == 1
+def test_a_single_strength_is_calibrated_where_that_is_read_and_scores_as_without():
+    rng = np.random.default_rng(0)
+    feature_ND, patient_N = rng.normal(size=(200, 60)), np.arange(200)
+    label_N = (feature_ND[:, 0] + rng.normal(0, 2, 200) > 1.5).astype(int)
+    settings = ProbeParams(strengths=[100.0], for_macro_f1=True)
+    plain, calibrated = (
+        fit_probe(feature_ND, label_N, patient_N, 2, settings, 0, calibrated=calibrated) for calibrated in (False, True)
+    )
+    assert plain.temperature == 1 and plain.weight_K.tolist() == [1, 1]
+    assert calibrated.temperature > 1.5 and calibrated.weight_K[0] != calibrated.weight_K[1]
+    np.testing.assert_array_equal(plain.scores(feature_ND), calibrated.scores(feature_ND))
+    among_others = fit_probe(feature_ND, label_N, patient_N, 2, ProbeParams(strengths=[100.0, 1e5]), 0)
+    assert among_others.strength == 100.0
+    assert calibrated.temperature == pytest.approx(among_others.temperature, rel=0.02)

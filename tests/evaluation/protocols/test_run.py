@@ -333,8 +333,9 @@ def test_a_task_needs_two_classes(small_cohort, diagnosis, found):
         task.make_task(small_cohort.lesions, small_cohort.splits, EvaluationParams())
 
 
-def test_class_weights_for_macro_f1_are_a_protocol_of_their_own_where_asked_for(small_cohort):
-    probe = small_cohort.settings.probe.model_copy(update={"strengths": [0.1, 1.0], "for_macro_f1": True})
+@pytest.mark.parametrize("strengths", [[0.1, 1.0], [1.0]], ids=["of two strengths", "of one"])
+def test_class_weights_for_macro_f1_are_a_protocol_of_their_own_where_asked_for(small_cohort, strengths):
+    probe = small_cohort.settings.probe.model_copy(update={"strengths": strengths, "for_macro_f1": True})
     small_cohort.settings = small_cohort.settings.model_copy(update={"probe": probe})
     _, _, predictions = small_cohort.run("linear_probe")
     assert set(predictions["protocol"]) == {"linear_probe", "linear_probe_calibrated", "linear_probe_f1"}

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from slimp_pipeline.evaluation.audits.controls import CHANCE, LABELS
+from slimp_pipeline.evaluation.audits.field_reading import READ
 from slimp_pipeline.reporting.findings.explanations import (
     control_tables,
     importance_tables,
@@ -98,6 +99,14 @@ def test_fields_are_listed_as_the_image_shows_them_with_what_they_add(field_read
     assert region[1] == {"value": "+0.010", "range": "[-0.020, +0.040]"}
     assert option[1:] == [None, None]
     assert reading_tables(field_reading[:0]) == []
+
+
+def test_the_best_read_field_comes_first_and_one_that_is_not_read_last(field_reading):
+    region = field_reading[field_reading["field"] == "region"]
+    group = region[region["question"] != READ].assign(field="smoke")  # its options are read, it isn't
+    (table,) = reading_tables(pd.concat([group, field_reading, region.assign(field="zone")]))
+    assert [line["field"] for line in table["lines"]] == ["region", "zone", "smoke.cigars", "age_years", "smoke"]
+    assert table["lines"][-1]["cells"][0] is None
 
 
 def test_what_shuffled_labels_came_to_is_said_and_is_no_gain_of_metadata(controls):

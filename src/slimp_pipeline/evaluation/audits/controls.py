@@ -101,13 +101,12 @@ def _shuffled_labels(task: Task, split: Split, rng: np.random.Generator) -> np.n
 def _lenders(task: Task, split: Split, rng: np.random.Generator) -> np.ndarray:
     """Lender of each row, (N,): training rows lend to training rows, test rows to test rows, within a site."""
     patients, donor_N = task.patient_id_N.codes, np.arange(len(task.rows))
-    site_N = task.rows["site_id"].to_numpy() if "site_id" in task.rows else None
+    places = [task.rows["site_id"].to_numpy()] if "site_id" in task.rows else []
     for side_N in (split.train_N, split.test_N):
         rows = np.flatnonzero(side_N)
         if len(np.unique(patients[rows])) > 1:
-            donor_N[rows] = rows[
-                shuffled_between_patients(patients[rows], rng, None if site_N is None else site_N[rows])
-            ]
+            within = [place_N[rows] for place_N in places]
+            donor_N[rows] = rows[shuffled_between_patients(patients[rows], rng, within)]
     return donor_N
 
 

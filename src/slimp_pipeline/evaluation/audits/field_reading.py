@@ -56,7 +56,7 @@ def measure_reading(target: TargetCohort, settings: EvaluationParams) -> pd.Data
     by_picture = settings.model_copy(update={"probe": probe, "unit": "image"})
     work = partial(_measure_fold, target, asked, by_picture)
     results, averaged = measure_folds(work, target, by_picture, f"Reading fields of {target.name}")
-    num_patients = results.groupby(["method", "shots"])["num_test_patients"].max()
+    num_patients = results.groupby(["method", "shots", "features"])["num_test_patients"].max()
     level_of: dict[str, str] = {}
     for name, field in fields.items():
         level = NUISANCE if field.nuisance else field.level
@@ -70,7 +70,7 @@ def measure_reading(target: TargetCohort, settings: EvaluationParams) -> pd.Data
             key.features,
             metric,
             *found,
-            num_patients[key.method, key.shots],
+            num_patients[key.method, key.shots, key.features],
         ]
         for key, metric, found in _found(averaged, settings.confidence)
     ]

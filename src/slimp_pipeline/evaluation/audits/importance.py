@@ -102,7 +102,7 @@ def _measure_fold(
                 key = Key(tested.method, tested.features, "linear_probe", change)
                 of_change.setdefault(change, []).append(yardstick.measure(key, score_NK, split.train_N))
         for first, *others in of_change.values():
-            values = average_over_draws([first, *others])
+            values = average_over_draws([first, *others], settings.confidence)
             kept = {metric: value for metric, value in values.items() if metric in METRICS}
             measured.append(Measured(first.key, first.draw, 0, first.sizes, kept))
     return measured

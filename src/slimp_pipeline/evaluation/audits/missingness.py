@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from slimp_pipeline.cohorts.spec import FieldSpec
-from slimp_pipeline.evaluation.measures.bootstrap import Weightings, estimate, resampled
+from slimp_pipeline.evaluation.measures.bootstrap import Weightings, estimate, mean_where_known, resampled
 from slimp_pipeline.evaluation.measures.metrics import auroc
-from slimp_pipeline.evaluation.measures.records import METRIC_BOUNDS, mean_where_known
+from slimp_pipeline.evaluation.measures.records import METRIC_BOUNDS
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.tables.missing import missing_fields
 

@@ -19,6 +19,7 @@ SUBGROUP_COLUMNS = [
     "too_small",
 ]  # fmt: skip
 METRICS = ["balanced_accuracy", "macro_auroc", "malignant_auroc", "sensitivity_at_95_specificity"]
+_OF_MALIGNANT = ("malignant_auroc", "sensitivity_at_95_specificity")
 _FEATURES = ("image", "image+lesion+patient")  # each doubles the table
 NOT_KNOWN = "not known"
 AGE = "age_years"
@@ -38,7 +39,8 @@ def subgroup_table(predictions: pd.DataFrame, rows: pd.DataFrame, settings: Eval
     Returns:
         `SUBGROUP_COLUMNS`, one row per field, group, method, feature set and metric that can be measured. Rows whose
         field is missing form the group `NOT_KNOWN`. A group of too few patients has one row per method and feature
-        set, without metric (empty) and value (NaN).
+        set, without metric (empty) and value (NaN). Where too few have a malignant or too few a benign lesion,
+        metrics that tell the two apart are left out.
 
     Raises:
         ValueError: If `rows` lacks an image of the predictions, or the age edges aren't whole years that rise.
@@ -95,7 +97,8 @@ def _measure(
 ) -> list[list[object]]:
     """Rows of the table, from `method` on, of one group: its predictions by every method and feature set."""
     sizes = group["patient_id"].nunique(), group["image_id"].nunique()
-    if sizes[0] < settings.subgroups.min_patients:
+    metrics = _measurable(group, classes, settings.subgroups.min_patients_per_class)
+    if sizes[0] < settings.subgroups.min_patients or not metrics:
         keys = group[["method", "features"]].drop_duplicates().to_numpy()
         return [[*key, "", np.nan, np.nan, np.nan, *sizes, True] for key in keys]
     group = by_unit(group, settings)
@@ -111,6 +114,14 @@ def _measure(
     measured: list[list[object]] = []
     for key, values_by_fold in by_fold.items():
         for metric, value_R in average(values_by_fold).items():
-            if metric in METRICS and not np.isnan(value_R[0]):
+            if metric in metrics and not np.isnan(value_R[0]):
                 measured.append([*key, metric, *estimate(value_R, settings.confidence, METRIC_BOUNDS), *sizes, False])
     return measured
+
+
+def _measurable(group: pd.DataFrame, classes: Sequence[str], min_patients: int) -> list[str]:
+    """Metrics that a group has enough patients for, of either class where malignant and benign are told apart."""
+    of_class = group.drop_duplicates(["patient_id", "label_malignant"])["label_malignant"]
+    if min(of_class.eq(1).sum(), of_class.eq(0).sum()) >= min_patients:
+        return METRICS
+    return [] if len(classes) == 2 else [name for name in METRICS if name not in _OF_MALIGNANT]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
+from scipy import sparse, stats
 
 _BLOCK = 2**22  # numbers that a step of a computation holds at once
 _DENSE = 2**14  # numbers of an array that is made whole
@@ -114,6 +114,42 @@ def estimate(
     value = float(value_R[0])
     low, high = np.clip(interval(value, value_R[1:], confidence), *bounds)
     return value, float(low), float(high)
+
+
+def drawn_anew(
+    value_DR: np.ndarray, drawn_DR: np.ndarray, confidence: float, num_free: int | None = None
+) -> np.ndarray:
+    """Values of runs or draws: as they are on the sample, and drawn with replacement on each resample of patients.
+
+    On a resample of patients each is the mean of all there, moved by how far the drawn one is from that mean on the
+    sample: what patients and runs add to the noise stays apart. A bootstrap over D runs holds (D - 1) / D of their
+    variance, and so few call for Student's t in place of the normal distribution: both widen the moves.
+
+    Args:
+        value_DR: Value of each of D on the sample, then on R resamples, (D, 1 + R).
+        drawn_DR: Which of them are drawn for each resample, (D, R).
+        confidence: Of the interval that they are for.
+        num_free: Degrees of freedom; D - 1 unless others like them are averaged over.
+
+    Returns:
+        (D, 1 + R), whose mean over D is to be taken.
+    """
+    num = len(value_DR)
+    if num == 1:
+        return value_DR
+    place = (1 + confidence) / 2
+    widening = np.sqrt(num / (num - 1)) * stats.t.ppf(place, num_free or num - 1) / stats.norm.ppf(place)
+    mean_R = mean_where_known(list(value_DR))
+    move_D = np.nan_to_num(value_DR[:, 0] - mean_R[0])
+    return np.concatenate([value_DR[:, :1], mean_R[1:] + widening * move_D[drawn_DR]], axis=1)
+
+
+def mean_where_known(values: list[np.ndarray]) -> np.ndarray:
+    """Mean over the folds or draws in which the metric could be measured; NaN where it could in none."""
+    stacked = np.stack(values)
+    known = ~np.isnan(stacked)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(known, stacked, 0).sum(axis=0) / known.sum(axis=0)
 
 
 def interval(value: float, values_R: np.ndarray, confidence: float) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from math import lcm
 import numpy as np
 import pandas as pd
 
-from slimp_pipeline.evaluation.measures.bootstrap import estimate
+from slimp_pipeline.evaluation.measures.bootstrap import drawn_anew, estimate, mean_where_known
 from slimp_pipeline.evaluation.measures.measure import measure
 from slimp_pipeline.evaluation.measures.records import (
     ADAPTED,
@@ -16,7 +16,6 @@ from slimp_pipeline.evaluation.measures.records import (
     Key,
     comparable,
     is_pretrained,
-    mean_where_known,
 )
 from slimp_pipeline.parameters import EvaluationParams
 
@@ -51,13 +50,14 @@ def compare_runs(
         versions: Version -> a function that loads its predictions.
         groups: Label -> versions of its runs, seeds in the same order in every group. Empty: every version stands for
             itself, as far as it was tested on what the newest was tested on. If there are several, methods are named
-            with theirs, but for baselines whose values are the same in all.
+            with theirs.
         settings: Resamples, confidence, seed.
         leaks: Whether runs are compared whose split let patients stand on both sides, or those of other splits.
 
     Returns:
         values: `COMPARISON_COLUMNS`; means over runs. Intervals are by bootstrap over patients within folds and over
-            runs (with one run each: over patients alone).
+            runs, as `drawn_anew` does it (with one run each: over patients alone). Baselines and starts of training
+            stand once where they are the same in all groups' runs of a seed, else by group.
         pairs: `PAIR_COLUMNS`; differences of every two methods of the same features and protocol (and of every
             linear probe and every baseline), on the same resamples of patients and of seeds.
 
@@ -69,7 +69,7 @@ def compare_runs(
         (label, position, measure(cohort, predictions[predictions["protocol"].isin(_COMPARED)], settings)[1])
         for label, position, predictions in _load(versions, groups, cohort, leaks=leaks)
     ]
-    alike = set() if groups else _alike([averaged for _, _, averaged in measured])
+    alike = _alike([(position, averaged) for _, position, averaged in measured])
     name = _naming(groups, len(measured))
     gathered: dict[Key, dict[int, list[dict[str, np.ndarray]]]] = {}
     for label, position, averaged in measured:
@@ -85,7 +85,7 @@ def compare_runs(
     rng = np.random.default_rng(settings.seed)
     runs_RS = rng.integers(lcm(*counts), size=(settings.num_resamples, max(counts)))
     resampled = {
-        key: {metric: _resample_runs(values_SR, runs_RS) for metric, values_SR in values.items()}
+        key: {metric: _resample_runs(values_SR, runs_RS, settings.confidence) for metric, values_SR in values.items()}
         for key, values in over_runs.items()
     }
     return _values(cohort, over_runs, resampled, settings), _pairs(cohort, resampled, settings)
@@ -123,14 +123,35 @@ def _spread_over_runs(
 ) -> pd.DataFrame:
     """Mean, lowest and highest `value` of each group's runs, by all other columns but the last four."""
     chosen = _or_one_by_one(groups, versions)
-    runs = [(label, versions[run]()) for label, own in chosen.items() for run in own if run in versions]
-    known = [(label, table) for label, table in runs if len(table)]
-    name = _naming(groups, len(known))
-    tables = [table.assign(method=[name(method, label) for method in table["method"]]) for label, table in known]
-    if not tables:
+    runs = [
+        (label, position, versions[run]())
+        for label, own in chosen.items()
+        for position, run in enumerate(own)
+        if run in versions
+    ]
+    known = [(label, position, table) for label, position, table in runs if len(table)]
+    if not known:
         return pd.DataFrame(columns=columns)
+    name, alike = _naming(groups, len(known)), _alike_in([(position, table) for _, position, table in known])
+    tables = [
+        table.assign(method=[method if method in alike else name(method, label) for method in table["method"]])
+        for label, _, table in known
+    ]
     values = pd.concat(tables).groupby(columns[:-4], sort=False, dropna=False)["value"]
     return values.agg(num_runs="count", value="mean", lowest="min", highest="max").reset_index()[columns]
+
+
+def _alike_in(runs: list[tuple[int, pd.DataFrame]]) -> set[str]:
+    """Methods other than the pre-trained whose rows are the same in all runs of a seed."""
+    firsts: dict[tuple[int, str], pd.DataFrame] = {}
+    differing = set()
+    for position, table in runs:
+        for method, rows in table.groupby("method"):
+            if not rows.reset_index(drop=True).equals(
+                firsts.setdefault((position, str(method)), rows.reset_index(drop=True))
+            ):
+                differing.add(method)
+    return {method for _, method in firsts if not is_pretrained(method)} - differing
 
 
 def _load(
@@ -207,14 +228,15 @@ def _or_one_by_one(groups: Mapping[str, list[str]], versions: Mapping[str, Load]
     return groups or {version: [version] for version in reversed(list(versions))}
 
 
-def _alike(runs: list[dict[Key, dict[str, np.ndarray]]]) -> set[Key]:
-    """Baselines and starts of training that have the same values in all runs: they stand for one."""
-    first, *others = runs
-    return {
-        key
-        for key, values in first.items()
-        if not is_pretrained(key.method) and all(key in other and _same(values, other[key]) for other in others)
-    }
+def _alike(runs: list[tuple[int, dict[Key, dict[str, np.ndarray]]]]) -> set[Key]:
+    """Baselines and starts of training that have the same values in all runs of a seed: they stand for one."""
+    firsts: dict[tuple[int, Key], dict[str, np.ndarray]] = {}
+    differing = set()
+    for position, averaged in runs:
+        for key, values in averaged.items():
+            if not _same(values, firsts.setdefault((position, key), values)):
+                differing.add(key)
+    return {key for _, key in firsts if not is_pretrained(key.method)} - differing
 
 
 def _same(values: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> bool:
@@ -224,16 +246,15 @@ def _same(values: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> bool:
 
 
 def _naming(groups: Mapping[str, list[str]], num_runs: int) -> Callable[[str, str], str]:
-    """What a method of a run is called, by method and label of the run."""
+    """What a method of a run is called, by method and label of the run, where it isn't the same in all."""
     if groups:
         return _by_group
-    # Runs of other settings have baselines of their own.
     return (lambda method, label: f"{method} ({label})") if num_runs > 1 else (lambda method, label: method)
 
 
 def _by_group(method: str, label: str) -> str:
     if not is_pretrained(method):
-        return method
+        return f"{method} ({label})"
     return f"{label}, adapted" if method.endswith(ADAPTED) else label
 
 
@@ -248,15 +269,13 @@ def _stack(by_position: dict[int, list[dict[str, np.ndarray]]]) -> dict[str, np.
     }
 
 
-def _resample_runs(values_SR: np.ndarray, runs_RS: np.ndarray) -> np.ndarray:
+def _resample_runs(values_SR: np.ndarray, runs_RS: np.ndarray, confidence: float) -> np.ndarray:
     """Mean over runs, then over as many runs drawn with replacement for each resample of patients; (1 + R,).
 
     The numbers drawn are below a multiple of the number of runs: what is left over is a run, each as likely.
     """
     num_runs = len(values_SR)
-    drawn_RS = runs_RS[:, :num_runs] % num_runs
-    resampled_R = values_SR[drawn_RS, np.arange(1, values_SR.shape[1])[:, None]].mean(axis=1)
-    return np.concatenate([[values_SR[:, 0].mean()], resampled_R])
+    return drawn_anew(values_SR, runs_RS[:, :num_runs].T % num_runs, confidence).mean(axis=0)
 
 
 def _values(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from slimp_pipeline.evaluation.measures.bootstrap import Weightings, resampled
+from slimp_pipeline.evaluation.measures.bootstrap import Weightings, drawn_anew, resampled
 from slimp_pipeline.evaluation.measures.metrics import classification_metrics
 from slimp_pipeline.evaluation.measures.records import (
     RESULT_COLUMNS,
@@ -15,7 +15,6 @@ from slimp_pipeline.evaluation.measures.records import (
     Key,
     classes_of,
     difference_table,
-    mean_where_known,
     result_rows,
 )
 from slimp_pipeline.evaluation.measures.units import Units, by_unit
@@ -188,7 +187,7 @@ def summarise(cohort: str, measured: Iterable[Measured], confidence: float) -> t
     for one in measured:
         by_key.setdefault(one.key, []).append(one)
     rows = [row for key, own in by_key.items() for row in _rows(cohort, key, own, confidence)]
-    averaged = {key: average_over_draws(_chosen(own)) for key, own in by_key.items()}
+    averaged = {key: average_over_draws(_chosen(own), confidence) for key, own in by_key.items()}
     return pd.DataFrame(rows, columns=RESULT_COLUMNS), averaged
 
 
@@ -222,15 +221,23 @@ def fold_weightings(test_rows: pd.DataFrame, settings: EvaluationParams, positio
 
 
 def average(values: Iterable[Values]) -> Values:
-    """Mean of each metric over what is given."""
+    """Mean of each metric over folds, or folds and draws.
+
+    A fold that has no value is left out. A resample on which another lost its value, with its only positive say, has
+    none: the mean over the remaining folds would be of something else.
+    """
     gathered: dict[str, list[np.ndarray]] = {}
     for one in values:
         for metric, value_R in one.items():
             gathered.setdefault(metric, []).append(value_R)
-    return {metric: mean_where_known(value) for metric, value in gathered.items()}
+    averaged = {}
+    for metric, found in gathered.items():
+        measured = [value_R for value_R in found if not np.isnan(value_R[0])]
+        averaged[metric] = np.mean(measured, axis=0) if measured else found[0]
+    return averaged
 
 
-def average_over_draws(measured: Iterable[Measured]) -> Values:
+def average_over_draws(measured: Iterable[Measured], confidence: float) -> Values:
     """Mean of each metric over folds and draws; on each resample a fold has as many draws, drawn with replacement.
 
     So intervals cover the draws, too. Which are drawn rests on the fold and the number of draws alone: methods stay
@@ -239,22 +246,23 @@ def average_over_draws(measured: Iterable[Measured]) -> Values:
     by_fold: dict[str, list[Measured]] = {}
     for one in measured:
         by_fold.setdefault(one.draw, []).append(one)
-    return average(values for draws in by_fold.values() for values in _redrawn(draws))
+    num_free = sum(len(draws) - 1 for draws in by_fold.values())
+    return average(values for draws in by_fold.values() for values in _drawn_anew(draws, confidence, num_free))
 
 
-def _redrawn(draws: Sequence[Measured]) -> list[Values]:
+def _drawn_anew(draws: Sequence[Measured], confidence: float, num_free: int) -> list[Values]:
     if len(draws) == 1:
         return [draws[0].by_metric]
     num_resamples = len(next(iter(draws[0].by_metric.values()))) - 1
-    rng = np.random.default_rng([len(draws), *draws[0].draw.encode()])
-    drawn_DR = rng.integers(len(draws), size=(len(draws), num_resamples))
-    drawn_DR = np.concatenate([np.arange(len(draws))[:, None], drawn_DR], axis=1)  # the value itself is of each once
-    redrawn: list[Values] = [{} for _ in draws]
+    drawn_DR = np.random.default_rng([len(draws), *draws[0].draw.encode()]).integers(
+        len(draws), size=(len(draws), num_resamples)
+    )
+    values: list[Values] = [{} for _ in draws]
     for metric in draws[0].by_metric:
         value_DR = np.stack([one.by_metric[metric] for one in draws])
-        for values, value_R in zip(redrawn, np.take_along_axis(value_DR, drawn_DR, axis=0), strict=True):
-            values[metric] = value_R
-    return redrawn
+        for own, value_R in zip(values, drawn_anew(value_DR, drawn_DR, confidence, num_free), strict=True):
+            own[metric] = value_R
+    return values
 
 
 def _rows(cohort: str, key: Key, measured: list[Measured], confidence: float) -> list[list[object]]:
@@ -263,19 +271,19 @@ def _rows(cohort: str, key: Key, measured: list[Measured], confidence: float) ->
         for one in measured:
             rows += result_rows(cohort, key, one.draw, one.by_metric, one.sizes, confidence)
     elif not folds:
-        return result_rows(cohort, key, HOLDOUT, *_together(measured), confidence)
+        return result_rows(cohort, key, HOLDOUT, *_together(measured, confidence), confidence)
     else:
         for number in sorted({one.repeat for one in folds}):
             drawn = [one for one in folds if one.repeat == number]
-            rows += result_rows(cohort, key, str(number), *_together(drawn), confidence)
-    return rows + result_rows(cohort, key, "all", *_together(folds), confidence) if folds else rows
+            rows += result_rows(cohort, key, str(number), *_together(drawn, confidence), confidence)
+    return rows + result_rows(cohort, key, "all", *_together(folds, confidence), confidence) if folds else rows
 
 
-def _together(measured: list[Measured]) -> tuple[Values, tuple[int, int]]:
+def _together(measured: list[Measured], confidence: float) -> tuple[Values, tuple[int, int]]:
     """Mean over folds and draws; training patients on average, test patients of all folds."""
     test_patients = {one.draw: one.sizes[1] for one in measured}
     sizes = round(float(np.mean([one.sizes[0] for one in measured]))), sum(test_patients.values())
-    return average_over_draws(measured), sizes
+    return average_over_draws(measured, confidence), sizes
 
 
 def _chosen(measured: list[Measured]) -> list[Measured]:

@@ -90,14 +90,6 @@ def result_rows(
     return rows
 
 
-def mean_where_known(values: list[np.ndarray]) -> np.ndarray:
-    """Mean over the folds or draws in which the metric could be measured; NaN where it could in none."""
-    stacked = np.stack(values)
-    known = ~np.isnan(stacked)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(known, stacked, 0).sum(axis=0) / known.sum(axis=0)
-
-
 def difference_table(cohort: str, averaged: Averaged, confidence: float) -> pd.DataFrame:
     """Difference of every pre-trained method to every other of the same features, protocol and shots.
 

@@ -51,7 +51,9 @@ class Units:
     def pooled(self, score_NK: np.ndarray) -> np.ndarray:
         """Scores of the units, (U, K): a lesion's are the mean of its pictures', a patient's those of the worst lesion.
 
-        A mean over a patient's lesions would drown one melanoma among many moles. Our choice, both.
+        The worst is the one of the highest malignant score less the benign one: of the two, one alone may be known,
+        where the rows are all of one class. A mean over a patient's lesions would drown one melanoma among many moles.
+        Our choice, both.
         """
         if len(self.first_U) == len(score_NK):
             return score_NK[self.first_U]
@@ -61,7 +63,8 @@ class Units:
             return sums_UK / np.bincount(self.unit_N)[:, None]
         score_LK = self.lesions.pooled(score_NK)
         unit_L = self.unit_N[self.lesions.first_U]
-        order_L = np.lexsort((-score_LK[:, self.malignant_K == 1].sum(axis=1), unit_L))
+        malignant_L, benign_L = (score_LK[:, self.malignant_K == group].sum(axis=1) for group in (1, 0))
+        order_L = np.lexsort((benign_L - malignant_L, unit_L))
         return score_LK[order_L[np.unique(unit_L[order_L], return_index=True)[1]]]
 
 

@@ -30,8 +30,8 @@ class FittedProbe:
     Attributes:
         model: Of all classes; those without a training row get probability 0.
         strength: The chosen strength.
-        temperature: Of the log probabilities, fitted on held-out training patients; 1 where nothing is chosen.
-        weight_K: Class weights for the best macro-F1 on these patients; ones where nothing is chosen, or not asked for.
+        temperature: Of the log probabilities, fitted on held-out training patients; 1 where none are held out.
+        weight_K: Class weights for the best macro-F1 on these patients; ones where none are, or not asked for.
     """
 
     model: LinearModels
@@ -57,13 +57,15 @@ def fit_probe(
     settings: ProbeParams,
     seed: int,
     device: torch.device = _CPU,
+    *,
+    calibrated: bool = False,
 ) -> FittedProbe:
     """Fit on training rows.
 
     The inverse penalty is the one of `settings.strengths` with the lowest class-weighted log loss over
     inner patient-grouped folds of the training rows (the stronger penalty on a tie): a proper score, which
     moves smoothly where the balanced accuracy of a few rare cases jumps. Classes are weighted inversely to
-    their frequency. Both are our choice. With a single strength nothing is held out, and nothing calibrated.
+    their frequency. Both are our choice. With a single strength nothing is held out, unless `calibrated`.
     Of more than `settings.max_choice_rows` training rows so many choose, and stand for the others, as drawn by `thin`.
 
     Args:
@@ -74,6 +76,7 @@ def fit_probe(
         settings: Strengths and inner folds.
         seed: Of the inner folds.
         device: Where it is computed, in float32.
+        calibrated: Hold patients out for temperature and class weights, though there is a single strength.
 
     Raises:
         ValueError: If the training rows are all of one class.
@@ -87,16 +90,19 @@ def fit_probe(
     )
     # Threads that wait for one another cost more than they save on matrices this small.
     with _threads().limit(limits=1 if feature_ND.size < _SMALL else None):
-        strength, temperature, weight_K = _choose(rows, label_N, patient_N, settings, seed)
+        strength, temperature, weight_K = _choose(rows, label_N, patient_N, settings, seed, calibrated)
         model = rows.fit(_balanced(label_N, np.ones(len(label_N), dtype=bool))[None], [strength], _TO_SCORE)
     return FittedProbe(model, strength, temperature, weight_K)
 
 
-def fit_task_probe(task: Task, train_ND: np.ndarray, train_N: np.ndarray, settings: EvaluationParams) -> FittedProbe:
+def fit_task_probe(
+    task: Task, train_ND: np.ndarray, train_N: np.ndarray, settings: EvaluationParams, *, calibrated: bool = False
+) -> FittedProbe:
     """Fit on the training rows of a task, bool (N,), whose features are `train_ND`, on the device of the settings."""
     labels, patients = task.label_N[train_N], task.rows["patient_id"].to_numpy()[train_N]
     device = pick_device(settings.device)
-    return fit_probe(train_ND, labels, patients, len(task.classes), settings.probe, settings.seed, device)
+    num_classes, seed = len(task.classes), settings.seed
+    return fit_probe(train_ND, labels, patients, num_classes, settings.probe, seed, device, calibrated=calibrated)
 
 
 @dataclass(frozen=True)
@@ -120,13 +126,13 @@ class _Rows:
 
 
 def _choose(
-    rows: _Rows, label_N: np.ndarray, patient_N: np.ndarray, settings: ProbeParams, seed: int
+    rows: _Rows, label_N: np.ndarray, patient_N: np.ndarray, settings: ProbeParams, seed: int, calibrated: bool
 ) -> tuple[float, float, np.ndarray]:
     """Strength, the temperature that calibrates it, and class weights, by inner folds."""
     alike_K = np.ones(rows.num_classes)
     strengths = sorted(settings.strengths)
     num_folds = min(settings.num_inner_folds, len(np.unique(patient_N)), int(np.bincount(label_N).max()))
-    if len(strengths) == 1 or num_folds < 2:
+    if (len(strengths) == 1 and not calibrated) or num_folds < 2:
         return strengths[0], 1.0, alike_K
     num_rows, thinned = len(label_N), thin(label_N, rows.num_classes, settings.max_choice_rows, seed)
     rows, label_N, patient_N = rows.take(thinned.rows), label_N[thinned.rows], patient_N[thinned.rows]

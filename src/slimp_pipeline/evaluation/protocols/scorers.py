@@ -29,7 +29,7 @@ class Scored(NamedTuple):
 
 def score_linear_probe(task: Task, sides: Sides, split: Split, settings: EvaluationParams) -> dict[str, np.ndarray]:
     """Linear probe, as it is, calibrated by a temperature, and with class weights for macro-F1."""
-    probe = fit_task_probe(task, sides.train_ND, split.train_N, settings)
+    probe = fit_task_probe(task, sides.train_ND, split.train_N, settings, calibrated=True)
     score_NK = probe.scores(sides.test_ND)
     scored = {"linear_probe": score_NK, "linear_probe_calibrated": rescale(score_NK, probe.temperature)}
     weighted = {"linear_probe_f1": reweight(score_NK, probe.weight_K)} if settings.probe.for_macro_f1 else {}

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from slimp_pipeline.evaluation.measures.bootstrap import mean_where_known
 from slimp_pipeline.evaluation.measures.curves import GRID, Curve, band, precision_curves, roc_curves
 from slimp_pipeline.evaluation.measures.measure import fold_weightings
-from slimp_pipeline.evaluation.measures.records import is_pretrained, mean_where_known
+from slimp_pipeline.evaluation.measures.records import is_pretrained
 from slimp_pipeline.parameters import EvaluationParams
 from slimp_pipeline.reporting.figures.layout import BY_CHANCE, laid_out
 from slimp_pipeline.reporting.labels import in_order, method_colour, method_name

@@ -95,7 +95,7 @@ def reading_tables(field_reading: pd.DataFrame) -> list[dict[str, Any]]:
         cells = own.set_index(["field", "question", "metric"])
         read = own[own["question"] == READ].set_index("field")["value"]
         fields = own.drop_duplicates("field").set_index("field")["level"]
-        ranked = fields.index[read.reindex(fields.index).argsort(kind="stable")[::-1]]
+        ranked = read.reindex(fields.index).sort_values(ascending=False, kind="stable").index  # those not read last
         tables.append(
             {
                 "method": method_name(method),
