@@ -1,11 +1,14 @@
 """A table of metadata, brought to the pictures."""
 
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from slimp_pipeline.embedding.metadata import read_rows
 from slimp_pipeline.parameters import EmbeddingParams
+from slimp_pipeline.tables.encoding import encode
 
 PICTURES = pd.DataFrame({"picture": ["a.png", "b.jpg", "more/c.png", "d.png"], "image_id": ["a", "b", "c", "d"]})
 
@@ -75,10 +78,30 @@ def test_values_that_count_as_not_known_or_were_never_met_are_named(read):
     ]
 
 
+def test_ticks_that_cannot_be_read_are_named_and_their_group_is_not_known(read, encoding):
+    rows = read("image_id,symptom.itch,symptom.bleed\na,x,no\nb,ja,nein\nc,yes,NA\nd,,\n")
+    assert notes(rows, "symptom:") == [
+        "symptom: 3 cells are neither true nor false (x, ja, nein), and in their rows the whole group counts as not "
+        "known; read are true, false, yes, no, 1, 0"
+    ]
+    assert encode(encoding.lesion, rows.fields)["checkbox_known"][:, 0].tolist() == [False, False, True, False]
+
+
+def test_texts_in_another_form_are_read_as_ingest_reads_them(read):
+    decomposed = unicodedata.normalize("NFD", "é")
+    pictures = pd.DataFrame({"picture": [f"{decomposed}.png", "b.png"], "image_id": [decomposed, "b"]})
+    rows = read(f"image_id,site,lesion_id\n{decomposed}.png,arm\u200b,\u00e9\nb,\u00a0leg,{decomposed}\n", pictures)
+    assert rows.has_row_N.all() and rows.fields["site"].tolist() == ["arm", "leg"]
+    assert rows.lesion_id_N.tolist() == ["\u00e9"] * 2
+    assert notes(rows, "another Unicode form") == [
+        "cells held invisible characters or another Unicode form, and are read without: 1 of site, 1 of lesion_id"
+    ]
+
+
 def test_a_picture_with_a_row_and_no_lesion_is_counted(read):
-    rows = read("image_id,lesion_id\na,\nb,l1\n")
+    rows = read("image_id,lesion_id\na,\nb,l1\nc,unknown\n")  # as in a cohort, this is nobody's id
     assert rows.lesion_id_N.tolist() == [None, "l1", None, None]
-    assert notes(rows, "in no lesion") == ["1 pictures have a row without `lesion_id`, and stand in no lesion"]
+    assert notes(rows, "in no lesion") == ["2 pictures have a row without `lesion_id`, and stand in no lesion"]
     assert read("image_id\na\n").lesion_id_N is None
 
 
@@ -93,9 +116,21 @@ def test_lesions_of_several_patients_are_not_pooled_though_they_share_an_id(read
     assert not notes(alone, "aren't read")
 
 
+def test_a_lesion_of_one_patient_keeps_its_id_though_others_share_theirs(read):
+    rows = read("image_id,patient_id,lesion_id\na,p1,1\nb,p2,1\nc,,7\nd,,1\n")
+    assert rows.lesion_id_N.tolist() == ["p1_1", "p2_1", "7", None]
+    assert notes(rows, "in no lesion") == []
+    assert notes(rows, "in none") == [
+        "1 pictures have a row without `patient_id`, and a lesion id that patients share: of which lesion they are "
+        "isn't told, and they stand in none"
+    ]
+
+
 def test_ids_that_joining_would_confuse_are_refused(read):
     with pytest.raises(ValueError, match="joined by `_` `who` and `lesion_id` don't tell lesions apart"):
-        read("image_id,who,lesion_id\na,p,1\nb,q,1\nc,p_1,2\nd,p,1_2\n", patient_column="who")
+        read("image_id,who,lesion_id\na,p,1\nb,q,1\nc,r,p_1\n", patient_column="who")
+    with pytest.raises(ValueError, match=r"2 lesion ids .* don't tell lesions apart"):
+        read("image_id,patient_id,lesion_id\na,p,1_2\nb,q,1_2\nc,p_1,2\nd,r,2\n")
 
 
 def test_a_table_that_cannot_be_used_is_refused_in_a_sentence(read):

@@ -1,6 +1,7 @@
 """Pictures in shards."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,8 @@ from slimp_pipeline.embedding.listing import list_pictures
 from slimp_pipeline.embedding.shards import embed_pictures
 from slimp_pipeline.embedding.told import as_array
 from slimp_pipeline.handover.reader import LesionReader
+from slimp_pipeline.models.checkpoint import write_checkpoint
+from slimp_pipeline.models.pictures import picture_facts
 from slimp_pipeline.parameters import IngestParams
 
 INGEST = IngestParams(num_processes=1)
@@ -104,6 +107,18 @@ def test_two_processes_that_check_give_the_same_bytes(embed):
     content = one.path(1).read_bytes()
     one.path(1).unlink()
     assert embed(settings=IngestParams(num_processes=2)).path(1).read_bytes() == content
+
+
+def test_pictures_are_embedded_as_those_were_read_that_trained_the_encoder(embed, checkpoint, tmp_path):
+    write_checkpoint(checkpoint, tmp_path / "plain")
+    noted = replace(checkpoint, facts=checkpoint.facts | picture_facts(replace_limit(16)))
+    write_checkpoint(noted, tmp_path / "noted")
+    whole, small, alike = (
+        as_array(pa.concat_tables(embed(tmp_path / encoder, settings))["embedding"])
+        for encoder, settings in (("plain", INGEST), ("plain", replace_limit(16)), ("noted", INGEST))
+    )
+    np.testing.assert_array_equal(alike, small)
+    assert np.abs(small - whole).max() > 1e-3
 
 
 def test_another_folder_model_or_limit_starts_anew(embed, exported):

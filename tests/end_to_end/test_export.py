@@ -42,7 +42,7 @@ def test_without_an_evaluation_the_encoder_is_exported_alone_and_an_encoder_of_a
 ):
     project = copy_of_finished()
     evaluated = project.latest("06_models/demo_tbp/encoders").parent.name
-    project.run("pretrain", training={"seed": 5})
+    project.run("pretrain", training={"seed": 5}, ingest={"max_side_px": 40})
     newer = project.latest("06_models/demo_tbp/encoders").parent.name
     asked = f"--load-versions=encoders:{newer},training_rows:{newer}"
     done = project.call("run", "--env=test", "--pipeline=export", asked, "--params=export.onnx=false")
@@ -52,7 +52,8 @@ def test_without_an_evaluation_the_encoder_is_exported_alone_and_an_encoder_of_a
     assert f"Export:   {folder.relative_to(project.folder)}" in done.stdout
     names = {path.name for path in folder.iterdir()}
     assert not [name for name in names if name.startswith(("known", "classifier")) or name.endswith(".onnx")]
-    assert slimp_pipeline.load(folder).checkpoint.facts["training"]["seed"] == 5
+    facts = slimp_pipeline.load(folder).checkpoint.facts
+    assert facts["training"]["seed"] == 5 and facts["max_side_px"] == 40
     project.run("export", export={"onnx": False})  # by itself it takes the encoders that were evaluated
     assert LesionReader(project.latest(EXPORTED)).known is not None
     assert slimp_pipeline.load(project.latest(EXPORTED)).checkpoint.facts["training"]["seed"] == 0

@@ -55,12 +55,14 @@ def evaluated() -> Evaluated:
 
 @pytest.fixture
 def make_export(checkpoint: Checkpoint, evaluated: Evaluated, tmp_path: Path) -> Callable[..., Path]:
-    """Export the tiny model; without ONNX unless asked for."""
+    """Export the tiny model, or as `retrained` one with other weights; without ONNX unless asked for."""
 
-    def made(*, onnx: bool = False, with_evaluation: bool = True) -> Path:
-        folder = tmp_path / "exported_model"
-        folder.mkdir()
-        of_others = replace(checkpoint, facts=checkpoint.facts | {"cohort": "tbp", "licence": "CC BY 4.0"})
+    def made(name: str = "exported_model", *, onnx: bool = False, with_evaluation: bool = True) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        retrained = {k: 1.01 * v if v.is_floating_point() else v for k, v in checkpoint.state.items()}
+        state = retrained if name == "retrained" else checkpoint.state
+        of_others = replace(checkpoint, state=state, facts=checkpoint.facts | {"cohort": "tbp", "licence": "CC BY 4.0"})
         given = evaluated if with_evaluation else None
         export({"all": of_others}, NOTHING_SEEN, given, SETTINGS, ExportParams(onnx=onnx)).write(folder)
         return folder

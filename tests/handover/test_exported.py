@@ -16,7 +16,7 @@ from slimp_pipeline.evaluation.features.blocks import Scaling
 from slimp_pipeline.evaluation.measures.calibration import rescale
 from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
 from slimp_pipeline.evaluation.task import make_task
-from slimp_pipeline.handover.exported import export, files_of, licence_of
+from slimp_pipeline.handover.exported import EXPORT_FILES, export, files_of, licence_of
 from slimp_pipeline.handover.reader import LesionReader
 from slimp_pipeline.parameters import ExportParams
 from slimp_pipeline.pipelines.export.nodes import export_model
@@ -31,6 +31,7 @@ def test_a_folder_holds_everything_and_loads_in_timm_and_here(make_export):
         "fingerprint.png", "image_encoder.onnx", "known_lesions.json", "known_lesions.safetensors",
         "lesion_encoder.onnx", "model.safetensors", "patient_encoder.onnx", "slimp.safetensors",
     ]  # fmt: skip
+    assert {path.name for path in folder.iterdir()} == EXPORT_FILES - {"picture_encoder.onnx"}  # of three levels
     assert timm.create_model(f"local-dir:{folder}", pretrained=True).num_features == 32
     assert slimp_pipeline.load(folder).encode_images([folder / "fingerprint.png"]).shape == (1, 32)
     card = (folder / "README.md").read_text()
@@ -136,6 +137,16 @@ def test_a_model_that_embeds_otherwise_than_when_it_was_exported_is_refused(make
     change(folder)
     with pytest.raises(ValueError, match=rf"exported_model: the {part} of fingerprint\.json doesn't come out again"):
         slimp_pipeline.load(folder)
+
+
+def test_the_folder_above_is_read_as_the_export_itself_is(make_export):
+    folder = make_export("2026-01-01T00.00.00.000Z/exported_model")
+    above = LesionReader(folder.parent)
+    assert above.known is not None and above.classifier is not None
+    negated(folder / "model.safetensors", "norm.weight")
+    for place in (folder, folder.parent):
+        with pytest.raises(ValueError, match=r"exported_model: the image of fingerprint\.json doesn't come out again"):
+            slimp_pipeline.load(place)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"rows": [], "image": [1]}', '{"rows": 7, "image": "x"}'])

@@ -10,6 +10,7 @@ import pytest
 from huggingface_hub import HfApi, constants
 
 from slimp_pipeline.handover import hub
+from slimp_pipeline.handover.exported import files_of
 from slimp_pipeline.handover.hub import push_to_hub
 
 REPO = "clinic/encoder"
@@ -37,13 +38,19 @@ class Hub(BaseHTTPRequestHandler):
                 entry = json.loads(line)
                 if entry["key"] == "file":
                     self.server.files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
+                if entry["key"] == "deletedFile":
+                    del self.server.files[entry["value"]["path"]]
+            self.server.num_commits += 1
             commit = {"commitUrl": f"{self.server.address}/{REPO}/commit/1", "commitOid": "1", "success": True}
             return self._answer(200, commit | {"hookOutput": ""})
         return self._answer(404, {"error": path})
 
     def do_GET(self):
-        self.server.asked.append((urlsplit(self.path).path, self.headers.get("Authorization")))
-        self._answer(200, {"id": REPO, "siblings": [], "sha": "0", "private": True})
+        path = urlsplit(self.path).path
+        self.server.asked.append((path, self.headers.get("Authorization")))
+        if "/tree/" in path:
+            return self._answer(200, [{"type": "file", "path": n, "size": 1, "oid": n} for n in self.server.files])
+        return self._answer(200, {"id": REPO, "siblings": [], "sha": "0", "private": True})
 
     def _answer(self, status, told):
         body = json.dumps(told).encode()
@@ -66,7 +73,7 @@ def at(monkeypatch, address):
 @pytest.fixture
 def server(monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.asked, server.files, server.created, server.refuses = [], {}, None, None
+    server.asked, server.files, server.created, server.refuses, server.num_commits = [], {}, None, None, 0
     server.address = f"http://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
@@ -89,6 +96,20 @@ def test_known_lesions_go_along_where_they_are_asked_for(server, make_export):
     push_to_hub(folder, REPO, private=False, with_known=True)
     assert set(server.files) == {path.name for path in folder.iterdir()}
     assert server.created["visibility"] == "public"
+
+
+def test_a_push_takes_away_what_an_earlier_one_left_and_nothing_of_others(server, make_export):
+    server.files = {".gitattributes": b"", "notes/classifier.json": b"mine", "LICENSE": b"mine"}
+    others = set(server.files)
+    first = make_export(onnx=True)
+    push_to_hub(first, REPO, private=True, with_known=True)
+    assert set(server.files) == others | {path.name for path in first.iterdir()}
+    push_to_hub(first, REPO, private=True, with_known=False)
+    assert set(server.files) == others | {path.name for path in files_of(first, with_known=False)}
+    second = make_export("retrained", with_evaluation=False)
+    push_to_hub(second, REPO, private=True, with_known=False)
+    assert set(server.files) == others | {path.name for path in second.iterdir()}
+    assert server.num_commits == 3
 
 
 def test_without_a_token_nothing_is_asked(server, make_export, monkeypatch):

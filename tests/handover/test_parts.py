@@ -1,6 +1,7 @@
 """Parts of an export folder that were damaged, or come from anywhere, are refused in words."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -73,4 +74,13 @@ def test_parts_of_another_encoders_width_are_refused_when_they_are_loaded(make_e
     with pytest.raises(
         ValueError, match="gives 32 numbers for a picture, its known lesions have 3, its classifier reads"
     ):
+        LesionReader(folder)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_an_earlier_export_left_in_the_folder_is_refused(make_export, part):
+    older, folder = make_export(), make_export("retrained", with_evaluation=False)
+    for file in older.glob(f"{part}.*"):  # `cp -r` over the older folder leaves them, too
+        shutil.copy(file, folder)
+    with pytest.raises(ValueError, match=rf"{part}\.json can't be used: it is of another encoder"):
         LesionReader(folder)

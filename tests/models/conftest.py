@@ -111,10 +111,10 @@ def picture_files(tmp_path: Path) -> list[Path]:
 def pack_files(tmp_path: Path) -> Callable[[list[Path]], ImageStore]:
     """Pack picture files into an image store."""
 
-    def packed(files: list[Path]) -> ImageStore:
+    def packed(files: list[Path], settings: IngestParams | None = None) -> ImageStore:
         images = pd.DataFrame({"image_id": [f.stem for f in files], "path": [str(f) for f in files], "key": ""})
         images = images.assign(size_bytes=0, mtime_ns=0)
-        batches = list(pack(images, IngestParams(num_processes=1)))
+        batches = list(pack(images, settings or IngestParams(num_processes=1)))
         buffer = io.BytesIO()
         with pa.ipc.new_file(buffer, batches[0].schema) as writer:
             for batch in batches:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import slimp_pipeline
@@ -20,10 +21,13 @@ from slimp_pipeline.images.augment import plain_views
 from slimp_pipeline.images.decode import DecodedImages
 from slimp_pipeline.models import checkpoint as checkpoints
 from slimp_pipeline.models.checkpoint import Checkpoint, write_checkpoint
+from slimp_pipeline.models.pictures import picture_facts
 from slimp_pipeline.models.pretrained import PretrainedSLIMP, image_weights, load
 from slimp_pipeline.models.slimp import SLIMP, Batch
-from slimp_pipeline.parameters import LossParams, Objective, Pooling
+from slimp_pipeline.parameters import IngestParams, LossParams, Objective, Pooling
 from slimp_pipeline.tables.encoding import encode
+
+INGEST = IngestParams(num_processes=1)
 
 
 def test_image_files_embed_as_they_do_by_way_of_the_image_store(folder, picture_files, pack_files):
@@ -34,6 +38,31 @@ def test_image_files_embed_as_they_do_by_way_of_the_image_store(folder, picture_
     assert embedding.shape == (3, 32)
     assert embedding.dtype == np.float32
     np.testing.assert_array_equal(embedding, encoder.encode_canvases(canvas, side))
+
+
+def test_pictures_are_read_as_those_were_that_trained_the_encoder(checkpoint, tmp_path, pack_files):
+    file = tmp_path / "large.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((600, 480)).save(file)
+    model = checkpoint.model.model_copy(
+        update={"image_encoder": checkpoint.model.image_encoder.model_copy(update={"image_size": 64})}
+    )
+    net = SLIMP(model, checkpoint.loss, checkpoint.encoding)
+    of_default = replace(checkpoint, model=model, state=net.state_dict())
+    ingest = IngestParams(num_processes=1, max_side_px=40, jpeg_quality=60)
+    noted = replace(of_default, facts=checkpoint.facts | picture_facts(ingest))
+    write_checkpoint(noted, tmp_path / "noted")
+    for encoder, settings in ((load(tmp_path / "noted"), ingest), (PretrainedSLIMP(of_default), INGEST)):
+        expected = encoder.encode_canvases(*DecodedImages(pack_files([file], settings), 64).__getitems__([0]))
+        np.testing.assert_array_equal(encoder.encode_images([file]), expected)
+        np.testing.assert_array_equal(encoder.encode_pictures([file.read_bytes()]), expected)
+
+
+@pytest.mark.parametrize("facts", [{"max_side_px": 3}, {"jpeg_quality": "high"}, {"max_side_px": None}])
+def test_a_checkpoint_that_tells_no_possible_settings_of_pictures_is_refused(checkpoint, tmp_path, facts):
+    write_checkpoint(replace(checkpoint, facts=facts), tmp_path / "odd")
+    with pytest.raises(ValueError, match=rf"odd: config\.json can't be used: {next(iter(facts))}: Input should be"):
+        load(tmp_path / "odd")
 
 
 def test_the_size_of_batches_does_not_change_an_embedding(checkpoint, picture_files):
@@ -69,6 +98,14 @@ def test_metadata_embed_with_absent_columns_as_with_empty_ones(checkpoint):
     assert absent.dtype == np.float32
     np.testing.assert_array_equal(absent, empty)
     assert not np.allclose(absent[0], absent[1])
+
+
+def test_categories_are_read_in_the_form_in_which_ingest_reads_them(checkpoint):
+    encoder = PretrainedSLIMP(checkpoint)
+    odd = pd.DataFrame({"site": ["arm\u200b", "\u00a0leg", None], "depth_mm": [1, 2, 3]}, index=[7, 7, 9])
+    meant = odd.assign(site=["arm", "leg", None])
+    np.testing.assert_array_equal(encoder.encode_metadata(odd), encoder.encode_metadata(meant))
+    assert odd["site"].iloc[0] == "arm\u200b"
 
 
 def test_rows_with_equal_fields_are_embedded_once(checkpoint, monkeypatch):

@@ -128,11 +128,18 @@ def test_a_checkbox_group_is_known_where_one_of_its_options_is():
 
 
 def test_checkboxes_read_the_same_words_as_the_cohort_reader_does():
-    frame = frame_of(**{"symptom.itch": ["yes", "True", "1", 1, 1.0, True, "no", 0], "symptom.bleed": ["?"] * 8})
+    frame = frame_of(**{"symptom.itch": ["yes", "True", "1", 1, 1.0, True, "no", 0], "symptom.bleed": ["NA"] * 8})
     encoded = encode(LEVEL, frame)
     assert encoded["checkbox"][:, 0].tolist() == [1, 1, 1, 1, 1, 1, 0, 0]
     assert encoded["checkbox_known"].all()
     assert not encode(LEVEL, frame_of(**{"symptom.itch": ["?", "maybe"]}))["checkbox_known"].any()
+
+
+def test_a_group_with_a_tick_that_cannot_be_read_is_not_known():
+    frame = frame_of(**{"symptom.itch": ["x", "ja", 2, "yes ", ""], "symptom.bleed": ["no", "yes", "no", "no", "no"]})
+    encoded = encode(LEVEL, frame)
+    assert encoded["checkbox_known"][:, 0].tolist() == [False, False, False, True, True]
+    assert encoded["checkbox"].tolist() == [[0, 0], [0, 0], [0, 0], [1, 0], [0, 0]]
 
 
 def test_an_absent_column_counts_as_missing_throughout():

@@ -1,6 +1,6 @@
 """A table of metadata, brought to the pictures; whatever in it isn't read is named."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +9,17 @@ import pandas as pd
 
 from slimp_pipeline.cohorts.files.table_file import read_table
 from slimp_pipeline.cohorts.ids import match_ids
-from slimp_pipeline.cohorts.spec import MISSING_TOKENS
-from slimp_pipeline.cohorts.text import in_one_line
+from slimp_pipeline.cohorts.spec import MISSING_ID_TOKENS, MISSING_TOKENS
+from slimp_pipeline.cohorts.text import in_one_line, table_as_meant
 from slimp_pipeline.parameters import EmbeddingParams
-from slimp_pipeline.tables.encoding import UNSEEN, CategoricalEncoding, Encoding, LevelEncoding, encode
+from slimp_pipeline.tables.encoding import (
+    UNSEEN,
+    CategoricalEncoding,
+    Encoding,
+    LevelEncoding,
+    encode,
+    unreadable_ticks,
+)
 
 _NUM_SHOWN = 3
 _NONE, _NO_NAME = "no picture has this name", "it names no picture"
@@ -56,17 +63,20 @@ def read_rows(path: Path, pictures: pd.DataFrame, encoding: Encoding, settings: 
     """
     table = read_table(path)
     _require_columns(path, table, settings)
-    named = table[settings.image_column].str.replace("\\", "/", regex=False).str.removeprefix("./")
+    names = table[settings.image_column]  # as they stand: files are told apart by more than what is meant
+    table, changed = table_as_meant(table)
+    named = names.str.replace("\\", "/", regex=False).str.removeprefix("./")
     line_N, notes, why = _lines_of_pictures(path, named, pictures)
     has_row_N = line_N >= 0
     rows = table.reindex(np.where(has_row_N, line_N, -1)).reset_index(drop=True)
     wanted = [column for level in encoding.levels.values() for name in level.fields for column in level.columns(name)]
     fields = pd.DataFrame({name: _or_none(rows[name]) for name in wanted if name in rows}, index=rows.index)
     ids = {settings.image_column, settings.lesion_column, settings.patient_column}
+    notes += _note_on_cells(changed, {*wanted, *ids} - {settings.image_column})
     notes += _notes_on_columns(table, wanted, ids)
     notes += [note for level in encoding.levels.values() for note in _notes_on_values(level, fields)]
     lesion_id_N, lesion_notes = _lesions(path, rows, has_row_N, settings)
-    unmatched = table.loc[~table.index.isin(line_N[has_row_N]), settings.image_column]
+    unmatched = names[~names.index.isin(line_N[has_row_N])]
     told = {int(line): (name, why[line]) for line, name in unmatched.items()}
     return PictureRows(fields, has_row_N, lesion_id_N, told, notes + lesion_notes)
 
@@ -91,27 +101,42 @@ def _lesions(
 ) -> tuple[np.ndarray | None, list[str]]:
     """Lesion of each picture, None where none is known; None where there is no such column. And notes.
 
-    Where patients share lesion ids, patient and lesion together are the id, joined by `_` as in cohorts.
+    Of ids that patients share, patient and lesion together are the id, joined by `_` as in cohorts.
     """
     lesion, patient = settings.lesion_column, settings.patient_column
     if lesion not in rows:
         return None, []
-    notes, id_N = [], _or_none(rows[lesion])
-    if patient in rows:
-        patient_N = _or_none(rows[patient])
-        num_patients = patient_N.groupby(id_N).nunique()
-        if shared := int((num_patients > 1).sum()):
-            pairs = pd.DataFrame({"patient": patient_N, "lesion": id_N}).dropna()
-            id_N = patient_N.str.cat(id_N, sep="_").astype(object)
-            if id_N.nunique() < len(pairs.drop_duplicates()):
-                raise ValueError(
-                    f"{path}: {shared:,} lesion ids stand under several patients, and joined by `_` `{patient}` and "
-                    f"`{lesion}` don't tell lesions apart, either. Give these ids another form"
-                )
-            notes = [f"{shared:,} lesion ids stand under several patients: a lesion is told by `{patient}`, too"]
-    if without := int((has_row_N & pd.isna(id_N).to_numpy()).sum()):
+    notes, id_N = [], _or_none(rows[lesion], MISSING_ID_TOKENS)
+    if without := int((has_row_N & id_N.isna().to_numpy()).sum()):
         notes.append(f"{without:,} pictures have a row without `{lesion}`, and stand in no lesion")
+    if patient in rows:
+        patient_N = _or_none(rows[patient], MISSING_ID_TOKENS)
+        shared_N = patient_N.groupby(id_N).transform("nunique") > 1
+        if shared_N.any():
+            own_N = id_N.where(~shared_N, patient_N.str.cat(id_N, sep="_").astype(object))
+            notes += _notes_on_shared(path, id_N[shared_N], patient_N[shared_N], own_N, settings)
+            id_N = own_N
     return id_N.where(id_N.notna(), None).to_numpy(dtype=object), notes
+
+
+def _notes_on_shared(
+    path: Path, lesion_K: pd.Series, patient_K: pd.Series, own_N: pd.Series, settings: EmbeddingParams
+) -> Iterator[str]:
+    """Notes on K rows whose lesion ids patients share; refuses ids that joining made of several lesions."""
+    lesion, patient, num_shared = settings.lesion_column, settings.patient_column, lesion_K.nunique()
+    pairs = pd.DataFrame({"patient": patient_K, "lesion": lesion_K}).dropna().drop_duplicates()
+    joined = set(own_N[lesion_K.index].dropna())
+    if len(joined) < len(pairs) or joined & set(own_N.drop(lesion_K.index)):
+        raise ValueError(
+            f"{path}: {num_shared:,} lesion ids stand under several patients, and joined by `_` `{patient}` and "
+            f"`{lesion}` don't tell lesions apart, either. Give these ids another form"
+        )
+    yield f"{num_shared:,} lesion ids stand under several patients: a lesion is told by `{patient}`, too"
+    if without := int(patient_K.isna().sum()):
+        yield (
+            f"{without:,} pictures have a row without `{patient}`, and a lesion id that patients share: of which "
+            "lesion they are isn't told, and they stand in none"
+        )
 
 
 def _lines_of_pictures(path: Path, named: pd.Series, pictures: pd.DataFrame) -> tuple[np.ndarray, list[str], pd.Series]:
@@ -157,10 +182,15 @@ def _without_suffix(picture: str) -> str:
     return folder + slash + (name.rpartition(".")[0] or name)
 
 
-def _or_none(column: pd.Series) -> pd.Series:
+def _or_none(column: pd.Series, missing: Collection[str] = MISSING_TOKENS) -> pd.Series:
     """Cells as text, None where nothing is known."""
-    known = column.notna() & ~column.str.strip().str.lower().isin(MISSING_TOKENS)
+    known = column.notna() & ~column.str.strip().str.lower().isin(missing)
     return column.astype(object).where(known, None)
+
+
+def _note_on_cells(changed: dict[str, int], read: set[str]) -> Iterator[str]:
+    if cells := ", ".join(f"{count:,} of {column}" for column, count in changed.items() if column in read):
+        yield f"cells held invisible characters or another Unicode form, and are read without: {cells}"
 
 
 def _notes_on_columns(table: pd.DataFrame, wanted: list[str], ids: set[str]) -> Iterator[str]:
@@ -186,8 +216,15 @@ def _notes_on_values(level: LevelEncoding, fields: pd.DataFrame) -> Iterator[str
             shown = isinstance(told, CategoricalEncoding) and not told.digested and told.categories
             known = f"; known are {', '.join(told.categories)}" if shown else ""  # type: ignore[union-attr]
             yield f"{name}: {len(odd):,} values were never met in training ({_some(odd)}{known})"
+    for name in level.names("checkbox"):
+        cells = fields[[column for column in level.columns(name) if column in fields]]
+        if len(odd := cells.to_numpy(dtype=object)[unreadable_ticks(cells).to_numpy(dtype=bool)]):
+            yield (
+                f"{name}: {len(odd):,} cells are neither true nor false ({_some(odd)}), and in their rows the whole "
+                "group counts as not known; read are true, false, yes, no, 1, 0"
+            )
 
 
-def _some(values: pd.Series) -> str:
+def _some(values: Iterable[object]) -> str:
     different = list(dict.fromkeys(map(in_one_line, map(str, values))))
     return ", ".join(different[:_NUM_SHOWN]) + (", …" if len(different) > _NUM_SHOWN else "")

@@ -20,6 +20,7 @@ from slimp_pipeline.handover.reader import LesionReader
 from slimp_pipeline.images.decode import fit_canvas, keep_freed_memory
 from slimp_pipeline.images.packing import IMAGES_PER_BATCH, pack, packing_key
 from slimp_pipeline.images.raw_images import may_be_readable_later
+from slimp_pipeline.models.pictures import read_alike
 from slimp_pipeline.parameters import IngestParams
 from slimp_pipeline.processes.whole import appearing_whole, held
 from slimp_pipeline.training.checkpoint import running_key
@@ -85,7 +86,7 @@ def embed_pictures(
         encoder: An exported model.
         device: Where it computes.
         num_nearest: Known lesions that are named for each picture.
-        settings: Limits of pictures, and how many processes check them.
+        settings: Limits of pictures, and how many processes check them; what decides pixels the encoder says.
         running_root: Shards lie in a folder below, named by all that decides what comes out.
 
     Raises:
@@ -133,7 +134,7 @@ def _embed(
 ) -> None:
     keep_freed_memory()
     rows = _rows_of(missing, pictures)
-    checked = pack(rows, settings, doing="Embedding pictures")
+    checked = pack(rows, read_alike(reader.encoder.checkpoint.facts, settings), doing="Embedding pictures")
     names = iter(rows["picture"])
     for number in missing:
         parts = [_embedded(batch, reader) for batch in islice(checked, _BATCHES_PER_SHARD)]

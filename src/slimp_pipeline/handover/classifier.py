@@ -11,13 +11,15 @@ from slimp_pipeline.evaluation.features.blocks import Scaling
 from slimp_pipeline.evaluation.measures.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE, rescale
 from slimp_pipeline.evaluation.protocols.probe import fit_task_probe
 from slimp_pipeline.evaluation.task import Task
-from slimp_pipeline.handover.parts import read_part, write_part
-from slimp_pipeline.parameters import Block, EvaluationParams
+from slimp_pipeline.handover.parts import PartFacts, part_files, read_part, write_part
+from slimp_pipeline.models.fingerprint import fingerprint_digest
+from slimp_pipeline.parameters import EvaluationParams
 
 PART = "classifier"
+CLASSIFIER_FILES = part_files(PART)
 
 
-class _Facts(Block):
+class _Facts(PartFacts):
     """What stands beside the weights."""
 
     cohort: str
@@ -71,9 +73,13 @@ class Classifier:
         return rescale(softmax(logit_NK, axis=1), self.temperature)
 
     def write(self, folder: Path) -> None:
-        """Write into a folder."""
+        """Write into a folder that holds its encoder and the fingerprint of that."""
         facts = _Facts(
-            cohort=self.cohort, classes=self.classes, temperature=self.temperature, num_patients=self.num_patients
+            encoder=fingerprint_digest(folder),
+            cohort=self.cohort,
+            classes=self.classes,
+            temperature=self.temperature,
+            num_patients=self.num_patients,
         )
         write_part(folder, PART, facts, {"weight": self.weight_DK, "intercept": self.intercept_K})
 
@@ -82,7 +88,7 @@ class Classifier:
         """Read from a folder; None where it holds none.
 
         Raises:
-            ValueError: If a file of it is damaged; says which.
+            ValueError: If a file of it is damaged, or it is of another encoder; says which.
         """
         part = read_part(folder, PART, _Facts, {"weight": 2, "intercept": 1})
         if part is None:

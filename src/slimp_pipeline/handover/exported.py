@@ -11,15 +11,16 @@ import pandas as pd
 from slimp_pipeline.evaluation.features.embed import block
 from slimp_pipeline.evaluation.measures.records import summary_draw
 from slimp_pipeline.evaluation.task import has_two_classes, make_task
-from slimp_pipeline.handover.classifier import Classifier
-from slimp_pipeline.handover.known import KnownLesions
-from slimp_pipeline.handover.onnx_models import export_onnx, write_onnx
-from slimp_pipeline.models.checkpoint import CARD, Checkpoint, write_checkpoint
-from slimp_pipeline.models.fingerprint import write_fingerprint
+from slimp_pipeline.handover.classifier import CLASSIFIER_FILES, Classifier
+from slimp_pipeline.handover.known import KNOWN_FILES, KnownLesions
+from slimp_pipeline.handover.onnx_models import ONNX_FILES, export_onnx, write_onnx
+from slimp_pipeline.models.checkpoint import CARD, CHECKPOINT_FILES, Checkpoint, write_checkpoint
+from slimp_pipeline.models.fingerprint import FINGERPRINT_FILES, write_fingerprint
 from slimp_pipeline.models.pretrained import PretrainedSLIMP
 from slimp_pipeline.parameters import EvaluationParams, ExportParams
 from slimp_pipeline.tables.splits import ALL
 
+EXPORT_FILES = {*CHECKPOINT_FILES, *FINGERPRINT_FILES, *ONNX_FILES, *KNOWN_FILES, *CLASSIFIER_FILES}
 _SHOWN = ("balanced_accuracy", "macro_auroc")
 
 
@@ -153,7 +154,7 @@ def _results_in_markdown(results: pd.DataFrame) -> str:
 
 def files_of(folder: Path, *, with_known: bool) -> list[Path]:
     """Files of an export folder; known lesions are embeddings of patients' pictures, and stay unless asked for."""
-    return sorted(path for path in folder.iterdir() if with_known or not path.name.startswith("known_lesions"))
+    return sorted(path for path in folder.iterdir() if with_known or path.name not in KNOWN_FILES)
 
 
 def licence_of(folder: Path) -> str:

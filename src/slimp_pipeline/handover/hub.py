@@ -6,13 +6,15 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
-from slimp_pipeline.handover.exported import files_of, licence_of
+from slimp_pipeline.handover.exported import EXPORT_FILES, files_of, licence_of
 
 TOKEN = "HF_TOKEN"
 
 
 def push_to_hub(folder: Path, repo: str, *, private: bool, with_known: bool) -> str:
-    """Push an export folder's files in one commit.
+    """Push an export folder's files in one commit, which takes away what an earlier export left and this one lacks.
+
+    So the repository's newest state is of one encoder; files that no export writes stay.
 
     Args:
         folder: What `kedro run --pipeline=export` left.
@@ -38,6 +40,7 @@ def push_to_hub(folder: Path, repo: str, *, private: bool, with_known: bool) -> 
             repo_id=repo,
             folder_path=folder,
             allow_patterns=names,
+            delete_patterns=sorted(EXPORT_FILES.difference(names)),
             commit_message=f"Encoder of slimp-pipeline; licence of its data: {licence_of(folder)}",
         )
     except HfHubHTTPError as error:

@@ -9,16 +9,18 @@ import torch
 from pydantic import Field
 
 from slimp_pipeline.extrapolation.neighbours import nearest
-from slimp_pipeline.handover.parts import read_part, write_part
-from slimp_pipeline.parameters import Block, Share
+from slimp_pipeline.handover.parts import PartFacts, part_files, read_part, write_part
+from slimp_pipeline.models.fingerprint import fingerprint_digest
+from slimp_pipeline.parameters import Share
 
 PART = "known_lesions"
+KNOWN_FILES = part_files(PART)
 _NEIGHBOURS = 5  # whose mean distance says how unusual a lesion is
 _ROWS_PER_CHUNK = 65_536
 _CPU = torch.device("cpu")
 
 
-class _Facts(Block):
+class _Facts(PartFacts):
     """What stands beside the embeddings."""
 
     cohort: str
@@ -97,8 +99,9 @@ class KnownLesions:
         return self.nearest(embedding_QD, _NEIGHBOURS)[1].mean(axis=1)
 
     def write(self, folder: Path) -> None:
-        """Write into a folder."""
+        """Write into a folder that holds their encoder and the fingerprint of that."""
         facts = _Facts(
+            encoder=fingerprint_digest(folder),
             cohort=self.cohort,
             diagnosis=self.diagnosis_N,
             unusual_above=self.unusual_above,
@@ -111,7 +114,7 @@ class KnownLesions:
         """Read from a folder; None where it holds none.
 
         Raises:
-            ValueError: If a file of them is damaged; says which.
+            ValueError: If a file of them is damaged, or they are of another encoder; says which.
         """
         part = read_part(folder, PART, _Facts, {"embedding": 2})
         if part is None:

@@ -15,6 +15,7 @@ from slimp_pipeline.tables.encoding import LevelEncoding
 
 IMAGE, PICTURE = "image_encoder.onnx", "picture_encoder.onnx"  # of pixels, and of fields of pictures
 LESION, PATIENT = "lesion_encoder.onnx", "patient_encoder.onnx"
+ONNX_FILES = {IMAGE, PICTURE, LESION, PATIENT}
 TOLERANCE = 1e-4  # of the largest number of an embedding
 # Rows of the example that a model is exported with, then of others that it is checked with. The exporter takes a number
 # of rows that a level has fields, too, for that: no level has 251.

@@ -10,6 +10,7 @@ import pandas as pd
 
 from slimp_pipeline.handover.classifier import Classifier
 from slimp_pipeline.handover.known import KnownLesions
+from slimp_pipeline.models.checkpoint import checkpoint_folder
 from slimp_pipeline.models.pretrained import PretrainedSLIMP, load
 from slimp_pipeline.tables.encoding import LevelEncoding
 
@@ -42,7 +43,8 @@ class LesionReader:
     """An exported model, loaded.
 
     Args:
-        folder: A checkpoint folder, or what `kedro run --pipeline=export` left, which knows more.
+        folder: A checkpoint folder, or what `kedro run --pipeline=export` left, which knows more; or a folder above
+            that holds no other.
         device: Where it computes.
         num_nearest: Known lesions that are named for each new one.
 
@@ -52,11 +54,12 @@ class LesionReader:
     """
 
     def __init__(self, folder: str | Path, device: str = "cpu", num_nearest: int = 5) -> None:
+        folder = checkpoint_folder(folder)
         self.encoder: PretrainedSLIMP = load(folder, device)
-        self.known = KnownLesions.read(Path(folder))
-        self.classifier = Classifier.read(Path(folder))
+        self.known = KnownLesions.read(folder)
+        self.classifier = Classifier.read(folder)
         self.num_nearest = num_nearest
-        self._require_one_width(Path(folder))
+        self._require_one_width(folder)
 
     @cached_property
     def numeric_fields(self) -> list[str]:

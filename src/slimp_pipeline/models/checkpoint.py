@@ -17,8 +17,9 @@ from torch import Tensor
 
 from slimp_pipeline.models.image import timm_config
 from slimp_pipeline.models.model_card import model_card
+from slimp_pipeline.models.pictures import read_alike
 from slimp_pipeline.models.weights import not_finite
-from slimp_pipeline.parameters import Block, LossParams, ModelParams
+from slimp_pipeline.parameters import Block, IngestParams, LossParams, ModelParams
 from slimp_pipeline.processes.whole import appearing_whole, remove, temporary_name
 from slimp_pipeline.tables.encoding import Encoding
 
@@ -28,6 +29,7 @@ IMAGE_WEIGHTS = "model.safetensors"  # in timm's own names
 OTHER_WEIGHTS = "slimp.safetensors"  # of the metadata encoders, the pooling and the objective
 IMAGE_ENCODER = "image_encoder."
 _NEEDED = {IMAGE_WEIGHTS, OTHER_WEIGHTS, CONFIG, ENCODING}
+CHECKPOINT_FILES = _NEEDED | {CARD}
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,23 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         remove(previous)
 
 
+def checkpoint_folder(folder: str | Path) -> Path:
+    """The folder itself where it is a checkpoint's, else the only one below it. Whatever lies beside it is read there.
+
+    Raises:
+        FileNotFoundError: If it is no checkpoint folder; names the checkpoints below it, if any.
+    """
+    folder = Path(folder)
+    if (folder / CONFIG).is_file():
+        return folder
+    found = [path for path in folder.glob(f"**/{CONFIG}") if path.is_file() and not _is_unfinished(path, folder)]
+    below = sorted(path.parent for path in found)
+    if len(below) == 1:
+        return below[0]
+    hint = "It holds: " + ", ".join(map(str, below)) if below else "`kedro run --pipeline=pretrain` makes one."
+    raise FileNotFoundError(f"{folder} is no checkpoint folder ({CONFIG}, {IMAGE_WEIGHTS}). {hint}")
+
+
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint folder, or the only one below a folder; nothing in it is executed or fetched.
 
@@ -84,13 +103,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         ValueError: If it was written by a newer version, or a file of it is absent, damaged or not of a checkpoint;
             names the file and what is wrong with it.
     """
-    folder = Path(folder)
-    if not (folder / CONFIG).is_file():
-        below = sorted(str(path.parent) for path in folder.glob(f"**/{CONFIG}") if not _is_unfinished(path, folder))
-        if len(below) == 1:
-            return read_checkpoint(Path(below[0]))
-        hint = "It holds: " + ", ".join(below) if below else "`kedro run --pipeline=pretrain` makes one."
-        raise FileNotFoundError(f"{folder} is no checkpoint folder ({CONFIG}, {IMAGE_WEIGHTS}). {hint}")
+    folder = checkpoint_folder(folder)
     config = _read_config(folder)
     try:
         encoding = Encoding.model_validate_json(_read_text(folder, ENCODING))
@@ -103,8 +116,8 @@ def _refuse_to_replace_what_is_not_ours(folder: Path) -> None:
     if not folder.exists():
         return
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else {"no folder"}
-    if names and not (_NEEDED <= names <= _NEEDED | {CARD}):
-        foreign = ", ".join(sorted(names - _NEEDED - {CARD})[:3] or sorted(names))
+    if names and not (_NEEDED <= names <= CHECKPOINT_FILES):
+        foreign = ", ".join(sorted(names - CHECKPOINT_FILES)[:3] or sorted(names))
         raise FileExistsError(
             f"{folder} is no checkpoint folder ({foreign}), so it isn't replaced: what it holds may be yours. Move it "
             "away, or name another place."
@@ -147,7 +160,9 @@ def _read_config(folder: Path) -> _Config:
         what_to_do = "Upgrade." if number > FORMAT else "Write it anew: `kedro run --pipeline=pretrain`."
         raise ValueError(f"{folder} has format {number}; this version reads {FORMAT}. {what_to_do}")
     try:
-        return _Config.model_validate(own)
+        config = _Config.model_validate(own)
+        read_alike(config.facts, IngestParams())
+        return config
     except ValidationError as error:
         raise _damaged(folder, CONFIG, f"can't be used: {_in_words(error)}") from error
 

@@ -1,8 +1,10 @@
 """A fingerprint of an encoder: a picture and rows of metadata that go with it, and what they embed to.
 
-Weights that were damaged, converted or mixed with another's settings give other embeddings: `load` refuses them.
+Weights that were damaged, converted or mixed with another's settings give other embeddings: `load` refuses them. What
+rests on an encoder's embeddings names its fingerprint, and isn't read beside another.
 """
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from slimp_pipeline.models.pretrained import PretrainedSLIMP
 
 PICTURE, FINGERPRINT = "fingerprint.png", "fingerprint.json"
+FINGERPRINT_FILES = {PICTURE, FINGERPRINT}
 _SIDE_PX = 256
 _TOLERANCE = {"cpu": 1e-3, "cuda": 3e-2}  # of the embedding's length: machines round differently, CUDA is in bfloat16
 
@@ -38,6 +41,12 @@ def write_fingerprint(encoder: "PretrainedSLIMP", folder: Path) -> None:
     told: dict[str, Any] = {"rows": rows.to_dict("records")}
     told |= {name: embedding.tolist() for name, embedding in _embed(encoder, folder / PICTURE, rows).items()}
     (folder / FINGERPRINT).write_text(json.dumps(told), encoding="utf-8")
+
+
+def fingerprint_digest(folder: Path) -> str:
+    """SHA-256 of a folder's fingerprint, by which an encoder is told from others; "" where it has none."""
+    file = folder / FINGERPRINT
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def check_fingerprint(encoder: "PretrainedSLIMP", folder: Path) -> None:

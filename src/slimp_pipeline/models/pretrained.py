@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from slimp_pipeline.cohorts.text import as_meant
 from slimp_pipeline.images.augment import plain_views
 from slimp_pipeline.images.check import ImageRefused, check_image
 from slimp_pipeline.images.decode import fit_canvas
@@ -16,8 +17,9 @@ from slimp_pipeline.images.limits import memory_limit
 from slimp_pipeline.images.raw_images import RawImages, memory_per_image
 from slimp_pipeline.losses.objective import Representations
 from slimp_pipeline.models.batch import Batch, PictureFields
-from slimp_pipeline.models.checkpoint import IMAGE_ENCODER, Checkpoint, read_checkpoint
+from slimp_pipeline.models.checkpoint import IMAGE_ENCODER, Checkpoint, checkpoint_folder, read_checkpoint
 from slimp_pipeline.models.fingerprint import FINGERPRINT, check_fingerprint
+from slimp_pipeline.models.pictures import read_alike
 from slimp_pipeline.models.slimp import SLIMP
 from slimp_pipeline.models.weights import load_weights
 from slimp_pipeline.parameters import IngestParams
@@ -38,7 +40,7 @@ def build_model(checkpoint: Checkpoint) -> SLIMP:
 
 
 class PretrainedSLIMP:
-    """A pre-trained encoder in evaluation mode.
+    """A pre-trained encoder in evaluation mode; it reads pictures as those were read that trained it.
 
     Args:
         checkpoint: Weights and settings.
@@ -51,6 +53,7 @@ class PretrainedSLIMP:
 
     def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu", batch_size: int = 64) -> None:
         self.checkpoint, self.device, self.batch_size = checkpoint, torch.device(device), batch_size
+        self.ingest = read_alike(checkpoint.facts, IngestParams())
         self.model = build_model(checkpoint).eval().to(self.device)
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         self._view_format = self.model.view_format(checkpoint.model.image_encoder.image_size, dtype)
@@ -64,7 +67,7 @@ class PretrainedSLIMP:
         """
 
         def read(path: str | Path) -> bytes:
-            return _checked_file(Path(path))
+            return _checked_file(Path(path), self.ingest)
 
         return self._encode_encoded(read, paths)
 
@@ -74,7 +77,11 @@ class PretrainedSLIMP:
         Raises:
             ValueError: If one can't be read; says which, counted from 0, and why.
         """
-        return self._encode_encoded(_checked_bytes, list(enumerate(pictures)))
+
+        def read(numbered: tuple[int, bytes]) -> bytes:
+            return _checked_bytes(*numbered, self.ingest)
+
+        return self._encode_encoded(read, list(enumerate(pictures)))
 
     def _encode_encoded(self, read: Callable[[Any], bytes], sources: Sequence[Any]) -> np.ndarray:
         batches, image_size = [], self.checkpoint.model.image_encoder.image_size
@@ -197,7 +204,7 @@ class PretrainedSLIMP:
     @torch.inference_mode()
     def _encode_fields(self, encoder: torch.nn.Module, level: LevelEncoding, frame: pd.DataFrame) -> np.ndarray:
         """Rows with equal fields, such as a patient's, are embedded once."""
-        fields = encode(level, frame)
+        fields = encode(level, _as_meant(level, frame))
         chosen, group_N = np.unique(row_groups(fields), return_index=True, return_inverse=True)[1:]
         fields = {name: values[chosen] for name, values in fields.items()}
         chunks = []
@@ -213,7 +220,9 @@ class PretrainedSLIMP:
 
 
 def load(folder: str | Path, device: str = "cpu") -> PretrainedSLIMP:
-    """Load a pre-trained encoder from its checkpoint folder; nothing beyond the folder is read, and nothing fetched.
+    """Load a pre-trained encoder from its checkpoint folder, or the only one below a folder.
+
+    Nothing beyond the folder is read, and nothing fetched.
 
     Where the folder holds a fingerprint, as exported ones do, it must come out again.
 
@@ -222,14 +231,26 @@ def load(folder: str | Path, device: str = "cpu") -> PretrainedSLIMP:
         ValueError: If a file of it is absent or damaged, its weights don't fit its settings, or its fingerprint doesn't
             come out again; names what is wrong.
     """
-    checkpoint = read_checkpoint(Path(folder))
+    folder = checkpoint_folder(folder)
+    checkpoint = read_checkpoint(folder)
     try:
         encoder = PretrainedSLIMP(checkpoint, device)
-        if (Path(folder) / FINGERPRINT).is_file():
-            check_fingerprint(encoder, Path(folder))
+        if (folder / FINGERPRINT).is_file():
+            check_fingerprint(encoder, folder)
     except ValueError as error:
         raise ValueError(f"checkpoint {folder}: {error}") from error
     return encoder
+
+
+def _as_meant(level: LevelEncoding, frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose categories are texts as `ingest` reads them; other values stay."""
+    return frame.assign(
+        **{
+            name: pd.Series([as_meant(v) if isinstance(v, str) else v for v in frame[name]], frame.index, dtype=object)
+            for name in level.names("categorical")
+            if name in frame
+        }
+    )
 
 
 def image_weights(folder: str | Path) -> dict[str, Tensor]:
@@ -241,8 +262,7 @@ def image_weights(folder: str | Path) -> dict[str, Tensor]:
     return {name.removeprefix(IMAGE_ENCODER): v for name, v in state.items() if name.startswith(IMAGE_ENCODER)}
 
 
-def _checked_file(path: Path) -> bytes:
-    settings = IngestParams()
+def _checked_file(path: Path, settings: IngestParams) -> bytes:
     if not path.exists():
         raise FileNotFoundError(f"no file {path}")
     try:
@@ -252,9 +272,7 @@ def _checked_file(path: Path) -> bytes:
         raise ValueError(f"{path}: {refusal}") from refusal
 
 
-def _checked_bytes(numbered: tuple[int, bytes]) -> bytes:
-    number, raw = numbered
-    settings = IngestParams()
+def _checked_bytes(number: int, raw: bytes, settings: IngestParams) -> bytes:
     try:
         with memory_limit(memory_per_image(settings)):
             return check_image(raw, settings).encoded

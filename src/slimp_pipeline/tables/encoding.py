@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from slimp_pipeline.cohorts.rows.values import FALSE, TRUE
-from slimp_pipeline.cohorts.spec import FieldSpec
+from slimp_pipeline.cohorts.spec import MISSING_TOKENS, FieldSpec
 from slimp_pipeline.parameters import Block
 from slimp_pipeline.tables.levels import has_three, lesion_numbers, settle_lesions, settle_where_three
 
@@ -289,11 +289,20 @@ def _encode_categories(field: Any, frame: pd.DataFrame, name: str) -> np.ndarray
 
 
 def _encode_boxes(field: Any, frame: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A group is known where at least one of its options reads as true or false."""
-    text = frame.reindex(columns=[f"{name}.{option}" for option in field.options]).apply(_as_text)
-    text = text.apply(lambda column: column.str.lower())
-    ticked = text.isin(TRUE)
-    return ticked.to_numpy(dtype=np.float32), (ticked | text.isin(FALSE)).any(axis=1).to_numpy()
+    """A group is known where at least one of its options reads as true or false, and none can't be read."""
+    cells = frame.reindex(columns=[f"{name}.{option}" for option in field.options])
+    text = cells.apply(_as_tick)
+    known_N = (text.isin(TRUE | FALSE).any(axis=1) & ~unreadable_ticks(cells).any(axis=1)).to_numpy()
+    return (text.isin(TRUE).to_numpy() & known_N[:, None]).astype(np.float32), known_N
+
+
+def unreadable_ticks(cells: pd.DataFrame) -> pd.DataFrame:
+    """Where cells of checkboxes are neither true nor false, nor empty: "x" may well be a tick."""
+    return cells.notna() & ~cells.apply(_as_tick).isin(TRUE | FALSE | MISSING_TOKENS)
+
+
+def _as_tick(column: pd.Series) -> pd.Series:
+    return _as_text(column).str.strip().str.lower()
 
 
 def _as_text(column: pd.Series) -> pd.Series:

@@ -1,6 +1,7 @@
 """Pre-training of the source role."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,8 @@ from slimp_pipeline.cohorts.spec import CohortSpec
 from slimp_pipeline.evaluation.audits.leaks import check_no_leak
 from slimp_pipeline.images.store import ImageStore
 from slimp_pipeline.models.checkpoint import Checkpoint
-from slimp_pipeline.parameters import FeatureParams, ModelParams, TrainingParams
+from slimp_pipeline.models.pictures import picture_facts
+from slimp_pipeline.parameters import FeatureParams, IngestParams, ModelParams, TrainingParams
 from slimp_pipeline.tables.encoding import validated
 from slimp_pipeline.tables.splits import training_partitions
 from slimp_pipeline.training.pretrain import Cohort, pretrain_partitions
@@ -42,9 +44,12 @@ def pretrain(
     training_rows: pd.DataFrame,
     model: ModelParams,
     training: TrainingParams,
+    ingest: IngestParams,
     running_root: str,
     report: Callable[[str, int, dict[str, float]], None],
 ) -> tuple[dict[str, Checkpoint], pd.DataFrame]:
-    """Pre-train one encoder per partition."""
+    """Pre-train one encoder per partition; each notes how its pictures were packed."""
     cohort = Cohort(source.name, manifest["fingerprint"], lesions, patients, validated(encodings), source.licence)
-    return pretrain_partitions(cohort, image_store, training_rows, model, training, running_root, report)
+    encoders, history = pretrain_partitions(cohort, image_store, training_rows, model, training, running_root, report)
+    noted = picture_facts(ingest)
+    return {name: replace(one, facts=one.facts | noted) for name, one in encoders.items()}, history

@@ -29,6 +29,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
                     "training_rows",
                     "params:model",
                     "params:training",
+                    "params:ingest",
                     "params:running_root",
                     "report_progress",
                 ],
