@@ -24,4 +24,4 @@ def read_alike(facts: Mapping[str, Any], ingest: IngestParams) -> IngestParams:
         ValidationError: If the facts are no such settings.
     """
     told = {name: facts[name] for name in _DECIDE_PIXELS if name in facts}
-    return IngestParams.model_validate({**ingest.model_dump(), **told})
+    return IngestParams(**(vars(ingest) | told))
