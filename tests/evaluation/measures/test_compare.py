@@ -202,8 +202,9 @@ def test_baselines_of_groups_with_other_fields_are_never_averaged(runs):
     other = pd.concat([runs["flat-0"].query("method != 'metadata_linear'"), predicted(
         "metadata_linear", 8, 0.9, "metadata", "baseline"
     )])  # fmt: skip
-    values, pairs = compare({"a": runs["slimp-0"], "b": other}, {"all": ["a"], "few": ["b"]})
-    assert set(values["method"]) == {"all", "few", "random_init", "metadata_linear (all)", "metadata_linear (few)"}
+    groups = {"all": ["a"], "few": ["b"], "also all": ["c"]}
+    values, pairs = compare({"a": runs["slimp-0"], "b": other, "c": runs["flat-0"]}, groups)
+    assert set(values["method"]) == {*groups, "random_init", "metadata_linear (all)", "metadata_linear (few)"}
     for label, run_of in (("all", runs["slimp-0"]), ("few", other)):
         alone, _ = measure("clinic", run_of, SETTINGS)
         own = row(alone[alone["draw"] == "all"], method="metadata_linear")["value"]

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from itertools import combinations
 from math import lcm
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ def compare_runs(
     Returns:
         values: `COMPARISON_COLUMNS`; means over runs. Intervals are by bootstrap over patients within folds and over
             runs, as `drawn_anew` does it (with one run each: over patients alone). Baselines and starts of training
-            stand once where they are the same in all groups' runs of a seed, else by group.
+            stand once for all groups in whose runs they are the same, seed by seed.
         pairs: `PAIR_COLUMNS`; differences of every two methods that are `comparable`, on the same resamples of patients
             and of seeds.
 
@@ -69,12 +70,13 @@ def compare_runs(
         (label, position, measure(cohort, predictions[predictions["protocol"].isin(_COMPARED)], settings)[1])
         for label, position, predictions in _load(versions, groups, cohort, leaks=leaks)
     ]
-    alike = _alike([(position, averaged) for _, position, averaged in measured])
     name = _naming(groups, len(measured))
+    owners = _owners({(label, position): averaged for label, position, averaged in measured}, _same)
     gathered: dict[Key, dict[int, list[dict[str, np.ndarray]]]] = {}
     for label, position, averaged in measured:
         for key, values in averaged.items():
-            named = key if key in alike else key._replace(method=name(key.method, label))
+            owner = owners.get((key, label), label)
+            named = key if owner is None else key._replace(method=name(key.method, owner))
             gathered.setdefault(named, {}).setdefault(position, []).append(values)
     over_runs = {key: _stack(by_position) for key, by_position in gathered.items()}
     if not over_runs:
@@ -132,26 +134,20 @@ def _spread_over_runs(
     known = [(label, position, table) for label, position, table in runs if len(table)]
     if not known:
         return pd.DataFrame(columns=columns)
-    name, alike = _naming(groups, len(known)), _alike_in([(position, table) for _, position, table in known])
-    tables = [
-        table.assign(method=[method if method in alike else name(method, label) for method in table["method"]])
-        for label, _, table in known
-    ]
+    name = _naming(groups, len(known))
+    by_method = {
+        (label, position): {str(method): rows.reset_index(drop=True) for method, rows in table.groupby("method")}
+        for label, position, table in known
+    }
+    owners = _owners(by_method, pd.DataFrame.equals)
+
+    def named(method: str, label: str) -> str:
+        owner = owners.get((method, label), label)
+        return method if owner is None else name(method, owner)
+
+    tables = [table.assign(method=[named(method, label) for method in table["method"]]) for label, _, table in known]
     values = pd.concat(tables).groupby(columns[:-4], sort=False, dropna=False)["value"]
     return values.agg(num_runs="count", value="mean", lowest="min", highest="max").reset_index()[columns]
-
-
-def _alike_in(runs: list[tuple[int, pd.DataFrame]]) -> set[str]:
-    """Methods other than the pre-trained whose rows are the same in all runs of a seed."""
-    firsts: dict[tuple[int, str], pd.DataFrame] = {}
-    differing = set()
-    for position, table in runs:
-        for method, rows in table.groupby("method"):
-            if not rows.reset_index(drop=True).equals(
-                firsts.setdefault((position, str(method)), rows.reset_index(drop=True))
-            ):
-                differing.add(method)
-    return {method for _, method in firsts if not is_pretrained(method)} - differing
 
 
 def _load(
@@ -228,15 +224,37 @@ def _or_one_by_one(groups: Mapping[str, list[str]], versions: Mapping[str, Load]
     return groups or {version: [version] for version in reversed(list(versions))}
 
 
-def _alike(runs: list[tuple[int, dict[Key, dict[str, np.ndarray]]]]) -> set[Key]:
-    """Baselines and starts of training that have the same values in all runs of a seed: they stand for one."""
-    firsts: dict[tuple[int, Key], dict[str, np.ndarray]] = {}
-    differing = set()
-    for position, averaged in runs:
-        for key, values in averaged.items():
-            if not _same(values, firsts.setdefault((position, key), values)):
-                differing.add(key)
-    return {key for _, key in firsts if not is_pretrained(key.method)} - differing
+def _owners(
+    runs: Mapping[tuple[str, int], Mapping[Any, Any]], same: Callable[[Any, Any], bool]
+) -> dict[tuple[Any, str], str | None]:
+    """Whose name a group's baselines and starts of training bear.
+
+    Args:
+        runs: Label and position of a run -> what was found in it, by key or method.
+        same: Whether two such findings are the same.
+
+    Returns:
+        (Key or method, label) -> the first label that has the same in its runs, seed by seed; None where all have.
+    """
+    found: dict[Any, dict[str, dict[int, Any]]] = {}
+    for (label, position), of_run in runs.items():
+        for key, values in of_run.items():
+            if not is_pretrained(key if isinstance(key, str) else key.method):
+                found.setdefault(key, {}).setdefault(label, {})[position] = values
+    owners: dict[tuple[Any, str], str | None] = {}
+    for key, by_label in found.items():
+        firsts: list[str] = []
+        for label, own in by_label.items():
+            owner = next((one for one in firsts if _same_seeds(own, by_label[one], same)), None)
+            firsts += [] if owner else [label]
+            owners[key, label] = owner or label
+        if len(firsts) == 1:
+            owners |= {(key, label): None for label in by_label}
+    return owners
+
+
+def _same_seeds(own: Mapping[int, Any], other: Mapping[int, Any], same: Callable[[Any, Any], bool]) -> bool:
+    return all(same(own[position], other[position]) for position in own.keys() & other.keys())
 
 
 def _same(values: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> bool:
