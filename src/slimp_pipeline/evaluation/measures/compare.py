@@ -70,14 +70,11 @@ def compare_runs(
         (label, position, measure(cohort, predictions[predictions["protocol"].isin(_COMPARED)], settings)[1])
         for label, position, predictions in _load(versions, groups, cohort, leaks=leaks)
     ]
-    name = _naming(groups, len(measured))
-    owners = _owners({(label, position): averaged for label, position, averaged in measured}, _same)
+    named = _naming(groups, {(label, position): averaged for label, position, averaged in measured}, _same)
     gathered: dict[Key, dict[int, list[dict[str, np.ndarray]]]] = {}
     for label, position, averaged in measured:
         for key, values in averaged.items():
-            owner = owners.get((key, label), label)
-            named = key if owner is None else key._replace(method=name(key.method, owner))
-            gathered.setdefault(named, {}).setdefault(position, []).append(values)
+            gathered.setdefault(key._replace(method=named(key, label)), {}).setdefault(position, []).append(values)
     over_runs = {key: _stack(by_position) for key, by_position in gathered.items()}
     if not over_runs:
         raise ValueError(
@@ -134,17 +131,11 @@ def _spread_over_runs(
     known = [(label, position, table) for label, position, table in runs if len(table)]
     if not known:
         return pd.DataFrame(columns=columns)
-    name = _naming(groups, len(known))
     by_method = {
         (label, position): {str(method): rows.reset_index(drop=True) for method, rows in table.groupby("method")}
         for label, position, table in known
     }
-    owners = _owners(by_method, pd.DataFrame.equals)
-
-    def named(method: str, label: str) -> str:
-        owner = owners.get((method, label), label)
-        return method if owner is None else name(method, owner)
-
+    named = _naming(groups, by_method, pd.DataFrame.equals)
     tables = [table.assign(method=[named(method, label) for method in table["method"]]) for label, _, table in known]
     values = pd.concat(tables).groupby(columns[:-4], sort=False, dropna=False)["value"]
     return values.agg(num_runs="count", value="mean", lowest="min", highest="max").reset_index()[columns]
@@ -239,7 +230,7 @@ def _owners(
     found: dict[Any, dict[str, dict[int, Any]]] = {}
     for (label, position), of_run in runs.items():
         for key, values in of_run.items():
-            if not is_pretrained(key if isinstance(key, str) else key.method):
+            if not is_pretrained(_method(key)):
                 found.setdefault(key, {}).setdefault(label, {})[position] = values
     owners: dict[tuple[Any, str], str | None] = {}
     for key, by_label in found.items():
@@ -263,11 +254,25 @@ def _same(values: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> bool:
     )
 
 
-def _naming(groups: Mapping[str, list[str]], num_runs: int) -> Callable[[str, str], str]:
-    """What a method of a run is called, by method and label of the run, where it isn't the same in all."""
-    if groups:
-        return _by_group
-    return (lambda method, label: f"{method} ({label})") if num_runs > 1 else (lambda method, label: method)
+def _naming(
+    groups: Mapping[str, list[str]],
+    runs: Mapping[tuple[str, int], Mapping[Any, Any]],
+    same: Callable[[Any, Any], bool],
+) -> Callable[[Any, str], str]:
+    """What a method is called that was found in a run, by its key or itself and by the label; the rest as `_owners`."""
+    owners = _owners(runs, same)
+
+    def named(key: Any, label: str) -> str:
+        method, owner = _method(key), owners.get((key, label), label)
+        if owner is None or (not groups and len(runs) == 1):
+            return method
+        return _by_group(method, owner) if groups else f"{method} ({owner})"
+
+    return named
+
+
+def _method(key: Key | str) -> str:
+    return key if isinstance(key, str) else key.method
 
 
 def _by_group(method: str, label: str) -> str:
