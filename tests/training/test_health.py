@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from slimp_pipeline.training import health
 from slimp_pipeline.training.health import alignment, effective_rank, retrieval_accuracy, uniformity
 
 
@@ -36,6 +37,15 @@ def test_uniformity_is_zero_when_collapsed_and_falls_to_its_closed_form():
     assert uniformity(torch.ones(4, 3)) == 0.0
     assert uniformity(torch.eye(4)) == pytest.approx(-4.0)  # |x - y|^2 = 2 for every pair
     assert uniformity(torch.tensor([[1.0, 0.0], [-5.0, 0.0]])) == pytest.approx(-8.0)
+
+
+@pytest.mark.parametrize("num_rows", [2, 10, 11, 20, 33])
+def test_uniformity_is_the_same_block_by_block(monkeypatch, num_rows):
+    monkeypatch.setattr(health, "_BLOCK_ROWS", 10)
+    rows = torch.randn(num_rows, 5, generator=torch.Generator().manual_seed(0))
+    unit = torch.nn.functional.normalize(rows.double())
+    pairs = [(-2 * (unit[i] - unit[j]).square().sum()).exp() for i in range(num_rows) for j in range(i)]
+    assert uniformity(rows) == pytest.approx(float(torch.stack(pairs).mean().log()), abs=1e-12)
 
 
 @pytest.mark.parametrize(("second", "expected"), [([2.0, 0.0], 0.0), ([0.0, 1.0], 2.0), ([-3.0, 0.0], 4.0)])
