@@ -29,7 +29,7 @@ study: $(READY)
 
 test: $(READY)
 	@$(MAKE) --no-print-directory --jobs 2 browser lint
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 # 30 kills at moments drawn at random, each gone on with and compared with a run that nothing ended: about five minutes.
 # make kill-test SEED=7
