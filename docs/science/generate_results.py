@@ -4,7 +4,7 @@
     python docs/science/generate_results.py render
 
 `collect` copies the latest aggregated tables of a cohort (no image or patient id is in them) to docs/science/runs/NAME;
-`render` writes docs/science/results.md from all of them. No figure on that page is typed by hand.
+`render` writes docs/science/results.md from all of them. No figure of its tables is typed by hand.
 """
 
 import argparse

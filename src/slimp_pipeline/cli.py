@@ -158,8 +158,6 @@ def _end(cell: Any) -> None:
 
 
 def _run_cell(project: Path, env: str | None, params: dict[str, Any], pipelines: list[str]) -> None:
-    from slimp_pipeline.processes.pool import end_pool  # joblib, for a cell alone
-
     threading.Thread(target=_end_with_study, daemon=True).start()
     bootstrap_project(project)
     session = _session(project, env, params)
@@ -171,8 +169,6 @@ def _run_cell(project: Path, env: str | None, params: dict[str, Any], pipelines:
     except Exception:
         sys.excepthook(*sys.exc_info())
         sys.exit(1)
-    finally:
-        end_pool()
 
 
 def _end_with_study() -> None:

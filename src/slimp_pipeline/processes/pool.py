@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from multiprocessing.util import Finalize
 from typing import Any, TypeVar
 
 from joblib import cpu_count
@@ -20,6 +21,8 @@ _executors: list[Any] = []  # the one that is in use, once there is one
 
 def pool(num_processes: int) -> Any:
     """Return loky's executor of this process; whoever asks for another number of processes changes it."""
+    if not _executors:  # a process of multiprocessing waits for its own before loky would end them
+        Finalize(None, end_pool, exitpriority=0)
     _executors[:] = [get_reusable_executor(max_workers=num_processes, timeout=_PATIENCE_S, env=_ONE_THREAD)]
     return _executors[0]
 
